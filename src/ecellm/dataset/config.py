@@ -1,0 +1,95 @@
+"""The build config: a TOML file that says which sources to read and how many rows to draw per task."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ecellm.records import Domain, Split
+from ecellm.tasks import TASKS, Task
+from ecellm.tasks.task import Plan
+
+
+class Strict(BaseModel):
+    """A section whose unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sources(Strict):
+    """Folders below --sources. A source that is left out is not read; one that is named must be there."""
+
+    amazon_reviews: str | None = None
+    """Amazon Review 2018: review/, meta/ and rating/ below it."""
+    amazon_reviews_2014: str | None = None
+    """Amazon Review 2014 metadata, which fills gaps of 2018's for SR."""
+    amazon_google: str | None = None
+    esci: str | None = None
+    mave: str | None = None
+    amazon_qa: str | None = None
+
+
+class TaskPlan(Strict):
+    """One task's quotas and categories."""
+
+    train: int = Field(default=10_000, ge=0)
+    validation: int = Field(default=1_000, ge=0)
+    test: int = Field(default=1_000, ge=0)
+    out_of_domain_test: int = Field(default=1_000, ge=0)
+    in_domain: tuple[str, ...] = ()
+    out_of_domain: tuple[str, ...] = ()
+
+
+class BuildConfig(Strict):
+    """A whole build config."""
+
+    seed: int = 42
+    sources: Sources = Sources()
+    tasks: dict[str, TaskPlan] = {}
+
+    def plan(self, task: Task, seed: int) -> Plan:
+        """Return what the builder asks of a task."""
+        chosen = self.tasks.get(task.name, TaskPlan())
+        quotas: dict[tuple[Split, Domain], int] = {
+            ("train", "IND"): chosen.train,
+            ("validation", "IND"): chosen.validation,
+            ("test", "IND"): chosen.test,
+        }
+        if task.out_of_domain:
+            quotas["test", "OOD"] = chosen.out_of_domain_test
+        return Plan(seed, quotas, chosen.in_domain, chosen.out_of_domain)
+
+
+def read_config(path: Path) -> BuildConfig:
+    """Read a build config; raises ValueError with one sentence for a missing file, bad TOML, an unknown
+    key or task, or a value of the wrong kind."""
+    values = read_toml(path)
+    unknown = set(values.get("tasks", {})) - set(TASKS)
+    if unknown:
+        raise ValueError(
+            f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}."
+        )
+    try:
+        return BuildConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {first_problem(error)}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raises ValueError with one sentence where that cannot be done."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {path}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return pydantic's first finding as one sentence."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where!r}; remove it or check its spelling."
+    return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}."

@@ -1,0 +1,196 @@
+"""A DATASET folder as the rest of the house sees it: samples by split and domain, viewed under a setting.
+
+The folder holds train.parquet, validation.parquet, test.parquet (each sample once) and manifest.json.
+A setting is a view: it adds an instruction and, in the 1-shot settings, a worked example to each sample.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecellm.keys import keyed_choice, keyed_hash
+from ecellm.records import DIVERSE, ONE_SHOT, SETTINGS, SINGLE, SPLITS, UNSEEN, Domain, Sample, Split
+from ecellm.tasks import TASKS
+
+MANIFEST = "manifest.json"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("input", pa.string(), nullable=False),
+        pa.field("options", pa.string()),
+        pa.field("output", pa.string(), nullable=False),
+        pa.field("category", pa.string()),
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("facts", pa.list_(pa.string())),
+        pa.field("products", pa.list_(pa.string())),
+    ]
+)
+REQUIRED = ("id", "task", "domain", "input", "options", "output")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sample as a setting asks it."""
+
+    sample: Sample
+    instruction: str
+    shot: Sample | None = None
+    """The worked example of the 1-shot settings: a train row of the same task."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder, read lazily by split."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The seed it was built with; instructions are drawn by it."""
+        return int(self.manifest.get("seed", 0))
+
+    def hash(self) -> str:
+        """Return a sha256 over the three split files: two datasets of equal hash have equal rows."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            with (self.path / f"{split}.parquet").open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def samples(
+        self, split: Split, domain: Domain = "IND", tasks: Collection[str] | None = None
+    ) -> list[Sample]:
+        """Return the samples of a split and domain (of the named tasks only), in file order."""
+        rows = _read(self.path / f"{split}.parquet")
+        return [
+            sample
+            for sample in (_sample(row, split) for row in rows)
+            if sample.domain == domain and (tasks is None or sample.task in tasks)
+        ]
+
+    def view(self, setting: str, split: Split = "test", tasks: Collection[str] | None = None) -> list[Asked]:
+        """Return the samples of a split as a setting asks them, in file order.
+
+        The one-shot example of test row i of a task is that task's train row i (counted round where train is
+        shorter), for OOD rows too, as in the paper. Raises ValueError for an unknown setting.
+        """
+        domain, part = split_setting(setting)
+        samples = self.samples(split, domain, tasks)
+        shots = self._shots(tasks) if part == ONE_SHOT else {}
+        places: dict[str, int] = defaultdict(int)
+        asked = []
+        for sample in samples:
+            train = shots.get(sample.task, [])
+            shot = train[places[sample.task] % len(train)] if train else None
+            places[sample.task] += 1
+            asked.append(Asked(sample, self.instruction(sample, part), shot))
+        return asked
+
+    def instruction(self, sample: Sample, part: str) -> str:
+        """Return the instruction that a sample gets under the instruction part of a setting."""
+        task = TASKS[sample.task]
+        if part == SINGLE:
+            return task.seed_instruction
+        if part == UNSEEN:
+            return task.unseen_instruction
+        seen = task.seen_instructions
+        return seen[keyed_choice(len(seen), self.seed, "instruction", sample.id)]
+
+    def settings(self) -> list[str]:
+        """Return the settings that have test rows, in the published order."""
+        domains = {row["domain"] for row in _read(self.path / "test.parquet", columns=["domain"])}
+        return [setting for setting in SETTINGS if split_setting(setting)[0] in domains]
+
+    def _shots(self, tasks: Collection[str] | None) -> dict[str, list[Sample]]:
+        train: dict[str, list[Sample]] = defaultdict(list)
+        for sample in self.samples("train", "IND", tasks):
+            train[sample.task].append(sample)
+        return train
+
+
+def split_setting(setting: str) -> tuple[Domain, str]:
+    """Return domain and instruction part of a setting's name; raises ValueError for an unknown one."""
+    if setting not in SETTINGS:
+        raise ValueError(f"Unknown setting {setting!r}: choose from {', '.join(SETTINGS)}.")
+    domain, part = setting.split("_", 1)
+    assert domain in ("IND", "OOD") and part in (SINGLE, DIVERSE, UNSEEN, ONE_SHOT)
+    return ("IND" if domain == "IND" else "OOD"), part
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Open a dataset folder; raises ValueError with one sentence where it is not one."""
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        raise ValueError(f"{path} is not a dataset: it has no {MANIFEST}. Make one with `ecellm build`.")
+    for split in SPLITS:
+        file = path / f"{split}.parquet"
+        if not file.is_file():
+            raise ValueError(f"The dataset {path} has no {file.name}: build it again.")
+        try:
+            names = pq.read_schema(file).names
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{file} cannot be read as Parquet: build the dataset again.") from error
+        missing = [name for name in REQUIRED if name not in names]
+        if missing:
+            raise ValueError(f"{file} has no column {', '.join(missing)}.")
+    try:
+        values = json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{manifest} is not valid JSON: build the dataset again.") from error
+    return Dataset(path, values)
+
+
+def write_split(samples: Iterable[Sample], file: Path) -> None:
+    """Write samples as one Parquet file; equal samples give equal bytes."""
+    rows = [asdict(sample) for sample in samples]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    pq.write_table(table, file, compression="zstd")
+
+
+def spread(asked: Sequence[Asked], limit: int | None, seed: int) -> list[Asked]:
+    """Return at most `limit` of the rows, drawn by keyed hash and spread evenly over tasks, in their order.
+
+    A task with fewer rows than its share leaves the rest to the others.
+    """
+    if limit is None or limit >= len(asked):
+        return list(asked)
+    by_task: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(asked):
+        by_task[row.sample.task].append(place)
+    left, kept = limit, set[int]()
+    groups = sorted(by_task.values(), key=len)
+    for done, places in enumerate(groups):
+        remaining = len(groups) - done
+        share = -(-left // remaining)  # rounded up: the last tasks take what is left
+        places.sort(key=lambda place: keyed_hash(seed, "limit", asked[place].sample.id))
+        kept.update(places[:share])
+        left -= min(share, len(places))
+    return [row for place, row in enumerate(asked) if place in kept]
+
+
+def _read(file: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    return pq.read_table(file, columns=columns).to_pylist()
+
+
+_FIELDS = {field.name for field in fields(Sample)}
+
+
+def _sample(row: dict[str, Any], split: Split) -> Sample:
+    values = {name: value for name, value in row.items() if name in _FIELDS}
+    for name in ("facts", "products"):
+        values[name] = tuple(values.get(name) or ())
+    labels = values.get("labels")
+    values["labels"] = tuple(labels) if labels else None
+    return Sample(**{**values, "split": split})

@@ -1,0 +1,1 @@
+"""Asking a model: generators, decisions, and the run that writes PREDICTIONS.jsonl."""

@@ -1,0 +1,191 @@
+"""The Store: a shop's tables in one schema, whatever source they came from.
+
+Sources fill it, tasks draw from it. Every table is an Ibis expression, so nothing is loaded until a task
+asks for its (few) sampled rows, and the same expressions run on DuckDB and on PySpark.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+
+import ibis
+import ibis.expr.types as ir
+
+from ecellm.keys import SEPARATOR
+
+#: Column names and Ibis types of every table. What each column holds is said in `COLUMNS`.
+SCHEMAS: Mapping[str, ibis.Schema] = {
+    "products": ibis.schema(
+        {
+            "catalogue": "string",
+            "category": "string",
+            "product_id": "string",
+            "title": "string",
+            "description": "string",
+            "feature": "string",
+            "brand": "string",
+            "price": "string",
+            "categories": "array<string>",
+            "fields": "array<string>",
+        }
+    ),
+    "reviews": ibis.schema(
+        {
+            "category": "string",
+            "product_id": "string",
+            "user_id": "string",
+            "stars": "int8",
+            "text": "string",
+            "time": "int64",
+        }
+    ),
+    "purchases": ibis.schema(
+        {"category": "string", "product_id": "string", "user_id": "string", "time": "int64"}
+    ),
+    "relations": ibis.schema(
+        {"category": "string", "product_id": "string", "other_id": "string", "relation": "string"}
+    ),
+    "matches": ibis.schema({"left_id": "string", "right_id": "string"}),
+    "judgements": ibis.schema(
+        {
+            "query": "string",
+            "product_id": "string",
+            "label": "string",
+            "small": "boolean",
+            "split": "string",
+        }
+    ),
+    "attributes": ibis.schema(
+        {
+            "category": "string",
+            "product_id": "string",
+            "attribute": "string",
+            "position": "int64",
+            "value": "string",
+            "field": "string",
+            "split": "string",
+        }
+    ),
+    "questions": ibis.schema(
+        {
+            "category": "string",
+            "product_id": "string",
+            "question": "string",
+            "kind": "string",
+            "answerable": "boolean",
+            "snippets": "array<string>",
+            "answers": "array<struct<text: string, helpful: int64>>",
+            "split": "string",
+        }
+    ),
+}
+
+#: What each column holds. Times are seconds since 1970 (UTC). Strings are as the source wrote them.
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "products": {
+        "catalogue": "where the record stands: amazon_2018, amazon_2014, amazon, google, esci or mave",
+        "category": "the source's category (its file name for Amazon Review); empty where it has none",
+        "product_id": "unique within catalogue and category",
+        "title": "as written, markup included; null where missing",
+        "description": "paragraphs joined by ', '; null where missing",
+        "feature": "bullet points joined by ', '; null where missing",
+        "brand": "brand or manufacturer; null where missing",
+        "price": "text as the source wrote it, no unit added; null where missing",
+        "categories": "category path from the root; empty where missing",
+        "fields": "MAVE: which of title, description, feature, price, brand exist, in the order of "
+        "their first paragraph; empty elsewhere",
+    },
+    "reviews": {
+        "category": "the review file's category",
+        "product_id": "the reviewed product",
+        "user_id": "the reviewer",
+        "stars": "1 to 5",
+        "text": "the review's text; never null",
+        "time": "seconds since 1970, UTC",
+    },
+    "purchases": {
+        "category": "the rating file's category",
+        "product_id": "the product rated, taken as bought",
+        "user_id": "the shopper",
+        "time": "seconds since 1970, UTC",
+    },
+    "relations": {
+        "category": "the metadata file's category",
+        "product_id": "the page's product",
+        "other_id": "the product it points to, in any category",
+        "relation": "also_buy, also_view or similar",
+    },
+    "matches": {
+        "left_id": "product_id in catalogue amazon",
+        "right_id": "product_id in catalogue google that is the same product",
+    },
+    "judgements": {
+        "query": "the shopper's query",
+        "product_id": "the judged product, in catalogue esci",
+        "label": "E exact, S substitute, C complement, I irrelevant",
+        "small": "whether the row is in the source's small version (the ranking task)",
+        "split": "the source's own split: train or test",
+    },
+    "attributes": {
+        "category": "the product's category",
+        "product_id": "the product, in catalogue mave",
+        "attribute": "the attribute asked for",
+        "position": "the attribute's place in the product's list, from 0",
+        "value": "the value as it stands in the text; null where the text does not give one",
+        "field": "title, description, feature, price or brand: where the value stands; null with value",
+        "split": "the source's own split: train, validation or test",
+    },
+    "questions": {
+        "category": "the question's category",
+        "product_id": "the product asked about",
+        "question": "the question's text",
+        "kind": "descriptive or yesno",
+        "answerable": "whether the snippets answer it",
+        "snippets": "review snippets, best first",
+        "answers": "shoppers' answers with their count of helpful votes, in the source's order",
+        "split": "the source's own split: train, validation or test",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A shop's tables. A table that no source provides is absent from `tables`."""
+
+    tables: Mapping[str, ir.Table]
+    """Table name to expression; each has exactly the columns of `SCHEMAS[name]`, in that order."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Why an absent table is absent, for messages."""
+
+    def __post_init__(self) -> None:
+        for name, table in self.tables.items():
+            assert table.schema().names == SCHEMAS[name].names, (name, table.schema())
+
+    def has(self, *names: str) -> bool:
+        """Say whether all the named tables are there."""
+        return all(name in self.tables for name in names)
+
+    def __getitem__(self, name: str) -> ir.Table:
+        """Return a table; raises ValueError naming the missing table."""
+        if name not in self.tables:
+            why = self.notes.get(name, "no source provides it")
+            raise ValueError(f"The Store has no table {name!r}: {why}.")
+        return self.tables[name]
+
+
+def keyed(seed: int | str, *columns: ir.Value | str) -> ir.StringValue:
+    """Return `ecellm.keys.keyed_hash(seed, ...)` as an Ibis expression over columns (nulls count as '').
+
+    Strings among `columns` are literals. Order by it and limit to draw rows: the n smallest keys are the
+    sample, equal on every engine and in every row order.
+    """
+    parts: list[ir.StringValue] = [ibis.literal(str(seed))]
+    for column in columns:
+        value = ibis.literal(column) if isinstance(column, str) else column
+        parts.append(value.cast("string").fill_null(""))
+    return reduce(lambda left, right: left + SEPARATOR + right, parts).hexdigest("md5")
+
+
+def conform(table: ir.Table, name: str) -> ir.Table:
+    """Return the table with exactly the columns and types of `SCHEMAS[name]`; raises if one is missing."""
+    return table.select(**{column: table[column].cast(kind) for column, kind in SCHEMAS[name].items()})

@@ -1,0 +1,23 @@
+"""The ten tasks, one file each. A new task is one new file and one line in `TASKS`."""
+
+from ecellm.tasks import pm
+from ecellm.tasks.task import Task
+
+__all__ = ["TASKS", "Task", "chosen_tasks"]
+
+TASKS: dict[str, Task] = {task.name: task for task in (pm.TASK,)}
+
+
+def chosen_tasks(names: str | None) -> list[Task]:
+    """Return the tasks of a comma-separated list such as "PM,SA" (None: all), in the paper's order.
+
+    Raises ValueError naming an unknown task and the known ones.
+    """
+    if names is None:
+        return list(TASKS.values())
+    wanted = [name.strip().upper() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in TASKS]
+    if unknown or not wanted:
+        known = ", ".join(TASKS)
+        raise ValueError(f"Unknown task {', '.join(unknown) or names!r}: choose from {known}.")
+    return [task for task in TASKS.values() if task.name in wanted]

@@ -1,0 +1,153 @@
+"""PM, product matching: are two product records of two catalogues the same product?
+
+Source: Amazon-Google Products (Leipzig); every listed match is a yes, as many random pairs are a no.
+
+    input    {"product 1": {"title": "clickart 950 000 - premier image pack (dvd-rom)", "description": NaN,
+             "manufacturer": "broderbund", "price": "0"}, "product 2": {"title": ...}}
+    output   yes
+    metric   F1 of yes
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ecellm.records import Sample, sample_id
+from ecellm.tasks.answers import YesNo
+from ecellm.tasks.drawing import eighty_ten_ten, first_by_split
+from ecellm.tasks.pieces import Cut, Path, json_pieces
+from ecellm.tasks.task import Draw, Pieces, Plan, Task
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from ecellm.store import Store
+
+MOST_WORDS = 50
+RECORD = ("title", "description", "brand", "price")
+
+
+def draw(store: Store, plan: Plan) -> Draw:
+    """Draw matches and as many random non-matches, split 80/10/10 by pair (paper, appendix on PM)."""
+    from ecellm.store import keyed
+
+    yes, no, dropped = _pairs(store, plan.seed)
+    pairs = yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no")))
+    key = keyed(plan.seed, "PM", pairs.left_id, pairs.right_id)
+    pairs = pairs.mutate(key=key, split=eighty_ten_ten(keyed(plan.seed, "PM split", key)))
+    counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
+    rows = first_by_split(pairs, "key", counts)
+    samples = [_sample(row, split) for split, found in rows.items() for row in found]
+    return Draw(samples, dropped)
+
+
+def _pairs(store: Store, seed: int) -> tuple[ir.Table, ir.Table, Counter[str]]:
+    """Return the matching pairs, as many non-matching ones, and what was left out."""
+    import ibis
+
+    from ecellm.store import keyed
+
+    products = store["products"].filter(lambda t: t.title.notnull() & (t.title != ""))
+    left = _record(products, "amazon", "left")
+    right = _record(products, "google", "right")
+    matches = store["matches"].distinct()
+    yes = matches.inner_join(left, "left_id").inner_join(right, "right_id")
+    # The k-th Amazon product by key meets the k-th Google product by key: each product at most once.
+    first = left.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no left", left.left_id)))
+    second = right.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no right", right.right_id)))
+    crossed = first.inner_join(second, "place").drop("place")
+    same_titles = yes.select("left_title", "right_title").distinct()
+    apart = crossed.anti_join(matches, ["left_id", "right_id"])
+    apart = apart.anti_join(same_titles, ["left_title", "right_title"])
+    key = keyed(seed, "PM no", apart.left_id, apart.right_id)
+    found = int(yes.count().to_pyarrow().as_py())
+    no = apart.order_by(key).limit(found)
+    listed = int(store["matches"].count().to_pyarrow().as_py())
+    candidates = int(crossed.count().to_pyarrow().as_py()) - int(apart.count().to_pyarrow().as_py())
+    dropped = Counter(
+        {
+            "match repeats or names a product that is not there": listed - found,
+            "random pair is, or reads like, a match": candidates,
+        }
+    )
+    return yes, no.select(yes.columns), +dropped
+
+
+def _record(products: ir.Table, catalogue: str, side: str) -> ir.Table:
+    columns = {f"{side}_{name}": products[name] for name in RECORD}
+    table = products.filter(products.catalogue == catalogue)
+    return table.select(**{f"{side}_id": products.product_id}, **columns)
+
+
+def _text(word: str) -> ir.StringValue:
+    import ibis
+
+    return ibis.literal(word)
+
+
+def _sample(row: dict[str, Any], split: Any) -> Sample:
+    text = json.dumps({"product 1": _shown(row, "left"), "product 2": _shown(row, "right")})
+    return Sample(
+        id=sample_id("PM", "IND", text, None),
+        task="PM",
+        domain="IND",
+        split=split,
+        input=text,
+        options=None,
+        output=row["answer"],
+        products=(f"amazon|{row['left_id']}", f"google|{row['right_id']}"),
+    )
+
+
+def _shown(row: dict[str, Any], side: str) -> dict[str, Any]:
+    """Return one record as the published rows show it: no description is NaN, no maker is "nan"."""
+    return {
+        "title": row[f"{side}_title"],
+        "description": _short(row[f"{side}_description"]),
+        "manufacturer": row[f"{side}_brand"] or "nan",
+        "price": row[f"{side}_price"] or "nan",
+    }
+
+
+def _short(description: str | None) -> str | float:
+    if not description:
+        return math.nan
+    words = description.split(" ")
+    if len(words) <= MOST_WORDS:
+        return description
+    return " ".join(words[:MOST_WORDS]).removesuffix(".") + "..."
+
+
+def pieces(sample: Sample) -> Pieces:
+    """Cut the two descriptions first, evenly, then the two titles."""
+
+    def rule(path: Path, value: str) -> Cut | None:
+        ranks = {"description": 1, "title": 2}
+        return Cut(rank=ranks[str(path[-1])]) if path[-1] in ranks else None
+
+    return Pieces(json_pieces(sample.input, rule))
+
+
+TASK = Task(
+    name="PM",
+    title="Product_Matching",
+    aliases=(),
+    instructions=(
+        "Two product records come from two catalogues. Do they describe the same product? Say yes or no.",
+        "Read both product entries and decide if they are one and the same item. Reply with yes or no.",
+        "A shop merges its list with another shop's. Tell whether these two entries match: yes or no.",
+        "Compare title, description, maker and price of the two products, then answer yes if they are the "
+        "same product and no if they are not.",
+        "Would a buyer of product 1 receive the very same item as a buyer of product 2? Answer yes or no.",
+        "Check the two listings for identity: output yes for the same item, no for different items.",
+    ),
+    answer=YesNo(),
+    metric="f1",
+    out_of_domain=False,
+    needs=("products", "matches"),
+    draw=draw,
+    pieces=pieces,
+)

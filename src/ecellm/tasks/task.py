@@ -1,0 +1,113 @@
+"""What a task is: the one type that each of the ten task files fills in.
+
+A task says what it asks (six instructions), how its samples are drawn from the Store, what an answer
+looks like and how it is scored, and which parts of its input may be cut to fit a token budget.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from ecellm.records import Domain, Sample, Split
+from ecellm.tasks.answers import AnswerType
+
+if TYPE_CHECKING:
+    from ecellm.store import Store
+
+#: Drawn beyond a quota, as a share of it, so that the builder can drop duplicates and leaks and refill.
+RESERVE = 0.5
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of a sample's input or options text: the whole is the pieces joined with nothing between."""
+
+    text: str
+    rank: int | None = None
+    """None is never cut. Otherwise rank 1 is cut first, then 2, and so on; pieces of equal rank are
+    shortened evenly."""
+    how: Literal["drop", "end"] = "drop"
+    """drop: the piece goes as a whole; end: it loses tokens from its end."""
+    mark: str | None = None
+    """What the piece is, for models that point into the prompt: an option's or product's letter ("A"),
+    a text field ("product title"), or "snippet". Marks of letters stand on the letter alone."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A sample taken apart for the prompt: `input` joins to the sample's input, `options` to its options."""
+
+    input: tuple[Piece, ...]
+    options: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the builder asks a task to draw."""
+
+    seed: int
+    quotas: Mapping[tuple[Split, Domain], int]
+    """Rows wanted per split and domain; OOD has test rows only."""
+    in_domain: tuple[str, ...] = ()
+    """Categories of the in-domain rows; empty for tasks without categories."""
+    out_of_domain: tuple[str, ...] = ()
+    """Categories (AVE: attributes; empty lets the task draw them) held out for the OOD test rows."""
+
+    def enough(self, split: Split, domain: Domain) -> int:
+        """Return how many rows to draw for a quota, the reserve included."""
+        quota = self.quotas.get((split, domain), 0)
+        return quota + int(quota * RESERVE) + (20 if quota else 0)
+
+
+@dataclass
+class Draw:
+    """What a task drew."""
+
+    samples: list[Sample] = field(default_factory=list)
+    """In drawing order per (split, domain): the builder keeps the first of each up to the quota."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Rows of the Store that could not become samples, by reason (short, lower-case: 'title is markup')."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One of the ten tasks. `tasks/pm.py` shows how one is written."""
+
+    name: str
+    """The paper's abbreviation."""
+    title: str
+    """The published name, such as Product_Matching."""
+    aliases: tuple[str, ...]
+    """Other spellings of the title that the published files use."""
+    instructions: tuple[str, ...]
+    """Six: the first is the seed ("single"), the last is the unseen one, never used in training."""
+    answer: AnswerType
+    metric: str
+    """The metric of the paper's main table, named as in SCORES.json."""
+    out_of_domain: bool
+    """Whether the paper has an out-of-domain test set for it."""
+    needs: tuple[str, ...]
+    """Tables of the Store that it draws from."""
+    draw: Callable[[Store, Plan], Draw]
+    pieces: Callable[[Sample], Pieces]
+
+    def __post_init__(self) -> None:
+        assert len(self.instructions) == 6 and len(set(self.instructions)) == 6, self.name
+
+    @property
+    def seed_instruction(self) -> str:
+        """The instruction of the Single settings."""
+        return self.instructions[0]
+
+    @property
+    def unseen_instruction(self) -> str:
+        """The instruction of the Unseen settings, held out from training."""
+        return self.instructions[-1]
+
+    @property
+    def seen_instructions(self) -> tuple[str, ...]:
+        """The five that the Diverse settings draw from, the seed included."""
+        return self.instructions[:-1]
