@@ -183,6 +183,10 @@ class Triples:
 
     name = "triples"
 
+    def attributes(self, sample: Sample) -> list[str]:
+        """Return the attributes that the sample asks for, in order."""
+        return str(json.loads(sample.input)["target attributes"]).split(" and ")
+
     def print(self, answer: list[Triple], sample: Sample) -> str:
         """Return the JSON text with Python's defaults."""
         return json.dumps(answer)

@@ -1,0 +1,43 @@
+"""`ecellm tune`: tune a model on a dataset as a recipe says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def tune(
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe's name (see `ecellm recipes`) or a .toml file.")
+    ],
+    data: Annotated[Path, typer.Option(help="The DATASET folder.")],
+    out: Annotated[Path, typer.Option(help="The MODEL folder to write.")],
+    tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,
+    setting: Annotated[
+        str, typer.Option(help="The setting whose train and validation rows are used.")
+    ] = "IND_Diverse_Instruction",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a recipe key: optimisation.epochs=1.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most this many training rows, spread evenly over tasks.")
+    ] = None,
+) -> None:
+    """Tune a model on a dataset and write a MODEL folder."""
+    from ecellm.dataset.dataset import read_dataset
+    from ecellm.tasks import chosen_tasks
+    from ecellm.tuning.recipe import read_recipe
+    from ecellm.tuning.tune import tune as run
+
+    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
+    run(
+        read_recipe(recipe, set_),
+        read_dataset(data),
+        out,
+        tasks=chosen,
+        setting=setting,
+        resume=resume,
+        limit=limit,
+    )
+    typer.echo(f"Model written to {out}.")

@@ -1,0 +1,185 @@
+"""Asking XS: closed answers by scoring the candidates in one pass, values as spans, free text greedily."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, DynamicCache
+from transformers.utils import logging
+
+from ecellm.dataset.dataset import Asked
+from ecellm.inference.decide import decide
+from ecellm.inference.generator import Question, Reply
+from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
+from ecellm.models.folder import read_facts
+from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
+from ecellm.prompts import Prompt, Template, render_all
+from ecellm.tasks import TASKS
+from ecellm.tasks.answers import LETTERS, Triples
+
+
+class PrefixGenerator:
+    """A tuned XS, in fp32 so that the same answers come whatever the batch."""
+
+    def __init__(self, folder: Path, device: str = "cpu"):
+        facts = read_facts(folder)
+        self.recipe = facts["recipe"]
+        self.template = Template.model_validate(facts["template"])
+        self.offsets = {task: np.array(offsets) for task, offsets in facts["offsets"].items()}
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        logging.disable_progress_bar()
+        self.model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
+        self.device = device
+
+    def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
+        """Return the prompts, within the token budget that the model was tuned with."""
+        return render_all(asked, self.template, self.tokenizer, self.recipe["max_tokens"])
+
+    @torch.no_grad()
+    def reply(self, questions: Sequence[Question]) -> list[Reply]:
+        """Answer a batch, in order."""
+        examples = [question(one.asked, one.prompt, self.tokenizer) for one in questions]
+        replies: list[Reply | None] = [None] * len(questions)
+        closed = [row for row, example in enumerate(examples) if example.kind != TEXT]
+        if closed:
+            self._closed(questions, examples, closed, replies)
+        writing = [row for row, example in enumerate(examples) if example.kind == TEXT]
+        if writing:
+            texts = self._write([examples[row] for row in writing])
+            for row, text in zip(writing, texts, strict=True):
+                replies[row] = Reply(text)
+        assert all(reply is not None for reply in replies)
+        return [reply for reply in replies if reply is not None]
+
+    def _closed(
+        self,
+        questions: Sequence[Question],
+        examples: Sequence[Example],
+        rows: list[int],
+        replies: list[Reply | None],
+    ) -> None:
+        chosen = [examples[row] for row in rows]
+        batch = make_batch(chosen, self._pad, self.device)
+        states = self.model.states(batch)
+        answers = self.model.answer_states(states, batch)
+        scored = [place for place, example in enumerate(chosen) if example.kind in (CHOICE, RANKING)]
+        if scored:
+            scores = self.model.option_scores(states, answers, batch, scored).cpu().numpy()
+            for place, row_scores in zip(scored, scores, strict=True):
+                asked = questions[rows[place]].asked
+                real = row_scores[: len(chosen[place].tokens)].astype(np.float64)
+                replies[rows[place]] = self._choose(asked, chosen[place], real)
+        for place, example in enumerate(chosen):
+            if example.kind == SPANS:
+                start, end = self.model.span_scores(states, answers, batch, place)
+                row = rows[place]
+                replies[row] = self._triples(questions[row], example, start.cpu(), end.cpu())
+
+    def _choose(self, asked: Asked, example: Example, scores: np.ndarray[Any, Any]) -> Reply:
+        answer = TASKS[example.task].answer
+        if example.kind == RANKING:
+            order = np.argsort(-scores, kind="stable")
+            probability = float(np.exp(plackett_luce(scores[order])))
+            return Reply(answer.print([LETTERS[place] for place in order], asked.sample), probability)
+        logs = scores - np.logaddexp.reduce(scores)
+        offsets = self.offsets.get(example.task)
+        if offsets is not None and len(offsets) == len(logs):
+            logs = logs + offsets
+            logs = logs - np.logaddexp.reduce(logs)
+        best = int(decide(logs[None], np.zeros(len(logs)))[0])
+        candidates = answer.candidates(asked.sample)
+        assert candidates is not None
+        probabilities = dict(zip(candidates, np.exp(logs).tolist(), strict=True))
+        return Reply(candidates[best], probabilities[candidates[best]], probabilities)
+
+    def _triples(self, one: Question, example: Example, start: Tensor, end: Tensor) -> Reply:
+        """Return the triples of the best span (or None) of each attribute asked for."""
+        sample = one.asked.sample
+        answer = TASKS[sample.task].answer
+        assert isinstance(answer, Triples)
+        places = self.tokenizer(one.prompt.text, return_offsets_mapping=True).offset_mapping
+        triples = []
+        for row, attribute in enumerate(answer.attributes(sample)):
+            span = best_span(start[row], end[row], example.fields)
+            value = source = "None"
+            if span is not None:
+                text = one.prompt.text[places[span[0]][0] : places[span[1] - 1][1]]
+                value = _unescaped(text).lower()
+                inside = [mark for mark in field_marks(one.prompt) if mark.start <= span[0] < mark.end]
+                source = inside[0].name.lower()
+            triples.append({"attribute": attribute.lower(), "value": value, "source": source})
+        return Reply(answer.print(triples, sample))
+
+    def _write(self, examples: Sequence[Example]) -> list[str]:
+        """Write free texts greedily, word by word, the prompts' states kept in a cache."""
+        batch = make_batch(examples, self._pad, self.device)
+        cache = DynamicCache(config=self.model.config)
+        prompt_states = self.model.states(batch, cache)
+        rows = torch.arange(len(examples), device=self.device)
+        here = prompt_states[rows, batch.prompt_lengths - 1][:, None]
+        width = batch.ids.shape[1]
+        inside = torch.arange(width, device=self.device) < batch.prompt_lengths[:, None]
+        seen, places = inside, batch.prompt_lengths
+        written: list[Tensor] = []
+        done = torch.zeros(len(examples), dtype=torch.bool, device=self.device)
+        for _ in range(self.recipe["max_response_tokens"]):
+            word = self.model.word_scores(prompt_states, here, batch.ids, inside).best()[:, 0]
+            word = torch.where(done, self.tokenizer.sep_token_id, word)
+            written.append(word)
+            done = done | (word == self.tokenizer.sep_token_id)
+            if bool(done.all()):
+                break
+            seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
+            here = self.model.bert(
+                word[:, None],
+                attention_mask=torch.where(seen, 0.0, NEVER)[:, None, None],
+                token_type_ids=torch.ones_like(word[:, None]),
+                position_ids=places[:, None],
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+            places = places + 1
+        ids = torch.stack(written, 1).tolist()
+        return [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in ids]
+
+    @property
+    def _pad(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+
+def plackett_luce(ordered: np.ndarray[Any, Any]) -> float:
+    """Return the log-probability of choosing items of these scores in this order, best first."""
+    rest = np.logaddexp.accumulate(ordered[::-1])[::-1]
+    return float((ordered - rest).sum())
+
+
+def best_span(start: Tensor, end: Tensor, fields: Sequence[Span]) -> Span | None:
+    """Return the likeliest span within one field, or None where the last place (None) scores higher.
+
+    `start` and `end` are [T + 1] scores.
+    """
+    best, found = float(start[-1] + end[-1]), None
+    for first, after in fields:
+        length = after - first
+        if not length:
+            continue
+        total = start[first:after, None] + end[None, first:after]
+        allowed = torch.ones(length, length, dtype=torch.bool).triu().tril(LONGEST_SPAN - 1)
+        total = total.masked_fill(~allowed, -torch.inf)
+        score, place = total.flatten().max(0)
+        if float(score) > best:
+            best = float(score)
+            found = (first + int(place) // length, first + int(place) % length + 1)
+    return found
+
+
+def _unescaped(text: str) -> str:
+    """Return the text that a piece of a JSON string stands for; a piece cut inside an escape stays as it is."""
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return text

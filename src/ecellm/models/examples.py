@@ -1,0 +1,139 @@
+"""What XS is asked and taught: a prompt's tokens, the places it may point to, and the right answer.
+
+Nothing here knows a task by name: the form follows from the answer type.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from ecellm.dataset.dataset import Asked
+from ecellm.prompts import Mark, Prompt
+from ecellm.records import Sample
+from ecellm.tasks import TASKS
+from ecellm.tasks.answers import LETTERS, FreeText, Letter, Ranking, Triples, YesNo
+
+Span = tuple[int, int]
+
+CHOICE, RANKING, SPANS, TEXT = "choice", "ranking", "spans", "text"
+#: Marks that are no text field of a product.
+ATTRIBUTE, SNIPPET = "attribute", "snippet"
+
+
+@dataclass
+class Example:
+    """One prompt with what may be pointed to; places are token indices, spans [start, end)."""
+
+    kind: str
+    task: str
+    ids: list[int]
+    tokens: list[int] = field(default_factory=list)
+    """The first token of each candidate (a word or a letter)."""
+    options: list[Span] = field(default_factory=list)
+    """Each option's span, its letter included; empty where the candidates are plain words."""
+    attributes: list[Span] = field(default_factory=list)
+    """Where each asked attribute stands in the prompt."""
+    fields: list[Span] = field(default_factory=list)
+    """The product's text fields, of which values are spans."""
+    label: int = 0
+    """The right candidate's index."""
+    order: list[int] = field(default_factory=list)
+    """The candidates best first."""
+    values: list[list[Span]] = field(default_factory=list)
+    """Each attribute's spans in the fields that read like its value; empty for None."""
+    response: list[int] = field(default_factory=list)
+    """Free text, its end token included."""
+    weight: float = 1.0
+
+
+def question(asked: Asked, prompt: Prompt, tokenizer: Any) -> Example:
+    """Return the example without its answer, for asking."""
+    sample, answer = asked.sample, TASKS[asked.sample.task].answer
+    example = Example(_kind(answer), sample.task, prompt.ids)
+    if isinstance(answer, YesNo):
+        example.tokens = [_first_token(word, tokenizer) for word in answer.choices]
+    elif isinstance(answer, (Letter, Ranking)):
+        example.options = letter_spans(prompt)
+        letters = LETTERS[: len(example.options)]
+        example.tokens = [_first_token(letter, tokenizer) for letter in letters]
+    elif isinstance(answer, Triples):
+        example.attributes = [(mark.start, mark.end) for mark in prompt.marks if mark.name == ATTRIBUTE]
+        example.fields = [(mark.start, mark.end) for mark in field_marks(prompt)]
+        asked_for = answer.attributes(sample)
+        assert len(example.attributes) == len(asked_for), (sample.id, asked_for)
+    return example
+
+
+def lesson(asked: Asked, prompt: Prompt, tokenizer: Any, most_response_tokens: int) -> Example:
+    """Return the example with its answer, for tuning and validation."""
+    sample, answer = asked.sample, TASKS[asked.sample.task].answer
+    example = question(asked, prompt, tokenizer)
+    if isinstance(answer, YesNo):
+        example.label = answer.choices.index(sample.output)
+    elif isinstance(answer, Letter):
+        example.label = LETTERS.index(answer.parse(sample.output, sample) or "")
+    elif isinstance(answer, Ranking):
+        example.order = [LETTERS.index(letter) for letter in answer.parse(sample.output, sample) or []]
+    elif isinstance(answer, Triples):
+        example.values = _value_spans(sample, answer, prompt, tokenizer)
+    else:
+        ids = tokenizer(sample.output, add_special_tokens=False).input_ids
+        example.response = [*ids[: most_response_tokens - 1], tokenizer.sep_token_id]
+    return example
+
+
+def letter_spans(prompt: Prompt) -> list[Span]:
+    """Return each option's span: from its letter to the next letter; the last is as long as the longest."""
+    starts = [mark.start for mark in prompt.marks if len(mark.name) == 1]
+    if not starts:
+        return []
+    spans = list(pairwise(starts))
+    longest = max((end - start for start, end in spans), default=len(prompt.ids))
+    return [*spans, (starts[-1], min(starts[-1] + longest, len(prompt.ids) - 1))]
+
+
+def field_marks(prompt: Prompt) -> list[Mark]:
+    """Return the marks of a product's text fields, of which values are spans."""
+    return [mark for mark in prompt.marks if len(mark.name) > 1 and mark.name not in (ATTRIBUTE, SNIPPET)]
+
+
+def find_all(wanted: Sequence[int], ids: Sequence[int], start: int, end: int) -> list[Span]:
+    """Return where a run of ids stands in ids[start:end]."""
+    length = len(wanted)
+    if not length:
+        return []
+    run = list(wanted)
+    return [
+        (place, place + length)
+        for place in range(start, end - length + 1)
+        if list(ids[place : place + length]) == run
+    ]
+
+
+def _kind(answer: Any) -> str:
+    kinds = {Ranking: RANKING, Triples: SPANS, FreeText: TEXT}
+    return kinds.get(type(answer), CHOICE)
+
+
+def _first_token(word: str, tokenizer: Any) -> int:
+    return int(tokenizer(word, add_special_tokens=False).input_ids[0])
+
+
+def _value_spans(sample: Sample, answer: Triples, prompt: Prompt, tokenizer: Any) -> list[list[Span]]:
+    """Return each asked attribute's spans. A value that was cut away or stands nowhere counts as None."""
+    marks = field_marks(prompt)
+    spans: list[list[Span]] = []
+    triples = answer.parse(sample.output, sample) or []
+    for attribute in answer.attributes(sample):
+        found: list[Span] = []
+        for triple in triples:
+            if triple["attribute"] != attribute.lower() or triple["value"] == "None":
+                continue
+            run = tokenizer(json.dumps(triple["value"])[1:-1], add_special_tokens=False).input_ids
+            named = [mark for mark in marks if mark.name == triple["source"]]
+            for mark in named or marks:
+                found += find_all(run, prompt.ids, mark.start, mark.end)
+        spans.append(sorted(set(found)))
+    return spans

@@ -1,0 +1,335 @@
+"""XS: one MiniLM stack as a prefix language model with pointers, small enough to be tuned on a CPU.
+
+The prompt is read both ways, the response causally; the output is tied to the word embeddings. Three
+pointers into the prompt do what a small stack cannot learn to spell from few samples: to an option or
+product (its letter is the answer), to the span of a text field that holds an attribute's value, and to the
+words that a free text copies (a pointer-generator, See et al. 2017). How the form was found: docs/xs.md.
+
+Shapes: B rows, T tokens, H hidden, K options, A attributes, R response positions, V words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, BertConfig, BertModel, DynamicCache, PreTrainedModel
+from transformers.utils import logging
+
+from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example
+
+#: Below every real score, and safe to add to others in bf16.
+NEVER = -1e4
+#: The longest value, in tokens, that the span pointer may take.
+LONGEST_SPAN = 24
+
+#: `Trainer` and `from_pretrained` know an attention by name.
+CPU_ATTENTION = "ecellm_cpu"
+
+
+def cpu_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float = 1.0,
+    dropout: float = 0.0,
+    **ignored: Any,
+) -> tuple[Tensor, None]:
+    """Attend by plain batched products, [B, heads, T, size] each; returns [B, T, heads, size].
+
+    torch 2.13's fused CPU kernel spends half of a bf16 training step in its backward pass; two batched
+    products and a softmax in the inputs' own precision take a fifth of that (docs/xs.md).
+    """
+    rows, heads, asking, size = query.shape
+    with torch.autocast(query.device.type, enabled=False):
+        flat = (rows * heads, -1, size)
+        scaled, keys, values = (query * scaling).reshape(flat), key.reshape(flat), value.reshape(flat)
+        scores = torch.bmm(scaled, keys.transpose(1, 2))
+        if attention_mask is not None:
+            shaped = scores.view(rows, heads, asking, -1) + attention_mask.to(scores.dtype)
+            scores = shaped.view(rows * heads, asking, -1)
+        weights = functional.dropout(torch.softmax(scores, -1), dropout, module.training)
+        mixed = torch.bmm(weights, values).view(rows, heads, asking, size)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(CPU_ATTENTION, cpu_attention)
+
+
+class PrefixConfig(BertConfig):
+    """BERT's configuration, as a decoder so that response tokens can be cached."""
+
+    model_type = "ecellm_prefix_lm"
+
+
+@dataclass
+class Batch:
+    """Rows padded to one length."""
+
+    ids: Tensor
+    """[B, T] token ids: prompt, then response."""
+    prompt_lengths: Tensor
+    """[B]"""
+    lengths: Tensor
+    """[B]"""
+    examples: Sequence[Example]
+
+
+class PrefixLM(PreTrainedModel):
+    """The model; calling it gives losses; `option_scores`, `span_scores` and `word_scores` are for asking."""
+
+    config_class = PrefixConfig
+    base_model_prefix = "bert"
+    _supports_sdpa = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: PrefixConfig):
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        size = config.hidden_size
+        self.summary = nn.Linear(size, size)
+        self.answer = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.LayerNorm(size))
+        self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.option_pointer = Pointer(size)
+        self.start_pointer = Pointer(size)
+        self.end_pointer = Pointer(size)
+        self.copy_pointer = Pointer(size)
+        self.copy_gate = nn.Linear(size, 1)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Pointer):
+            nn.init.eye_(module.query.weight)
+            nn.init.eye_(module.key.weight)
+            nn.init.zeros_(module.query.bias)
+
+    def states(self, batch: Batch, cache: DynamicCache | None = None) -> Tensor:
+        """Return the last layer's states, [B, T, H]: prompt tokens see the prompt, response tokens see the
+        prompt and what was written before."""
+        mask = prefix_mask(batch.prompt_lengths, batch.lengths, batch.ids.shape[1])
+        types = torch.arange(batch.ids.shape[1], device=batch.ids.device) >= batch.prompt_lengths[:, None]
+        out = self.bert(
+            batch.ids,
+            attention_mask=mask,
+            token_type_ids=types.long(),
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return out.last_hidden_state
+
+    def answer_states(self, states: Tensor, batch: Batch) -> Tensor:
+        """Return [B, H]: the state from which a closed answer is read, the prompt's last token and mean."""
+        places = torch.arange(states.shape[1], device=states.device)
+        inside = (places < batch.prompt_lengths[:, None]).to(states.dtype)
+        mean = (states * inside[:, :, None]).sum(1) / batch.prompt_lengths[:, None]
+        last = states[torch.arange(len(states), device=states.device), batch.prompt_lengths - 1]
+        return last + self.summary(mean)
+
+    def option_scores(self, states: Tensor, answers: Tensor, batch: Batch, rows: list[int]) -> Tensor:
+        """Return the scores of the options of the given rows, [len(rows), K], NEVER where a row has fewer."""
+        examples = [batch.examples[row] for row in rows]
+        most = max(len(example.tokens) for example in examples)
+        device = states.device
+        tokens = _padded([example.tokens for example in examples], most, 0).to(device)
+        real = _padded([[1] * len(example.tokens) for example in examples], most, 0).to(device).bool()
+        asking = answers[rows]
+        words = self.answer(asking)
+        embedded = self.bert.embeddings.word_embeddings(tokens)
+        scores = torch.einsum("rh,rkh->rk", words, embedded) + self.word_bias[tokens]
+        pointing = [place for place, example in enumerate(examples) if example.options]
+        if pointing:
+            spans = [[*examples[place].options] for place in pointing]
+            bodies = span_means(states[[rows[place] for place in pointing]], spans, most)
+            pointed = self.option_pointer(asking[pointing][:, None], bodies)[:, 0]
+            scores = scores.index_add(0, torch.tensor(pointing, device=device), pointed.to(scores.dtype))
+        return scores.float().masked_fill(~real, NEVER)
+
+    def span_scores(self, states: Tensor, answers: Tensor, batch: Batch, row: int) -> tuple[Tensor, Tensor]:
+        """Return start and end scores of one row's attributes, [A, T + 1] each; the last place is None."""
+        example = batch.examples[row]
+        spans = [example.attributes]
+        asking = span_means(states[row : row + 1], spans, len(example.attributes))[0] + answers[row]
+        keys = torch.cat([states[row], answers[row : row + 1]])
+        inside = torch.zeros(len(keys), dtype=torch.bool, device=states.device)
+        for start, end in example.fields:
+            inside[start:end] = True
+        inside[-1] = True
+        start = self.start_pointer(asking, keys).float().masked_fill(~inside, NEVER)
+        end = self.end_pointer(asking, keys).float().masked_fill(~inside, NEVER)
+        return start, end
+
+    def word_scores(self, states: Tensor, writing: Tensor, prompts: Tensor, inside: Tensor) -> "WordScores":
+        """Return how the next word is chosen at writing states [N, R, H], given prompt states [N, T, H].
+
+        `prompts` [N, T] are the prompt's ids, `inside` [N, T] says which places may be copied.
+        """
+        words = functional.linear(
+            self.answer(writing), self.bert.embeddings.word_embeddings.weight, self.word_bias
+        )
+        copied = self.copy_pointer(writing, states).float().masked_fill(~inside[:, None], NEVER)
+        gate = self.copy_gate(writing).float()
+        return WordScores(
+            functional.logsigmoid(-gate) + words.float().log_softmax(-1),
+            functional.logsigmoid(gate) + copied.log_softmax(-1),
+            prompts,
+        )
+
+    def forward(
+        self, ids: Tensor, prompt_lengths: Tensor, lengths: Tensor, examples: Sequence[Example]
+    ) -> Tensor:
+        """Return each row's loss, [B]: the mean over its attributes or response words, else one choice."""
+        batch = Batch(ids, prompt_lengths, lengths, examples)
+        states = self.states(batch)
+        answers = self.answer_states(states, batch)
+        losses = states.new_zeros(len(batch.examples), dtype=torch.float32)
+        for kind, loss_of in (
+            (CHOICE, self._choice_losses),
+            (RANKING, self._ranking_losses),
+            (SPANS, self._span_losses),
+            (TEXT, self._text_losses),
+        ):
+            rows = [row for row, example in enumerate(batch.examples) if example.kind == kind]
+            if rows:
+                found = loss_of(states, answers, batch, rows)
+                losses = losses.index_add(0, torch.tensor(rows, device=losses.device), found)
+        return losses
+
+    def _choice_losses(self, states: Tensor, answers: Tensor, batch: Batch, rows: list[int]) -> Tensor:
+        scores = self.option_scores(states, answers, batch, rows)
+        labels = torch.tensor([batch.examples[row].label for row in rows], device=states.device)
+        return functional.cross_entropy(scores, labels, reduction="none")
+
+    def _ranking_losses(self, states: Tensor, answers: Tensor, batch: Batch, rows: list[int]) -> Tensor:
+        """Plackett-Luce: the best is chosen of all, then the next best of the rest, and so on."""
+        scores = self.option_scores(states, answers, batch, rows)
+        losses = []
+        for place, row in enumerate(rows):
+            ordered = scores[place, batch.examples[row].order]
+            rest = ordered.flip(0).logcumsumexp(0).flip(0)
+            losses.append((rest - ordered).sum())
+        return torch.stack(losses)
+
+    def _span_losses(self, states: Tensor, answers: Tensor, batch: Batch, rows: list[int]) -> Tensor:
+        """Minus the log-probability that start and end fall on any place where the value stands."""
+        losses = []
+        for row in rows:
+            start, end = self.span_scores(states, answers, batch, row)
+            right_start = torch.zeros(start.shape, dtype=torch.bool)
+            right_end = torch.zeros(end.shape, dtype=torch.bool)
+            for place, spans in enumerate(batch.examples[row].values):
+                for first, after in spans or [(start.shape[1] - 1, start.shape[1])]:
+                    right_start[place, first] = right_end[place, after - 1] = True
+            losses.append((_marginal(start, right_start) + _marginal(end, right_end)).mean())
+        return torch.stack(losses)
+
+    def _text_losses(self, states: Tensor, answers: Tensor, batch: Batch, rows: list[int]) -> Tensor:
+        examples = [batch.examples[row] for row in rows]
+        most = max(len(example.response) for example in examples)
+        targets = _padded([example.response for example in examples], most, 0).to(states.device)
+        real = _padded([[1] * len(example.response) for example in examples], most, 0).to(states.device)
+        first = batch.prompt_lengths[rows] - 1
+        places = (first[:, None] + torch.arange(most, device=states.device)).clamp(max=states.shape[1] - 1)
+        here = states[rows]
+        writing = here.gather(1, places[:, :, None].expand(-1, -1, here.shape[-1]))
+        inside = torch.arange(states.shape[1], device=states.device) < batch.prompt_lengths[rows][:, None]
+        found = self.word_scores(here, writing, batch.ids[rows], inside).of(targets)
+        return -(found * real).sum(1) / real.sum(1)
+
+
+class Pointer(nn.Module):
+    """Bilinear attention scores that begin as a scaled dot product of states (identity weights)."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size, bias=False)
+        self.scale = size**-0.5
+
+    def forward(self, asking: Tensor, keys: Tensor) -> Tensor:
+        """Return scores [..., Q, P] of asking states [..., Q, H] on keys [..., P, H]."""
+        return torch.matmul(self.query(asking) * self.scale, self.key(keys).transpose(-1, -2))
+
+
+@dataclass
+class WordScores:
+    """Log-probabilities of writing a word, [N, R, V], or copying a place, [N, R, T], of ids [N, T]."""
+
+    written: Tensor
+    copied: Tensor
+    prompts: Tensor
+
+    def of(self, targets: Tensor) -> Tensor:
+        """Return the log-probability of each target word, [N, R]: written or copied from any place."""
+        written = self.written.gather(-1, targets[:, :, None])[:, :, 0]
+        same = self.prompts[:, None, :] == targets[:, :, None]
+        copied = self.copied.masked_fill(~same, -torch.inf).logsumexp(-1)
+        return torch.logaddexp(written, copied)
+
+    def best(self) -> Tensor:
+        """Return the likeliest next word at each place, [N, R]."""
+        total = self.written.exp()
+        places = self.prompts[:, None, :].expand(self.copied.shape)
+        return total.scatter_add(-1, places, self.copied.exp()).argmax(-1)
+
+
+def prefix_mask(prompt_lengths: Tensor, lengths: Tensor, width: int) -> Tensor:
+    """Return the additive mask [B, 1, T, T]: 0 where a token may look, NEVER where not."""
+    places = torch.arange(width, device=lengths.device)
+    seen = places[None, None, :] < prompt_lengths[:, None, None]
+    written = (places[None, None, :] <= places[None, :, None]) & (
+        places[None, :, None] >= prompt_lengths[:, None, None]
+    )
+    allowed = (seen | written) & (places[None, None, :] < lengths[:, None, None])
+    return torch.where(allowed, 0.0, NEVER)[:, None]
+
+
+def span_means(states: Tensor, spans: Sequence[Sequence[tuple[int, int]]], most: int) -> Tensor:
+    """Return the mean state of each span, [N, most, H], of states [N, T, H]; zeros where a row has fewer."""
+    weights = torch.zeros(len(spans), most, states.shape[1], dtype=states.dtype, device=states.device)
+    for row, row_spans in enumerate(spans):
+        for place, (start, end) in enumerate(row_spans):
+            weights[row, place, start:end] = 1 / max(1, end - start)
+    return torch.bmm(weights, states)
+
+
+def warm_start(folder: Path) -> PrefixLM:
+    """Return a PrefixLM whose stack is that of a BERT-like encoder's folder; the rest is freshly drawn."""
+    config = PrefixConfig.from_pretrained(folder, is_decoder=True, attn_implementation="sdpa")
+    config.architectures = ["PrefixLM"]
+    model = PrefixLM(config)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the checkpoint's unused pooler is no news
+    try:
+        encoder = BertModel.from_pretrained(folder, add_pooling_layer=False)
+    finally:
+        logging.set_verbosity(verbosity)
+    model.bert.load_state_dict(encoder.state_dict())
+    return model
+
+
+def make_batch(examples: Sequence[Example], pad: int, device: torch.device | str = "cpu") -> Batch:
+    """Pad examples, each with its response if it has one, to one batch."""
+    rows = [example.ids + example.response for example in examples]
+    width = max(len(row) for row in rows)
+    return Batch(
+        _padded(rows, width, pad).to(device),
+        torch.tensor([len(example.ids) for example in examples], device=device),
+        torch.tensor([len(row) for row in rows], device=device),
+        examples,
+    )
+
+
+def _marginal(scores: Tensor, right: Tensor) -> Tensor:
+    right = right.to(scores.device)
+    return scores.logsumexp(-1) - scores.masked_fill(~right, -torch.inf).logsumexp(-1)
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:
+    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])

@@ -1,0 +1,75 @@
+"""Progress of a tuning run: a bar with tokens per second and time left, and a JSON-lines log."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+LOG = "log.jsonl"
+
+
+class Progress(TrainerCallback):
+    """Shows the run on a console and appends each logged step to OUT/log.jsonl."""
+
+    def __init__(self, console: Console, out: Path, tokens_per_step: float):
+        self.console = console
+        self.log_file = out / LOG
+        self.tokens_per_step = tokens_per_step
+        columns = (
+            TextColumn("tuning"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self.bar = Bar(*columns, console=console)
+        self.row: TaskID | None = None
+        self.began = 0.0
+        self.first_step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any
+    ) -> None:
+        """Start the bar where the run starts, which a resumed one does in the middle."""
+        self.began, self.first_step = time.monotonic(), state.global_step
+        self.bar.start()
+        self.row = self.bar.add_task("tuning", total=state.max_steps, completed=state.global_step, said="")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any
+    ) -> None:
+        """Move the bar."""
+        if self.row is not None:
+            said = f"{self._speed(state):,.0f} tokens/s"
+            self.bar.update(self.row, completed=state.global_step, said=said)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kept: Any,
+    ) -> None:
+        """Append what Trainer logs: loss, learning rate, gradient norm, validation losses."""
+        row = {"step": state.global_step, "tokens_per_second": round(self._speed(state)), **(logs or {})}
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if logs and "eval_loss" in logs:
+            self.console.print(f"step {state.global_step}: validation loss {logs['eval_loss']:.4f}")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any
+    ) -> None:
+        """Stop the bar."""
+        self.bar.stop()
+
+    def _speed(self, state: TrainerState) -> float:
+        """Return tokens per second since this process began, padding left out."""
+        seconds = time.monotonic() - self.began
+        return (state.global_step - self.first_step) * self.tokens_per_step / max(seconds, 1e-6)

@@ -1,0 +1,151 @@
+"""A recipe: which model to tune and how, as a TOML file.
+
+Shipped recipes lie in `ecellm/recipes`; a user's own is named by its path.
+"""
+
+import difflib
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class Section(BaseModel):
+    """A section whose unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Optimisation(Section):
+    """How the weights are moved."""
+
+    epochs: float = Field(default=3, gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    head_learning_rate: float | None = Field(default=None, gt=0)
+    """Of the parts that are freshly drawn; the learning rate above where None."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    """Largest gradient norm."""
+    batch_tokens: int = Field(default=4096, gt=0)
+    """Tokens in one micro-batch, padding included."""
+    accumulate: int = Field(default=1, gt=0)
+    """Micro-batches to a step."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the processor computes in it, else fp32."""
+    freeze_embeddings: bool = False
+    seed: int = 42
+
+
+class Mixing(Section):
+    """How tasks and classes are weighed against each other."""
+
+    balance_tasks: float = Field(default=0.5, ge=0, le=1)
+    """0: every sample weighs the same; 1: every task does."""
+    balance_classes: float = Field(default=0.5, ge=0, le=1)
+    """The same for the classes of a yes/no or fixed-letter task."""
+
+
+class Validation(Section):
+    """When the validation loss is taken; the best checkpoint by it is kept."""
+
+    per_epoch: int = Field(default=1, gt=0)
+    rows: int = Field(default=800, gt=0)
+    """Validation rows for the loss, spread evenly over tasks; thresholds are fitted on all of them."""
+    fit_thresholds: bool = True
+
+
+class Recipe(Section):
+    """A whole recipe."""
+
+    name: str
+    family: Literal["prefix"]
+    """prefix: one stack, the prompt read both ways and the response causally (XS)."""
+    base: str
+    """`minilm` for the local all-MiniLM-L6-v2."""
+    template: str = "compact"
+    max_tokens: int = Field(default=384, ge=32)
+    """The prompt's token budget."""
+    max_response_tokens: int = Field(default=64, ge=1)
+    optimisation: Optimisation = Optimisation()
+    mixing: Mixing = Mixing()
+    validation: Validation = Validation()
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes."""
+    return sorted(path.name[:-5] for path in files("ecellm.recipes").iterdir() if path.name.endswith(".toml"))
+
+
+def recipe_text(name: str) -> str:
+    """Return a shipped recipe's or a file's text; raises ValueError where there is none."""
+    if name in recipe_names():
+        return files("ecellm.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    path = Path(name)
+    if path.suffix == ".toml" and path.is_file():
+        return path.read_text(encoding="utf-8")
+    close = difflib.get_close_matches(name, recipe_names(), 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"There is no recipe {name!r}: name a .toml file or one of {', '.join(recipe_names())}.{hint}"
+    )
+
+
+def read_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe by name or path and apply `a.b=value` overrides.
+
+    Raises ValueError with one sentence for a missing recipe, bad TOML, an unknown key (with a suggestion),
+    or a value of the wrong kind.
+    """
+    try:
+        values = tomllib.loads(recipe_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"The recipe {name} is not valid TOML: {error}.") from error
+    for override in overrides or []:
+        _override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"Recipe {name}: {_problem(error)}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set takes a.b=value, not {override!r}.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    for part in path:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"--set {override}: {part!r} is a value, not a section.")
+        values = inner
+    values[last] = value
+
+
+def _problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}."
+    close = difflib.get_close_matches(where, _known_keys(Recipe), 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(_known_keys(Recipe))}."
+    return f"unknown key {where!r}; {hint}"
+
+
+def _known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, info in section.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            keys += _known_keys(info.annotation, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys

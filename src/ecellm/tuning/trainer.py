@@ -1,0 +1,175 @@
+"""XS on `transformers.Trainer`: token-budget batches, weighed samples, a validation loss per task."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from ecellm.models.examples import Example
+from ecellm.models.prefix_lm import CPU_ATTENTION, PrefixLM, make_batch
+from ecellm.tuning.batches import TokenBatches
+from ecellm.tuning.recipe import Recipe
+
+
+class PrefixTrainer(Trainer):
+    """`Trainer` for PrefixLM. Checkpoints, resuming, schedules and the best model are Trainer's own."""
+
+    def __init__(
+        self,
+        model: PrefixLM,
+        recipe: Recipe,
+        train: Sequence[Example],
+        validation: Sequence[Example],
+        folder: Path,
+        callbacks: list[TrainerCallback],
+    ):
+        self.network = model
+        self.recipe = recipe
+        self.lessons = train
+        self.checks = validation
+        choices = recipe.optimisation
+        self.batches = TokenBatches(
+            [_tokens(example) for example in train], choices.batch_tokens, choices.seed
+        )
+        use_bf16 = computes_in_bf16(choices.precision)
+        if use_bf16 and not torch.cuda.is_available():
+            model.set_attn_implementation(CPU_ATTENTION)
+        super().__init__(
+            model=model,
+            args=_arguments(recipe, folder, len(self.batches), bool(validation), use_bf16),
+            train_dataset=train,
+            eval_dataset=validation or None,
+            callbacks=callbacks,
+        )
+        self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return batches under the token budget, drawn anew each epoch."""
+        return _EpochLoader(self.lessons, batch_sampler=self.batches, collate_fn=self._collate)  # type: ignore[arg-type]
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW; the freshly drawn parts may have a learning rate of their own."""
+        if self.optimizer is None:
+            choices = self.recipe.optimisation
+            head_rate = choices.head_learning_rate or choices.learning_rate
+            groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+            for name, parameter in self.network.named_parameters():
+                if parameter.requires_grad:
+                    rate = choices.learning_rate if name.startswith("bert.") else head_rate
+                    decay = choices.weight_decay if parameter.ndim > 1 else 0.0
+                    groups[rate, decay].append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {"params": parameters, "lr": rate, "weight_decay": decay}
+                    for (rate, decay), parameters in groups.items()
+                ],
+                fused=True,
+            )
+        return self.optimizer
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Return the weighed mean loss; raises ValueError naming the task where it is not a number."""
+        examples: Sequence[Example] = inputs["examples"]
+        losses = model(**inputs)
+        bad = torch.nonzero(~torch.isfinite(losses.detach())).flatten().tolist()
+        if bad:
+            tasks = sorted({examples[row].task for row in bad})
+            raise ValueError(
+                f"The loss is not a number at step {self.state.global_step} for {', '.join(tasks)}: "
+                "lower optimisation.learning_rate or set optimisation.precision=fp32."
+            )
+        weights = torch.tensor([example.weight for example in examples], device=losses.device)
+        return (losses * weights).mean()
+
+    def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
+        """Return the validation loss: the mean over tasks of the mean loss of their rows."""
+        self.network.eval()
+        lengths = [_tokens(example) for example in self.checks]
+        by_task: dict[str, list[float]] = defaultdict(list)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for rows in TokenBatches(lengths, 2 * self.recipe.optimisation.batch_tokens, 0):
+                inputs = self._prepare_inputs(self._collate([self.checks[row] for row in rows]))
+                for row, loss in zip(rows, self.network(**inputs).tolist(), strict=True):
+                    by_task[self.checks[row].task].append(loss)
+        means = {task: sum(losses) / len(losses) for task, losses in by_task.items()}
+        metrics = {f"{metric_key_prefix}_loss": sum(means.values()) / len(means)}
+        metrics |= {f"{metric_key_prefix}_loss_{task}": mean for task, mean in sorted(means.items())}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _collate(self, examples: Sequence[Example]) -> dict[str, Any]:
+        batch = make_batch(examples, pad=0)
+        return {
+            "ids": batch.ids,
+            "prompt_lengths": batch.prompt_lengths,
+            "lengths": batch.lengths,
+            "examples": list(examples),
+        }
+
+
+class _EpochLoader(DataLoader[Any]):
+    """A loader whose batches are drawn anew when Trainer says which epoch it is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+def computes_in_bf16(precision: str) -> bool:
+    """Say whether to compute in bf16: as asked, or ("auto") where the device's own arithmetic has it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _tokens(example: Example) -> int:
+    return len(example.ids) + len(example.response)
+
+
+def _arguments(
+    recipe: Recipe, folder: Path, batches: int, validates: bool, use_bf16: bool
+) -> TrainingArguments:
+    choices = recipe.optimisation
+    steps = max(1, -(-batches // choices.accumulate))
+    every = max(1, steps // recipe.validation.per_epoch)
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=choices.epochs,
+        learning_rate=choices.learning_rate,
+        lr_scheduler_type=choices.schedule if choices.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=choices.warmup,
+        weight_decay=choices.weight_decay,
+        max_grad_norm=choices.clip,
+        gradient_accumulation_steps=choices.accumulate,
+        bf16=use_bf16,
+        eval_strategy="steps" if validates else "no",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=validates,
+        metric_for_best_model="eval_loss" if validates else None,
+        greater_is_better=False,
+        logging_steps=10,
+        logging_nan_inf_filter=False,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        seed=choices.seed,
+        dataloader_pin_memory=False,
+        use_cpu=not torch.cuda.is_available(),
+    )
