@@ -5,21 +5,38 @@ The text is tokenised as a whole; character offsets say which token belongs to w
 budget is cut in the order that the task gives; instruction, letters and layout are never cut.
 """
 
-import bisect
-import json
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ecellm.dataset.dataset import Asked
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
 from ecellm.tasks.task import Piece
+
+#: Texts tokenised in one call: enough to keep the tokenizer's threads busy, little memory.
+TEXTS_AT_ONCE = 512
+
+#: The rank of the one-shot example: it goes before anything that a task ranks (from 1).
+SHOT_RANK = 0
+
+ONE_SHOT_LEFT_OUT, PIECES_DROPPED, TOKENS_CUT = "one-shot left out", "pieces dropped", "tokens cut"
+
+#: What must not be cut in two: an escape of JSON or of a Python string; a surrogate pair counts as one.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|U[0-9a-fA-F]{8}|.)",
+    re.DOTALL,
+)
+_PLACES = ("{instruction}", "{input}", "{options}")
+
+Offsets = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,8 @@ class Prompt:
     ids: list[int]
     marks: tuple[Mark, ...] = ()
     cut: dict[str, int] = field(default_factory=dict)
-    """What was cut to fit, such as {"pieces dropped": 3, "tokens cut": 41, "one-shot left out": 1}."""
+    """What was cut to fit, such as {"pieces dropped": 3, "tokens cut": 41, "one-shot left out": 1}; "tokens
+    cut" counts those taken off the ends of pieces."""
 
 
 class Template(BaseModel):
@@ -48,33 +66,43 @@ class Template(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     prompt_input: str
-    """With {instruction}, {input} and {options}."""
+    """With {instruction}, {input} and {options}, once each."""
     prompt_no_options: str
-    """With {instruction} and {input}."""
+    """With {instruction} and {input}, once each."""
     response_split: str
-    """The answer is the text after the first of these, up to a second one."""
+    """The answer is the text after the first of these, up to a second one; empty where nothing divides."""
+
+    @field_validator("prompt_input", "prompt_no_options")
+    @classmethod
+    def _names_its_places(cls, form: str, info: Any) -> str:
+        wanted = _PLACES if info.field_name == "prompt_input" else _PLACES[:2]
+        if any(form.count(place) != (place in wanted) for place in _PLACES):
+            raise ValueError(f"should have {', '.join(wanted)} once each, and no other")
+        return form
+
+    def answer(self, said: str) -> str:
+        """Return the answer in a text that a model wrote after a prompt: up to another response heading."""
+        return (said.split(self.response_split, 1)[0] if self.response_split else said).strip()
 
 
-_PREAMBLE = (
-    "An instruction states a task, an input gives what it is about. Write the response it asks for."
-)
-_ALPACA = "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n"
+_PREAMBLE = "An instruction states a task, an input gives what it is about. Write the response it asks for."
+_SECTIONS = "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n"
 _OPTIONS = "### Options:\n{options}\n\n"
 
 TEMPLATES: dict[str, Template] = {
     "compact": Template(
         prompt_input="{instruction}\n{input}\n{options}\n",
         prompt_no_options="{instruction}\n{input}\n",
-        response_split="\n",
+        response_split="",
     ),
     "alpaca": Template(
-        prompt_input=f"{_PREAMBLE}\n\n{_ALPACA}{_OPTIONS}### Response:\n",
-        prompt_no_options=f"{_PREAMBLE}\n\n{_ALPACA}### Response:\n",
+        prompt_input=f"{_PREAMBLE}\n\n{_SECTIONS}{_OPTIONS}### Response:\n",
+        prompt_no_options=f"{_PREAMBLE}\n\n{_SECTIONS}### Response:\n",
         response_split="### Response:",
     ),
     "mistral": Template(
-        prompt_input=f"[INST] {_PREAMBLE}\n\n{_ALPACA}{_OPTIONS} [/INST] ### Response:",
-        prompt_no_options=f"[INST] {_PREAMBLE}\n\n{_ALPACA} [/INST] ### Response:",
+        prompt_input=f"[INST] {_PREAMBLE}\n\n{_SECTIONS}{_OPTIONS} [/INST] ### Response:",
+        prompt_no_options=f"[INST] {_PREAMBLE}\n\n{_SECTIONS} [/INST] ### Response:",
         response_split="### Response:",
     ),
 }
@@ -90,11 +118,11 @@ def named_template(name: str) -> Template:
             f"There is no template {name!r}: name a .json file or one of {', '.join(TEMPLATES)}."
         )
     try:
-        return Template.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is no template: it needs prompt_input, prompt_no_options, response_split."
-        ) from error
+        return Template.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "the file"
+        raise ValueError(f"{path} is no template: {where}: {problem['msg']}.") from error
 
 
 def render(asked: Asked, template: Template, tokenizer: Any, budget: int) -> Prompt:
@@ -105,181 +133,199 @@ def render(asked: Asked, template: Template, tokenizer: Any, budget: int) -> Pro
 def render_all(asked: Sequence[Asked], template: Template, tokenizer: Any, budget: int) -> list[Prompt]:
     """Return the prompts of many samples, each of at most `budget` tokens, special tokens included.
 
-    The tokenizer must be a fast one (it gives character offsets). Raises ValueError where even the parts that
-    are never cut exceed the budget.
+    What exceeds the budget goes in this order: the one-shot example; then rank by rank, first the rank's
+    droppable pieces, the last one first, then the ends of its other pieces, evenly.
+
+    Raises ValueError where the tokenizer gives no character offsets (it is not a fast one) and where what is
+    never cut does not fit.
     """
-    layouts = [_lay_out(one, template) for one in asked]
-    if not layouts:
-        return []
-    encoded = tokenizer([layout.text for layout in layouts], return_offsets_mapping=True)
-    prompts = []
-    for one, layout, ids, offsets in zip(
-        asked, layouts, encoded.input_ids, encoded.offset_mapping, strict=True
-    ):
-        if len(ids) <= budget:
-            prompts.append(_prompt(layout, ids, offsets, {}))
+    if not tokenizer.is_fast:
+        raise ValueError("The tokenizer gives no character offsets: use a model with a fast tokenizer.")
+    return [
+        prompt
+        for first in range(0, len(asked), TEXTS_AT_ONCE)
+        for prompt in _render_some(asked[first : first + TEXTS_AT_ONCE], template, tokenizer, budget)
+    ]
+
+
+def layout(asked: Asked, template: Template) -> list[Piece]:
+    """Return the whole prompt, before anything is cut, as pieces that are joined with nothing between."""
+    sample = asked.sample
+    parts = TASKS[sample.task].pieces(sample)
+    form = template.prompt_no_options if sample.options is None else template.prompt_input
+    pieces: list[Piece] = []
+    for run in re.split(r"(\{(?:instruction|input|options)\})", form):
+        if run == "{instruction}":
+            pieces.append(Piece(asked.instruction))
+        elif run == "{input}":
+            if asked.shot is not None:
+                pieces.append(Piece(_shot_text(asked.shot), rank=SHOT_RANK))
+            pieces += parts.input
+        elif run == "{options}":
+            pieces += parts.options
         else:
-            prompts.append(_fit(one, template, tokenizer, budget))
-    return prompts
+            pieces.append(Piece(run))
+    return [piece for piece in pieces if piece.text]
 
 
 def encode_response(text: str, tokenizer: Any) -> list[int]:
     """Return the response's tokens with the end token: prompt and response are tokenised apart and joined,
     so that no token spans the border."""
     ids = tokenizer(text, add_special_tokens=False).input_ids
+    return [*ids, end_token(tokenizer)]
+
+
+def end_token(tokenizer: Any) -> int:
+    """Return the token that ends a response; raises ValueError where the tokenizer has none."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
-    return [*ids, end]
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """A prompt as pieces; the text is their join."""
-
-    pieces: tuple[Piece, ...]
-
-    @property
-    def text(self) -> str:
-        return "".join(piece.text for piece in self.pieces)
-
-
-def _lay_out(asked: Asked, template: Template) -> _Layout:
-    sample = asked.sample
-    parts = TASKS[sample.task].pieces(sample)
-    form = template.prompt_no_options if sample.options is None else template.prompt_input
-    shot = _shot_text(asked.shot) if asked.shot is not None else ""
-    pieces: list[Piece] = []
-    for run in re.split(r"(\{instruction\}|\{input\}|\{options\})", form):
-        if run == "{instruction}":
-            pieces.append(Piece(asked.instruction + shot))
-        elif run == "{input}":
-            pieces += parts.input
-        elif run == "{options}":
-            pieces += parts.options
-        elif run:
-            pieces.append(Piece(run))
-    return _Layout(tuple(pieces))
+    if end is None:
+        raise ValueError("The tokenizer has neither an end-of-text nor a separator token to end a response.")
+    return int(end)
 
 
 def _shot_text(shot: Sample) -> str:
-    """Return the worked example in the published form: JSON with input, options (if any) and output."""
-    values = {"input": shot.input, "options": shot.options, "output": shot.output}
-    return "\nExample: " + json.dumps({key: value for key, value in values.items() if value is not None})
+    """Return the worked example as it stands before the input."""
+    lines = ["Example:", shot.input, *([shot.options] if shot.options is not None else [])]
+    return "\n".join([*lines, f"Answer: {shot.output}", "Now answer this:", ""])
 
 
-def _fit(asked: Asked, template: Template, tokenizer: Any, budget: int) -> Prompt:
-    """Cut until the prompt fits: first the one-shot example, then pieces by rank."""
-    cut: Counter[str] = Counter()
-    if asked.shot is not None:
-        asked = replace(asked, shot=None)
-        cut["one-shot left out"] = 1
-    layout = _lay_out(asked, template)
-    while True:
-        encoded = tokenizer(layout.text, return_offsets_mapping=True)
-        ids, offsets = encoded.input_ids, encoded.offset_mapping
-        excess = len(ids) - budget
-        if excess <= 0:
-            return _prompt(layout, ids, offsets, dict(cut))
-        layout = _cut_once(layout, offsets, excess, cut, asked.sample, budget)
+@dataclass
+class _Draft:
+    """A prompt on its way into the budget."""
+
+    sample: Sample
+    pieces: list[Piece]
+    kept: list[str]
+    """What is left of each piece's text."""
+    ends: list[list[int]] = field(default_factory=list)
+    """Of each whole piece's tokens: where each ends, counted in characters from the piece's start."""
+    to_remove: int = 0
+    """Tokens of the whole prompt that have to go, as far as is known."""
+    cut: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.kept)
 
 
-def _cut_once(
-    layout: _Layout,
-    offsets: Sequence[tuple[int, int]],
-    excess: int,
-    cut: Counter[str],
-    sample: Sample,
-    budget: int,
-) -> _Layout:
-    """Return the layout less `excess` tokens, or less all that its lowest rank can give."""
-    ranks = [piece.rank for piece in layout.pieces if piece.rank is not None and piece.text]
-    if not ranks:
+def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, budget: int) -> Iterator[Prompt]:
+    drafts = []
+    for one in asked:
+        pieces = layout(one, template)
+        drafts.append(_Draft(one.sample, pieces, [piece.text for piece in pieces]))
+    prompts: list[Prompt | None] = [None] * len(drafts)
+    open_places = list(range(len(drafts)))
+    while open_places:
+        texts = [drafts[place].text for place in open_places]
+        encoded = tokenizer(texts, return_offsets_mapping=True, verbose=False)
+        still_open = []
+        for place, ids, offsets in zip(
+            open_places, encoded["input_ids"], encoded["offset_mapping"], strict=True
+        ):
+            draft = drafts[place]
+            if len(ids) <= budget:
+                prompts[place] = Prompt(draft.text, ids, _marks(draft, offsets), draft.cut)
+            else:
+                _shorten(draft, offsets, len(ids) - budget, budget)
+                still_open.append(place)
+        open_places = still_open
+    for prompt in prompts:
+        assert prompt is not None
+        yield prompt
+
+
+def _shorten(draft: _Draft, offsets: Offsets, excess: int, budget: int) -> None:
+    """Cut the draft anew, from the whole, by what was to go before and `excess` tokens more.
+
+    What is left can make other tokens than the whole did, so this may take several rounds; each takes more.
+    """
+    ranked = [place for place, piece in enumerate(draft.pieces) if piece.rank is not None]
+    if not any(draft.kept[place] for place in ranked):
         raise ValueError(
-            f"Sample {sample.id} does not fit in {budget} tokens even with all that may be cut left out: "
-            "raise max_tokens."
+            f"Sample {draft.sample.id} does not fit into {budget} tokens: what must not be cut takes "
+            f"{budget + excess}; raise max_tokens to at least that."
         )
-    tokens = _tokens_by_piece(layout, offsets)
-    lowest = min(ranks)
-    places = [place for place, piece in enumerate(layout.pieces) if piece.rank == lowest and piece.text]
-    pieces = list(layout.pieces)
-    if pieces[places[0]].how == "drop":
-        for place in places:
-            if excess <= 0:
-                break
-            excess -= max(1, len(tokens[place]))
-            cut["pieces dropped"] += 1
-            pieces[place] = replace(pieces[place], text="")
-        return _Layout(tuple(pieces))
-    keep = _even_lengths([len(tokens[place]) for place in places], excess)
-    changed = False
-    for place, count in zip(places, keep, strict=True):
-        if count < len(tokens[place]):
-            cut["tokens cut"] += len(tokens[place]) - count
-            pieces[place] = _shortened(pieces[place], tokens[place], offsets, count, _start(layout, place))
-            changed = True
-    if not changed:  # pieces without a token of their own (such as a lone space) give nothing: let them go
-        for place in places:
-            pieces[place] = replace(pieces[place], text="")
-    return _Layout(tuple(pieces))
+    if not draft.ends:
+        draft.ends = _token_ends(draft.kept, offsets)
+    draft.to_remove += excess
+    counts = [len(ends) for ends in draft.ends]
+    keep = _tokens_to_keep(draft.pieces, counts, draft.to_remove)
+    cut = {ONE_SHOT_LEFT_OUT: 0, PIECES_DROPPED: 0, TOKENS_CUT: 0}
+    for place in ranked:
+        piece, most = draft.pieces[place], keep[place]
+        draft.kept[place] = piece.text if most is None else _cut_text(piece.text, draft.ends[place], most)
+        if most is not None and piece.how == "drop":
+            cut[ONE_SHOT_LEFT_OUT if piece.rank == SHOT_RANK else PIECES_DROPPED] += 1
+        elif most is not None:
+            cut[TOKENS_CUT] += counts[place] - most
+    draft.cut = {what: count for what, count in cut.items() if count}
 
 
-def _start(layout: _Layout, place: int) -> int:
-    return sum(len(piece.text) for piece in layout.pieces[:place])
-
-
-def _shortened(
-    piece: Piece, tokens: Sequence[int], offsets: Sequence[tuple[int, int]], count: int, start: int
-) -> Piece:
-    """Return the piece with its first `count` tokens; a JSON escape is never cut in two."""
-    if count == 0:
-        return replace(piece, text="")
-    text = piece.text[: offsets[tokens[count]][0] - start].rstrip()
-    broken = re.search(r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)$", text)
-    if broken:
-        text = text[: broken.start(1)]
-    lone = re.search(r"\\u[dD][89abAB][0-9a-fA-F]{2}$", text)  # the first half of a surrogate pair
-    return replace(piece, text=text[: lone.start()] if lone else text)
-
-
-def _even_lengths(lengths: Sequence[int], excess: int) -> list[int]:
-    """Return how many tokens each piece keeps: the longest are shortened to one common length."""
-    goal = max(0, sum(lengths) - excess)
-    low, high = 0, max(lengths)
-    while low < high:  # the largest common limit whose total stays within the goal
-        middle = (low + high + 1) // 2
-        if sum(min(length, middle) for length in lengths) <= goal:
-            low = middle
-        else:
-            high = middle - 1
-    keep = [min(length, low) for length in lengths]
-    spare = goal - sum(keep)
-    for place, length in enumerate(lengths):
-        if spare > 0 and keep[place] < length:
-            keep[place] += 1
-            spare -= 1
+def _tokens_to_keep(pieces: Sequence[Piece], counts: Sequence[int], remove: int) -> list[int | None]:
+    """Return how many of its tokens each piece keeps so that `remove` go in all; None: it stays whole."""
+    keep: list[int | None] = [None] * len(pieces)
+    for rank in sorted({piece.rank for piece in pieces if piece.rank is not None}):
+        places = [place for place, piece in enumerate(pieces) if piece.rank == rank]
+        for place in reversed(places):
+            if pieces[place].how == "drop" and remove > 0:
+                keep[place] = 0
+                remove -= counts[place]
+        ends = [place for place in places if pieces[place].how == "end"]
+        total = sum(counts[place] for place in ends)
+        if remove > 0:
+            lengths = even_lengths([counts[place] for place in ends], max(0, total - remove))
+            for place, most in zip(ends, lengths, strict=True):
+                if most < counts[place] or remove >= total:
+                    keep[place] = most
+            remove -= total
     return keep
 
 
-def _tokens_by_piece(layout: _Layout, offsets: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return each piece's tokens: a token belongs to the piece in which it starts."""
-    ends: list[int] = []
-    total = 0
-    for piece in layout.pieces:
-        total += len(piece.text)
-        ends.append(total)
-    tokens: list[list[int]] = [[] for _ in layout.pieces]
-    for token, (start, end) in enumerate(offsets):
+def even_lengths(lengths: Sequence[int], total: int) -> list[int]:
+    """Shorten the longest of the lengths to one common length, within 1, so that all sum to `total`."""
+    assert 0 <= total <= sum(lengths)
+    left, kept = total, [0] * len(lengths)
+    by_length = sorted(range(len(lengths)), key=lambda place: (lengths[place], -place))
+    for done, place in enumerate(by_length):
+        # The longest come last and share what is left; of equal ones the first gets the odd token.
+        kept[place] = min(lengths[place], left // (len(by_length) - done))
+        left -= kept[place]
+    return kept
+
+
+def _cut_text(text: str, ends: Sequence[int], most: int) -> str:
+    """Return the text of its first `most` tokens; an escape is left out whole rather than cut in two."""
+    cut = ends[most - 1] if most else 0
+    for escape in _ESCAPE.finditer(text) if "\\" in text else ():
+        if escape.start() < cut < escape.end():
+            cut = escape.start()
+    return text[:cut]
+
+
+def _token_ends(texts: Sequence[str], offsets: Offsets) -> list[list[int]]:
+    """Return the ends of each text's tokens, in its own characters; a token belongs where it ends."""
+    after = list(accumulate(len(text) for text in texts))
+    ends: list[list[int]] = [[] for _ in texts]
+    for start, end in offsets:
         if end > start:
-            tokens[bisect.bisect_right(ends, start)].append(token)
-    return tokens
+            place = bisect_right(after, end - 1)
+            ends[place].append(end - after[place] + len(texts[place]))
+    return ends
 
 
-def _prompt(
-    layout: _Layout, ids: list[int], offsets: Sequence[tuple[int, int]], cut: dict[str, int]
-) -> Prompt:
-    tokens = _tokens_by_piece(layout, offsets)
-    marks = tuple(
-        Mark(piece.mark, found[0], found[-1] + 1)
-        for piece, found in zip(layout.pieces, tokens, strict=True)
-        if piece.mark is not None and found
-    )
-    return Prompt(layout.text, list(ids), marks, cut)
+def _marks(draft: _Draft, offsets: Offsets) -> tuple[Mark, ...]:
+    """Return the token spans of the marked pieces that are left: all tokens with a character of the piece."""
+    if all(piece.mark is None for piece in draft.pieces):
+        return ()
+    real = [token for token, (start, end) in enumerate(offsets) if end > start]
+    starts = [offsets[token][0] for token in real]
+    ends = [offsets[token][1] for token in real]
+    marks, start = [], 0
+    for piece, text in zip(draft.pieces, draft.kept, strict=True):
+        end = start + len(text)
+        if piece.mark is not None:
+            first, after = bisect_right(ends, start), bisect_left(starts, end)
+            if first < after:
+                marks.append(Mark(piece.mark, real[first], real[after - 1] + 1))
+        start = end
+    return tuple(marks)

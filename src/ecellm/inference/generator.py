@@ -30,8 +30,8 @@ class Reply:
 class Generator(Protocol):
     """A model that can be asked."""
 
-    def prompt(self, asked: Asked) -> Prompt:
-        """Return the sample's prompt as the model was tuned on, within its token budget."""
+    def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
+        """Return the samples' prompts as the model was tuned on them, within its token budget."""
 
     def reply(self, questions: Sequence[Question]) -> list[Reply]:
         """Answer a batch, in order. The same answers come whatever the batch."""

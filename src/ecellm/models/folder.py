@@ -11,7 +11,6 @@ from typing import Any
 from ecellm.files import whole_file
 
 FACTS = "ecellm.json"
-WEIGHTS = "model.safetensors"
 
 
 def is_finished(model: Path) -> bool:
@@ -39,6 +38,7 @@ def write_facts(model: Path, facts: dict[str, Any]) -> None:
 def model_hash(model: Path) -> str:
     """Return a sha256 over the facts and the weights: what the answers of this model depend on."""
     digest = hashlib.sha256((model / FACTS).read_bytes())
-    with (model / WEIGHTS).open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
+    for weights in sorted(model.glob("*.safetensors")):
+        with weights.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

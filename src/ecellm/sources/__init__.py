@@ -1,0 +1,102 @@
+"""Sources: one reader per raw format, each filling tables of the Store and knowing nothing of tasks."""
+
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+
+from ecellm.dataset.config import Sources
+from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave
+from ecellm.sources.raw import Workbench
+from ecellm.store import Store
+
+#: Which source provides which tables, for messages.
+PROVIDERS = {
+    "reviews": "amazon_reviews",
+    "purchases": "amazon_reviews",
+    "relations": "amazon_reviews",
+    "products": "any source",
+    "matches": "amazon_google",
+    "judgements": "esci",
+    "attributes": "mave",
+    "questions": "amazon_qa",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Categories whose Amazon Review files are needed, by kind of file."""
+
+    reviews: Collection[str] = ()
+    metadata: Collection[str] = ()
+    ratings: Collection[str] = ()
+
+
+@contextmanager
+def open_store(
+    root: Path, sources: Sources, wanted: Wanted, tables: Collection[str]
+) -> Iterator[tuple[Store, Workbench]]:
+    """Read what the named tables need and give the Store, with the workbench that says what was read.
+
+    Raises ValueError with one sentence where a folder or file is missing or cannot be read.
+    """
+    if not root.is_dir():
+        raise ValueError(f"There is no sources folder {root}.")
+    with tempfile.TemporaryDirectory(prefix="ecellm-") as space:
+        bench = Workbench(root, Path(space))
+        try:
+            yield _read(bench, root, sources, wanted, tables, Path(space)), bench
+        finally:
+            bench.close()
+
+
+def _read(
+    bench: Workbench, root: Path, sources: Sources, wanted: Wanted, tables: Collection[str], space: Path
+) -> Store:
+    found: dict[str, ir.Table] = {}
+    products: list[ir.Table] = []
+    if sources.amazon_reviews is not None:
+        folder = _folder(root, sources.amazon_reviews)
+        if "reviews" in tables and wanted.reviews:
+            found["reviews"] = amazon_reviews.read_reviews(bench, folder, wanted.reviews)
+        if "purchases" in tables and wanted.ratings:
+            found["purchases"] = amazon_reviews.read_purchases(bench, folder, wanted.ratings)
+        if wanted.metadata:
+            pages, found["relations"] = amazon_reviews.read_metadata(bench, folder, wanted.metadata)
+            products.append(pages)
+    if sources.amazon_reviews_2014 is not None and wanted.metadata:
+        folder = _folder(root, sources.amazon_reviews_2014)
+        products.append(amazon_reviews.read_metadata_2014(bench, folder, wanted.metadata, space))
+    if sources.amazon_google is not None and "matches" in tables:
+        catalogues, found["matches"] = amazon_google.read(bench, _folder(root, sources.amazon_google))
+        products.append(catalogues)
+    if sources.esci is not None and "judgements" in tables:
+        judged, found["judgements"] = esci.read(bench, _folder(root, sources.esci))
+        products.append(judged)
+    if sources.mave is not None and "attributes" in tables:
+        described, found["attributes"] = mave.read(bench, _folder(root, sources.mave))
+        products.append(described)
+    if sources.amazon_qa is not None and "questions" in tables:
+        found["questions"] = amazon_qa.read(bench, _folder(root, sources.amazon_qa))
+    if products:
+        found["products"] = bench.keep(ibis.union(*products) if len(products) > 1 else products[0])
+    return Store(found, _absent(found))
+
+
+def _absent(found: Mapping[str, ir.Table]) -> dict[str, str]:
+    return {
+        name: f"name the source {provider} in the config"
+        for name, provider in PROVIDERS.items()
+        if name not in found
+    }
+
+
+def _folder(root: Path, name: str) -> Path:
+    folder = root / name
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}: check --sources and the config's [sources].")
+    return folder
