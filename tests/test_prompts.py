@@ -31,9 +31,8 @@ from ecellm.tasks.pieces import Cut, json_pieces, option_pieces
 from ecellm.tasks.task import Piece, Pieces
 
 COMPACT, ALPACA = TEMPLATES["compact"], TEMPLATES["alpaca"]
-WORDS = (
-    "mug blue large red steel pot glass lamp green wood small soft wool scarf tin box cup and the of".split()
-)
+WORDS = ["mug", "blue", "large", "red", "steel", "pot", "glass", "lamp", "green", "wood", "small", "soft"]
+WORDS += ["wool", "scarf", "tin", "box", "cup", "and", "the", "of"]
 CORPUS = [" ".join(WORDS), "Pick the best product for the shopper.", '["A: mug", "B: pot"] {"x": 1}'] * 4
 
 
@@ -144,13 +143,15 @@ def test_what_fits_is_whole(pieces: Pieces, template: Template, tokenizer: PreTr
 def test_what_does_not_fit_is_cut_to_the_budget_and_keeps_what_is_never_cut(
     pieces: Pieces, share: float, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    most = len(rendered(pieces, 10_000, tokenizer).ids)
+    budget = max(1, int(share * len(rendered(pieces, 10_000, tokenizer).ids)))
     try:
-        prompt = rendered(pieces, max(1, int(most * share)), tokenizer)
-    except ValueError as error:
-        needed = int(re.search(r"takes (\d+)", str(error))[1])
-        prompt = rendered(pieces, needed, tokenizer)
-    assert len(prompt.ids) <= max(1, int(most * share)) or prompt.cut
+        prompt = rendered(pieces, budget, tokenizer)
+    except ValueError as error:  # it says what would do
+        found = re.search(r"takes (\d+)", str(error))
+        assert found and int(found[1]) > budget
+        budget = int(found[1])
+        prompt = rendered(pieces, budget, tokenizer)
+    assert len(prompt.ids) <= budget
     assert prompt.ids == tokenizer(prompt.text)["input_ids"]
     assert prompt.text.startswith("Pick the best product.\n")
     rest = prompt.text
@@ -208,17 +209,16 @@ def test_the_oldest_history_is_dropped_first_and_no_more_than_needed(count: int,
 def test_of_equal_rank_the_last_piece_is_dropped_first() -> None:
     snippets = tuple(Piece(f", {word} {word}", rank=1) for word in WORDS[:6])
     prompt = rendered(Pieces((Piece("question"), *snippets)), 18)
-    assert "mug" in prompt.text and "glass" in prompt.text or prompt.cut["pieces dropped"] > 1
     kept = [snippet for snippet in snippets if snippet.text in prompt.text]
     assert 0 < len(kept) < 6 and kept == list(snippets[: len(kept)])
 
 
 def test_a_lower_rank_goes_before_a_higher_one_is_touched() -> None:
-    first, second = Piece("mug pot lamp tin ", rank=1, how="end"), Piece("glass wood wool", rank=2, how="end")
-    whole = len(rendered(Pieces((first, second)), 1000).ids)
-    assert rendered(Pieces((first, second)), whole - 2).text.splitlines()[1] == "mug potglass wood wool"
-    assert rendered(Pieces((first, second)), whole - 4).text.splitlines()[1] == "glass wood wool"
-    assert rendered(Pieces((first, second)), whole - 5).text.splitlines()[1] == "glass wood"
+    first, second = Piece("mug pot lamp tin", rank=1, how="end"), Piece("glass wood wool", rank=2, how="end")
+    pieces = Pieces((first, Piece(": "), second))
+    whole = len(rendered(pieces, 1000).ids)
+    left = {less: rendered(pieces, whole - less).text.splitlines()[1] for less in (2, 4, 5)}
+    assert left == {2: "mug pot: glass wood wool", 4: ": glass wood wool", 5: ": glass wood"}
 
 
 @each_tokenizer
@@ -301,8 +301,8 @@ def test_many_prompts_at_once_are_those_of_one_at_a_time() -> None:
     tokenizer = TOKENIZERS["word pieces"]
     with task_with(pieces):
         asked = [Asked(sample_of(pieces, f"TEST-{n}"), "Pick " + "the " * n) for n in range(60)]
-        together = render_all(asked, COMPACT, tokenizer, 90)
-        assert together == [render(one, COMPACT, tokenizer, 90) for one in asked]
+        together = render_all(asked, COMPACT, tokenizer, 140)
+        assert together == [render(one, COMPACT, tokenizer, 140) for one in asked]
         assert any(prompt.cut for prompt in together) and not all(prompt.cut for prompt in together)
 
 
@@ -310,8 +310,8 @@ def test_a_real_task_fits_a_small_budget() -> None:
     product = {"title": "steel mug", "description": "a large mug " * 30, "manufacturer": "nan", "price": "3"}
     text = json.dumps({"product 1": product, "product 2": {**product, "description": float("nan")}})
     asked = Asked(Sample("PM-1", "PM", "IND", "test", text, None, "yes"), pm.TASK.seed_instruction)
-    prompt = render(asked, ALPACA, TOKENIZERS["MiniLM"], 128)
-    assert len(prompt.ids) == 128 and set(prompt.cut) == {"tokens cut"}
+    prompt = render(asked, ALPACA, TOKENIZERS["MiniLM"], 160)
+    assert len(prompt.ids) == 160 and set(prompt.cut) == {"tokens cut"}
     assert "steel mug" in prompt.text and prompt.text.endswith("### Response:\n")
 
 
@@ -337,7 +337,7 @@ def test_templates_are_named_or_read_from_a_json_file(tmp_path) -> None:
         file.write_text(text)
         with pytest.raises(ValueError, match=problem):
             named_template(str(file))
-    with pytest.raises(ValueError, match="no template 'alpacca'.*compact"):
+    with pytest.raises(ValueError, match=r"no template 'alpacca'.*compact"):
         named_template("alpacca")
 
 

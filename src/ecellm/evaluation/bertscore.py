@@ -1,0 +1,104 @@
+"""BERTScore (Zhang et al. 2020) of answers against references, with the local MiniLM, offline.
+
+Figures made with MiniLM are not comparable with those of the published default (roberta-large), so every
+score row names the model. No idf weighting, no rescaling, the model's last layer.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.text.bert import bert_score
+
+from ecellm.evaluation.metrics import Floats
+from ecellm.models.minilm import HUB_NAME, minilm_folder
+
+#: Tokens of a text that the model reads; the rest is cut.
+MOST_TOKENS = 256
+TEXTS_AT_ONCE = 64
+PAIRS_AT_ONCE = 512
+
+Pair = tuple[str, str]
+Encoded = tuple[Tensor, Tensor]
+
+
+class BertScorer:
+    """Scores (answer, reference) pairs; every pair is computed once, whatever the setting."""
+
+    name = HUB_NAME
+
+    def __init__(self) -> None:
+        self._known: dict[Pair, tuple[float, float, float]] = {}
+        self._loaded: tuple[Any, Any] | None = None
+
+    def score(self, pairs: Sequence[Pair]) -> Floats:
+        """Return precision, recall and F1 of each pair, [pairs, 3]; 0 where either text has no token."""
+        clean = [(_encodable(answer), _encodable(reference)) for answer, reference in pairs]
+        # Pairs of one reference stand together, so that it is encoded once in its chunk.
+        new = sorted(set(clean) - self._known.keys(), key=lambda pair: (pair[1], pair[0]))
+        for first in range(0, len(new), PAIRS_AT_ONCE):
+            self._compute(new[first : first + PAIRS_AT_ONCE])
+        return np.array([self._known[pair] for pair in clean], dtype=np.float64).reshape(-1, 3)
+
+    def _compute(self, pairs: Sequence[Pair]) -> None:
+        encoded = self._encode({text for pair in pairs for text in pair})
+        _, model = self._model()
+        for answer, reference in pairs:
+            said, wanted = encoded[answer], encoded[reference]
+            # Two tokens are the frame that every text gets.
+            if min(len(said[0]), len(wanted[0])) <= 2:
+                self._known[answer, reference] = (0.0, 0.0, 0.0)
+                continue
+            # One pair a call: torchmetrics 1.9 sorts answers and references apart by length and does not
+            # restore their order (its issue 2728), so a batch compares texts that do not belong together.
+            # It encodes references first; the forward hands it the states computed above, in that order.
+            states = iter((wanted[1], said[1]))
+            figures = bert_score(
+                _batch(said[0]),
+                _batch(wanted[0]),
+                model=model,
+                user_forward_fn=lambda module, batch, states=states: next(states).clone()[None],
+            )
+            values = (float(figures[name]) for name in ("precision", "recall", "f1"))
+            precision, recall, f1 = values
+            self._known[answer, reference] = (precision, recall, f1)
+
+    def _encode(self, texts: Iterable[str]) -> dict[str, Encoded]:
+        """Return token ids [tokens] and states [tokens, hidden] of each text, computed in batches by length."""
+        tokenizer, model = self._model()
+        ordered = sorted(texts, key=lambda text: (len(text), text))
+        encoded: dict[str, Encoded] = {}
+        for first in range(0, len(ordered), TEXTS_AT_ONCE):
+            chunk = ordered[first : first + TEXTS_AT_ONCE]
+            batch = tokenizer(
+                chunk, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt"
+            )
+            with torch.no_grad():
+                states = model(**batch).last_hidden_state
+            for place, text in enumerate(chunk):
+                length = int(batch["attention_mask"][place].sum())
+                encoded[text] = batch["input_ids"][place, :length], states[place, :length].clone()
+        return encoded
+
+    def _model(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()
+            folder = str(minilm_folder())
+            model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            self._loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True), model.eval()
+        return self._loaded
+
+
+def _batch(ids: Tensor) -> dict[str, Tensor]:
+    """Return a batch of one tokenised text, with its own mask: torchmetrics writes into it."""
+    return {"input_ids": ids[None], "attention_mask": torch.ones_like(ids)[None]}
+
+
+def _encodable(text: str) -> str:
+    """Return the text with lone surrogates replaced: tokenizers take valid Unicode only."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,243 @@
+"""From answer texts to per-row counts, by the strict rules and by the published ones.
+
+Strict: an answer that cannot be parsed is wrong; it misses its row's class or triples and gains nothing.
+Published: the rules of the authors' evaluation script, weaknesses included (see `docs/traps.md` and
+`AnswerType.parse_published`): what cannot be parsed is mostly left out of every figure.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from ecellm.evaluation.metrics import (
+    BINARY_EPSILON,
+    GAINS,
+    RANKING_EPSILON,
+    TRIPLE_EPSILON,
+    Figures,
+    Floats,
+    binary_figures,
+    hit_figures,
+    macro_figures,
+    mean_figures,
+    ndcg,
+    triple_figures,
+)
+from ecellm.records import Sample
+from ecellm.tasks.answers import LETTERS, TRIPLE_KEYS, Letter, Ranking, Triples, YesNo
+from ecellm.tasks.task import Task
+
+Scoring = Literal["strict", "published"]
+SCORINGS: tuple[Scoring, ...] = ("strict", "published")
+
+
+class PairScorer(Protocol):
+    """Compares free texts with their references; `BertScorer` is one."""
+
+    name: str
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+        """Return precision, recall and F1 of (answer, reference) pairs, [pairs, 3]."""
+
+
+class NotScorableError(ValueError):
+    """The test rows lack what scoring needs; the sentence says what and what to do."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Per-row counts and how to make figures of their sums."""
+
+    stats: Floats
+    """[rows, k]"""
+    figures: Callable[[Floats], Figures]
+    """Sums [..., k] to arrays [...] by metric."""
+    model: str | None = None
+    """The model that compared free texts, where one did."""
+
+    def values(self) -> dict[str, float]:
+        """Return the figures of all rows."""
+        return {name: float(value) for name, value in self.figures(self.stats.sum(0)).items()}
+
+
+def read_answers(
+    task: Task, scoring: Scoring, samples: Sequence[Sample], texts: Sequence[str]
+) -> tuple[list[Any], int]:
+    """Return what each text answers (None: nothing) and how many could not be parsed.
+
+    Published QPR counts the pieces between commas that it skips, as its script does; all others count rows.
+    """
+    if scoring == "strict":
+        answers = [task.answer.parse(text, sample) for sample, text in zip(samples, texts, strict=True)]
+        return answers, sum(answer is None for answer in answers)
+    answers = [task.answer.parse_published(text) for text in texts]
+    if isinstance(task.answer, Ranking):
+        pieces = sum(text.strip().count(",") + 1 for text in texts)
+        kept = sum(
+            len(_known_letters(answer, sample)) for answer, sample in zip(answers, samples, strict=True)
+        )
+        return answers, pieces - kept
+    return answers, sum(answer is None for answer in answers)
+
+
+def score_answers(
+    task: Task, scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any], pairs: PairScorer
+) -> Scored:
+    """Return the counts of parsed answers (None: unparsed) to as many samples.
+
+    Raises NotScorableError where a label is missing or not of the task's form.
+    """
+    if isinstance(task.answer, YesNo):
+        return _score_yes_no(scoring, samples, answers)
+    if isinstance(task.answer, Letter):
+        return _score_letters(scoring, samples, answers, hits_only=task.metric == "hr@1")
+    if isinstance(task.answer, Ranking):
+        return _score_rankings(scoring, samples, answers)
+    if isinstance(task.answer, Triples):
+        return _score_triples(scoring, samples, answers)
+    return _score_texts(samples, answers, pairs)
+
+
+def _score_yes_no(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
+    labels = [YesNo().parse_published(sample.output) for sample in samples]
+    for sample, label in zip(samples, labels, strict=True):
+        if label is None:
+            raise _bad_label(sample, "neither yes nor no")
+    stats, shape = _confusion(labels, answers, YesNo.choices, keep_unparsed=scoring == "strict")
+    epsilon = 0.0 if scoring == "strict" else BINARY_EPSILON
+    return Scored(stats, lambda sums: binary_figures(sums.reshape(*sums.shape[:-1], *shape), epsilon))
+
+
+def _score_letters(
+    scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any], hits_only: bool
+) -> Scored:
+    labels = [sample.output.strip()[:1] for sample in samples]
+    for sample, label in zip(samples, labels, strict=True):
+        if not label or label not in LETTERS:
+            raise _bad_label(sample, "no option's letter")
+    if hits_only:
+        hits = [label == answer for label, answer in zip(labels, answers, strict=True)]
+        counted = [scoring == "strict" or answer is not None for answer in answers]
+        return Scored(np.array([hits, counted], dtype=np.float64).T, hit_figures)
+    classes = sorted({*labels, *(answer for answer in answers if answer is not None)})
+    stats, shape = _confusion(labels, answers, classes, keep_unparsed=scoring == "strict")
+    over: Literal["labels", "labels and answers"] = "labels" if scoring == "strict" else "labels and answers"
+    return Scored(stats, lambda sums: macro_figures(sums.reshape(*sums.shape[:-1], *shape), over))
+
+
+def _confusion(
+    labels: Sequence[Any], answers: Sequence[Any], classes: Iterable[str], keep_unparsed: bool
+) -> tuple[Floats, tuple[int, int]]:
+    """Return each row's cell of the confusion array, one-hot [rows, C * (C + 1)], and its shape [C, C + 1].
+
+    A row whose answer is None stands in the last column, or counts nowhere.
+    """
+    place = {name: number for number, name in enumerate(classes)}
+    shape = (len(place), len(place) + 1)
+    stats = np.zeros((len(labels), *shape))
+    for row, (label, answer) in enumerate(zip(labels, answers, strict=True)):
+        if answer is not None or keep_unparsed:
+            stats[row, place[label], place[answer] if answer is not None else len(place)] = 1.0
+    return stats.reshape(len(labels), -1), shape
+
+
+def _score_rankings(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
+    """NDCG: strict against the full ideal order, published against the ideal order of what was named."""
+    values = []
+    for sample, answer in zip(samples, answers, strict=True):
+        gains = _gains(sample)
+        ranked = [gains[letter] for letter in _known_letters(answer or (), sample)]
+        if scoring == "strict":
+            values.append(ndcg(ranked, list(gains.values())))
+        else:
+            values.append(ndcg(ranked, ranked, RANKING_EPSILON))
+    stats = np.array([values, np.ones(len(values))], dtype=np.float64).T
+    return Scored(stats, partial(mean_figures, names=("ndcg",)))
+
+
+def _gains(sample: Sample) -> dict[str, float]:
+    if not sample.labels or not set(sample.labels) <= GAINS.keys():
+        raise NotScorableError(
+            f"{sample.task} test rows have no labels (E, S, C or I for each letter), so no ranking can be "
+            "scored: import them again with --qpr-labels."
+        )
+    return {LETTERS[place]: GAINS[label] for place, label in enumerate(sample.labels)}
+
+
+def _known_letters(answer: Sequence[str], sample: Sample) -> list[str]:
+    gains = _gains(sample)
+    return [letter for letter in answer if letter in gains]
+
+
+def _score_triples(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
+    """Count hits, predicted and label triples of each row.
+
+    Strict counts distinct triples, equal in attribute, value and source; "None" for an attribute that the
+    text lacks is a triple like others. Published compares every label with every predicted item, so that
+    duplicates hit again.
+    """
+    count = _strict_triples if scoring == "strict" else _published_triples
+    stats = [count(sample, answer or []) for sample, answer in zip(samples, answers, strict=True)]
+    epsilon = 0.0 if scoring == "strict" else TRIPLE_EPSILON
+    figures = partial(triple_figures, epsilon=epsilon)
+    return Scored(np.array(stats, dtype=np.float64).reshape(-1, 3), figures)
+
+
+def _strict_triples(sample: Sample, answer: list[dict[str, str]]) -> tuple[int, int, int]:
+    labels = {tuple(label[key] for key in TRIPLE_KEYS) for label in _label_triples(sample)}
+    said = {tuple(item[key] for key in TRIPLE_KEYS) for item in answer}
+    return len(labels & said), len(said), len(labels)
+
+
+def _published_triples(sample: Sample, answer: list[Any]) -> tuple[int, int, int]:
+    labels = _label_triples(sample)
+    # The script fails on items that are not objects; here they do not count.
+    items = [item for item in answer if isinstance(item, dict)]
+    lenient = sample.domain == "OOD"
+    hits = sum(
+        _same(label, item) or (lenient and _contained(label, item)) for label in labels for item in items
+    )
+    return hits, sum("attribute" in item for item in items), len(labels)
+
+
+def _same(label: dict[str, str], item: dict[str, Any]) -> bool:
+    return all(item.get(key) == label[key] for key in TRIPLE_KEYS)
+
+
+def _contained(label: dict[str, str], item: dict[str, Any]) -> bool:
+    """Whether value and source (as texts) each contain the other's, either way; an empty text always does."""
+    if item.get("attribute") != label["attribute"]:
+        return False
+    for key in ("value", "source"):
+        if item.get(key) is None:
+            return False
+        said, wanted = str(item[key]), label[key]
+        if said not in wanted and wanted not in said:
+            return False
+    return True
+
+
+def _label_triples(sample: Sample) -> list[dict[str, str]]:
+    labels = Triples().parse(sample.output, sample)
+    if labels is None:
+        raise _bad_label(sample, "no list of attribute, value and source")
+    return labels
+
+
+def _score_texts(samples: Sequence[Sample], answers: Sequence[Any], pairs: PairScorer) -> Scored:
+    """BERTScore means; an empty answer scores 0 under both rules."""
+    said = [(answer or "", sample.output) for sample, answer in zip(samples, answers, strict=True)]
+    stats = np.concatenate([pairs.score(said), np.ones((len(said), 1))], axis=1)
+    names = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
+    return Scored(stats, partial(mean_figures, names=names), model=pairs.name)
+
+
+def _bad_label(sample: Sample, problem: str) -> NotScorableError:
+    return NotScorableError(
+        f"The test row {sample.id} has the output {sample.output[:60]!r}, which is {problem}: "
+        "correct or remove it, then make the dataset again."
+    )

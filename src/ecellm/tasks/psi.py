@@ -1,0 +1,85 @@
+"""PSI, product substitute identification: can the product stand in for what the query asks for?
+
+Source: Shopping Queries (ESCI), US; yes where the pair is judged a substitute.
+
+    input    {"query": "iphone 7 case", "product": "Slim Bumper Cover for iPhone 8, Clear"}
+    output   yes
+    metric   F1 of yes
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ecellm.records import Sample, sample_id
+from ecellm.tasks.answers import YesNo
+from ecellm.tasks.drawing import first_by_split
+from ecellm.tasks.judgements import NO_TEXT, NO_TITLE, fact, in_domain, judged, product_key, texts
+from ecellm.tasks.pieces import Cut, Path, input_and_options
+from ecellm.tasks.task import Draw, Pieces, Plan, Task
+
+if TYPE_CHECKING:
+    from ecellm.store import Store
+
+
+def draw(store: Store, plan: Plan) -> Draw:
+    """Draw judged pairs in their natural proportions; a query's pairs all stand in one split."""
+    rows, left_out = judged(store, plan.seed)
+    dropped = Counter({NO_TITLE: left_out})
+    samples = []
+    counts = {split: plan.enough(split, "IND") for split in in_domain(plan.quotas)}
+    for split, found in first_by_split(rows, "key", counts).items():
+        for row in found:
+            pair = texts(row)
+            if pair is None:
+                dropped[NO_TEXT] += 1
+                continue
+            text = json.dumps({"query": pair[0], "product": pair[1]})
+            samples.append(
+                Sample(
+                    id=sample_id("PSI", "IND", text, None),
+                    task="PSI",
+                    domain="IND",
+                    split=split,
+                    input=text,
+                    options=None,
+                    output="yes" if row["label"] == "S" else "no",
+                    facts=(fact(*pair),),
+                    products=(product_key(row),),
+                )
+            )
+    return Draw(samples, +dropped)
+
+
+def pieces(sample: Sample) -> Pieces:
+    """Cut the product's title first, the query last."""
+
+    def rule(path: Path, value: str) -> Cut | None:
+        return Cut(rank=1) if path == ("product",) else Cut(rank=10)
+
+    return input_and_options(sample, rule)
+
+
+TASK = Task(
+    name="PSI",
+    title="Product_Substitute_Identification",
+    aliases=("Product_Substitue_Identification",),
+    instructions=(
+        "Is the product a substitute for what the query asks for: not the very thing, but able to do the same "
+        "job? Answer yes or no.",
+        "Say yes if a shopper with this query could settle for the product in place of the wanted one, else no.",
+        "The query names a want and the product may only partly meet it. Reply yes if it works as a "
+        "replacement, otherwise no.",
+        "Could this product take the place of the item searched for? Respond with yes or no.",
+        "Tell whether the product functions as an alternative to the query's target. Output yes or no.",
+        "Suppose the searched item is sold out: would this product be a fair stand-in? yes or no.",
+    ),
+    answer=YesNo(),
+    metric="f1",
+    out_of_domain=False,
+    needs=("products", "judgements"),
+    draw=draw,
+    pieces=pieces,
+)
