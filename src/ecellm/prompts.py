@@ -114,9 +114,7 @@ def named_template(name: str) -> Template:
         return TEMPLATES[name]
     path = Path(name)
     if not (path.suffix == ".json" and path.is_file()):
-        raise ValueError(
-            f"There is no template {name!r}: name a .json file or one of {', '.join(TEMPLATES)}."
-        )
+        raise ValueError(f"There is no template {name!r}: name a .json file or one of {', '.join(TEMPLATES)}.")
     try:
         return Template.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -219,9 +217,7 @@ def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, bud
         texts = [drafts[place].text for place in open_places]
         encoded = tokenizer(texts, return_offsets_mapping=True, verbose=False)
         still_open = []
-        for place, ids, offsets in zip(
-            open_places, encoded["input_ids"], encoded["offset_mapping"], strict=True
-        ):
+        for place, ids, offsets in zip(open_places, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             draft = drafts[place]
             if len(ids) <= budget:
                 prompts[place] = Prompt(draft.text, ids, _marks(draft, offsets), draft.cut)

@@ -39,9 +39,7 @@ SCHEMAS: Mapping[str, ibis.Schema] = {
             "time": "int64",
         }
     ),
-    "purchases": ibis.schema(
-        {"category": "string", "product_id": "string", "user_id": "string", "time": "int64"}
-    ),
+    "purchases": ibis.schema({"category": "string", "product_id": "string", "user_id": "string", "time": "int64"}),
     "relations": ibis.schema(
         {"category": "string", "product_id": "string", "other_id": "string", "relation": "string"}
     ),

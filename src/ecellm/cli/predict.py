@@ -9,9 +9,7 @@ import typer
 def predict(
     model: Annotated[Path, typer.Argument(help="The MODEL folder.")],
     data: Annotated[Path, typer.Option(help="The DATASET folder.")],
-    out: Annotated[
-        Path, typer.Option(help="The file of answers, one JSON object a line; it is appended to.")
-    ],
+    out: Annotated[Path, typer.Option(help="The file of answers, one JSON object a line; it is appended to.")],
     setting: Annotated[
         str | None, typer.Option(help="Only this setting; without it, all that the dataset has.")
     ] = None,

@@ -7,9 +7,7 @@ import typer
 
 
 def tune(
-    recipe: Annotated[
-        str, typer.Argument(help="A shipped recipe's name (see `ecellm recipes`) or a .toml file.")
-    ],
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (see `ecellm recipes`) or a .toml file.")],
     data: Annotated[Path, typer.Option(help="The DATASET folder.")],
     out: Annotated[Path, typer.Option(help="The MODEL folder to write.")],
     tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,

@@ -67,9 +67,7 @@ def read_config(path: Path) -> BuildConfig:
     values = read_toml(path)
     unknown = set(values.get("tasks", {})) - set(TASKS)
     if unknown:
-        raise ValueError(
-            f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}."
-        )
+        raise ValueError(f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}.")
     try:
         return BuildConfig.model_validate(values)
     except ValidationError as error:

@@ -69,9 +69,7 @@ class Dataset:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
-    def samples(
-        self, split: Split, domain: Domain = "IND", tasks: Collection[str] | None = None
-    ) -> list[Sample]:
+    def samples(self, split: Split, domain: Domain = "IND", tasks: Collection[str] | None = None) -> list[Sample]:
         """Return the samples of a split and domain (of the named tasks only), in file order."""
         rows = _read(self.path / f"{split}.parquet")
         return [

@@ -5,6 +5,7 @@ score row names the model. No idf weighting, no rescaling, the model's last laye
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ecellm.evaluation.metrics import Floats
 from ecellm.models.minilm import HUB_NAME, minilm_folder
 
 #: Tokens of a text that the model reads; the rest is cut.
-MOST_TOKENS = 256
+MOST_TOKENS = 512
 TEXTS_AT_ONCE = 64
 PAIRS_AT_ONCE = 512
 
@@ -53,16 +54,11 @@ class BertScorer:
                 continue
             # One pair a call: torchmetrics 1.9 sorts answers and references apart by length and does not
             # restore their order (its issue 2728), so a batch compares texts that do not belong together.
-            # It encodes references first; the forward hands it the states computed above, in that order.
-            states = iter((wanted[1], said[1]))
+            states = {tuple(ids.tolist()): state for ids, state in (said, wanted)}
             figures = bert_score(
-                _batch(said[0]),
-                _batch(wanted[0]),
-                model=model,
-                user_forward_fn=lambda module, batch, states=states: next(states).clone()[None],
+                _batch(said[0]), _batch(wanted[0]), model=model, user_forward_fn=partial(_looked_up, states)
             )
-            values = (float(figures[name]) for name in ("precision", "recall", "f1"))
-            precision, recall, f1 = values
+            precision, recall, f1 = (float(figures[name]) for name in ("precision", "recall", "f1"))
             self._known[answer, reference] = (precision, recall, f1)
 
     def _encode(self, texts: Iterable[str]) -> dict[str, Encoded]:
@@ -72,9 +68,7 @@ class BertScorer:
         encoded: dict[str, Encoded] = {}
         for first in range(0, len(ordered), TEXTS_AT_ONCE):
             chunk = ordered[first : first + TEXTS_AT_ONCE]
-            batch = tokenizer(
-                chunk, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt"
-            )
+            batch = tokenizer(chunk, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt")
             with torch.no_grad():
                 states = model(**batch).last_hidden_state
             for place, text in enumerate(chunk):
@@ -97,6 +91,11 @@ class BertScorer:
 def _batch(ids: Tensor) -> dict[str, Tensor]:
     """Return a batch of one tokenised text, with its own mask: torchmetrics writes into it."""
     return {"input_ids": ids[None], "attention_mask": torch.ones_like(ids)[None]}
+
+
+def _looked_up(states: dict[tuple[int, ...], Tensor], model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """Return the states [1, tokens, hidden] of the batch's one text; torchmetrics writes into them too."""
+    return states[tuple(batch["input_ids"][0].tolist())].clone()[None]
 
 
 def _encodable(text: str) -> str:

@@ -1,11 +1,10 @@
 """From answer texts to per-row counts, by the strict rules and by the published ones.
 
 Strict: an answer that cannot be parsed is wrong; it misses its row's class or triples and gains nothing.
-Published: the rules of the authors' evaluation script, weaknesses included (see `docs/traps.md` and
-`AnswerType.parse_published`): what cannot be parsed is mostly left out of every figure.
+Published: the rules of the authors' evaluation script, weaknesses included (`AnswerType.parse_published`
+reads the texts): what cannot be parsed is mostly left out of every figure.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -77,9 +76,7 @@ def read_answers(
     answers = [task.answer.parse_published(text) for text in texts]
     if isinstance(task.answer, Ranking):
         pieces = sum(text.strip().count(",") + 1 for text in texts)
-        kept = sum(
-            len(_known_letters(answer, sample)) for answer, sample in zip(answers, samples, strict=True)
-        )
+        kept = sum(len(_known_letters(answer, sample)) for answer, sample in zip(answers, samples, strict=True))
         return answers, pieces - kept
     return answers, sum(answer is None for answer in answers)
 
@@ -112,9 +109,7 @@ def _score_yes_no(scoring: Scoring, samples: Sequence[Sample], answers: Sequence
     return Scored(stats, lambda sums: binary_figures(sums.reshape(*sums.shape[:-1], *shape), epsilon))
 
 
-def _score_letters(
-    scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any], hits_only: bool
-) -> Scored:
+def _score_letters(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any], hits_only: bool) -> Scored:
     labels = [sample.output.strip()[:1] for sample in samples]
     for sample, label in zip(samples, labels, strict=True):
         if not label or label not in LETTERS:
@@ -198,9 +193,7 @@ def _published_triples(sample: Sample, answer: list[Any]) -> tuple[int, int, int
     # The script fails on items that are not objects; here they do not count.
     items = [item for item in answer if isinstance(item, dict)]
     lenient = sample.domain == "OOD"
-    hits = sum(
-        _same(label, item) or (lenient and _contained(label, item)) for label in labels for item in items
-    )
+    hits = sum(_same(label, item) or (lenient and _contained(label, item)) for label in labels for item in items)
     return hits, sum("attribute" in item for item in items), len(labels)
 
 

@@ -158,9 +158,7 @@ def _check_record(out: Path, record: Path, run: Mapping[str, str]) -> None:
     except (FileNotFoundError, ValueError):
         before = None
     if not isinstance(before, dict):
-        raise ValueError(
-            f"{out} holds answers, but {record.name} beside it does not say whose: name another output."
-        )
+        raise ValueError(f"{out} holds answers, but {record.name} beside it does not say whose: name another output.")
     different = [name for name, value in run.items() if before.get(name) != value]
     if different:
         raise ValueError(
@@ -192,9 +190,7 @@ def _limited(asked: dict[str, list[Asked]], limit: int | None, seed: int) -> dic
     """Return at most `limit` rows: evenly over tasks, within a task in turn from each setting."""
     if limit is None:
         return asked
-    shares = Counter(
-        row.sample.task for row in spread([row for rows in asked.values() for row in rows], limit, seed)
-    )
+    shares = Counter(row.sample.task for row in spread([row for rows in asked.values() for row in rows], limit, seed))
     queues: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for setting, rows in asked.items():
         for row in sorted(rows, key=lambda row: keyed_hash(seed, "limit", row.sample.id)):
@@ -207,9 +203,7 @@ def _limited(asked: dict[str, list[Asked]], limit: int | None, seed: int) -> dic
             for place, sample in enumerate(samples)
         )
         kept.update((sample, setting) for _, _, sample, setting in turns[:share])
-    chosen = {
-        setting: [row for row in rows if (row.sample.id, setting) in kept] for setting, rows in asked.items()
-    }
+    chosen = {setting: [row for row in rows if (row.sample.id, setting) in kept] for setting, rows in asked.items()}
     return {setting: rows for setting, rows in chosen.items() if rows}
 
 

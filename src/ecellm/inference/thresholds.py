@@ -34,9 +34,7 @@ METRICS: dict[str, Metric] = {"f1": _f1_of_yes, "macro_f1": _macro_f1, "accuracy
 
 
 @torch.no_grad()
-def fit_thresholds(
-    model: PrefixLM, examples: Sequence[Example], rows_at_once: int = 32
-) -> dict[str, list[float]]:
+def fit_thresholds(model: PrefixLM, examples: Sequence[Example], rows_at_once: int = 32) -> dict[str, list[float]]:
     """Return, per task whose classes are fixed, what to add to each class's log-probability."""
     model.eval()
     offsets: dict[str, list[float]] = {}

@@ -56,9 +56,7 @@ class TransformersGenerator:
         self.pad = int(pad) if pad is not None else end
         self.start: int | None = config.decoder_start_token_id if self.two_sided else None
         if self.two_sided and self.start is None:
-            raise ValueError(
-                f"{folder}/config.json names no decoder_start_token_id: the model cannot be asked."
-            )
+            raise ValueError(f"{folder}/config.json names no decoder_start_token_id: the model cannot be asked.")
         # The model's own generation settings (sampling, several ends) give way to these.
         self.model.generation_config = GenerationConfig(
             do_sample=False,
@@ -80,9 +78,7 @@ class TransformersGenerator:
         closed = [row for row, texts in enumerate(candidates) if texts is not None]
         if closed:
             prompts = [questions[row].prompt.ids for row in closed]
-            responses = [
-                [encode_response(text, self.tokenizer) for text in candidates[row] or ()] for row in closed
-            ]
+            responses = [[encode_response(text, self.tokenizer) for text in candidates[row] or ()] for row in closed]
             for row, logs in zip(closed, self._score(prompts, responses), strict=True):
                 replies[row] = closed_reply(questions[row].asked.sample, logs, self.offsets)
         writing = [row for row, texts in enumerate(candidates) if texts is None]
@@ -91,9 +87,7 @@ class TransformersGenerator:
             replies.update({row: Reply(text) for row, text in zip(writing, texts, strict=True)})
         return [replies[row] for row in range(len(questions))]
 
-    def _score(
-        self, prompts: Sequence[list[int]], responses: Sequence[Sequence[list[int]]]
-    ) -> list[list[float]]:
+    def _score(self, prompts: Sequence[list[int]], responses: Sequence[Sequence[list[int]]]) -> list[list[float]]:
         """Return the log-probability of every response of every prompt.
 
         The prompts are read once. The k-th responses of all rows are scored together, and then forgotten.
@@ -105,9 +99,7 @@ class TransformersGenerator:
         columns = score(prompts, turns)
         return [[columns[turn][place] for turn in range(len(row))] for place, row in enumerate(responses)]
 
-    def _score_causal(
-        self, prompts: Sequence[list[int]], turns: Sequence[Sequence[list[int]]]
-    ) -> list[list[float]]:
+    def _score_causal(self, prompts: Sequence[list[int]], turns: Sequence[Sequence[list[int]]]) -> list[list[float]]:
         ids, mask = self._padded(prompts, left=True)
         places = (mask.cumsum(1) - 1).clamp(min=0)
         # Plain layers even for sliding windows: the mask keeps the window, and the cache can be cropped.

@@ -170,9 +170,7 @@ class PrefixLM(PreTrainedModel):
 
         `prompts` [N, T] are the prompt's ids, `inside` [N, T] says which places may be copied.
         """
-        words = functional.linear(
-            self.answer(writing), self.bert.embeddings.word_embeddings.weight, self.word_bias
-        )
+        words = functional.linear(self.answer(writing), self.bert.embeddings.word_embeddings.weight, self.word_bias)
         copied = self.copy_pointer(writing, states).float().masked_fill(~inside[:, None], NEVER)
         gate = self.copy_gate(writing).float()
         return WordScores(
@@ -181,9 +179,7 @@ class PrefixLM(PreTrainedModel):
             prompts,
         )
 
-    def forward(
-        self, ids: Tensor, prompt_lengths: Tensor, lengths: Tensor, examples: Sequence[Example]
-    ) -> Tensor:
+    def forward(self, ids: Tensor, prompt_lengths: Tensor, lengths: Tensor, examples: Sequence[Example]) -> Tensor:
         """Return each row's loss, [B]: the mean over its attributes or response words, else one choice."""
         batch = Batch(ids, prompt_lengths, lengths, examples)
         states = self.states(batch)

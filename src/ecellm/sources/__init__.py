@@ -89,9 +89,7 @@ def _read(
 
 def _absent(found: Mapping[str, ir.Table]) -> dict[str, str]:
     return {
-        name: f"name the source {provider} in the config"
-        for name, provider in PROVIDERS.items()
-        if name not in found
+        name: f"name the source {provider} in the config" for name, provider in PROVIDERS.items() if name not in found
     }
 
 

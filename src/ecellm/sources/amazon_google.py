@@ -13,9 +13,7 @@ ENCODING = "latin-1"
 
 def read(bench: Workbench, folder: Path) -> tuple[ir.Table, ir.Table]:
     """Return `products` (catalogues amazon and google) and `matches`."""
-    amazon = bench.csv_table(
-        folder / "Amazon.csv", ["id", "title", "description", "manufacturer", "price"], ENCODING
-    )
+    amazon = bench.csv_table(folder / "Amazon.csv", ["id", "title", "description", "manufacturer", "price"], ENCODING)
     google = bench.csv_table(
         folder / "GoogleProducts.csv", ["id", "name", "description", "manufacturer", "price"], ENCODING
     )

@@ -56,8 +56,7 @@ def read_reviews(bench: Workbench, folder: Path, categories: Collection[str]) ->
 def read_purchases(bench: Workbench, folder: Path, categories: Collection[str]) -> ir.Table:
     """Return `purchases`; lines without four columns, a rating of 1 to 5 or a whole time are set aside."""
     parts = [
-        Part(folder / "rating" / "all_category" / f"{name}.csv", {"category": name})
-        for name in sorted(categories)
+        Part(folder / "rating" / "all_category" / f"{name}.csv", {"category": name}) for name in sorted(categories)
     ]
     checks = [
         ('coalesce(TRY_CAST("row".rating AS DOUBLE) NOT BETWEEN 1 AND 5, true)', "rating is not 1 to 5"),
@@ -71,8 +70,7 @@ def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -
     """Return `products` and `relations`. A product that stands twice in a category is kept once: the row with
     the smallest hash of its content, whatever the file's order; the others are set aside."""
     parts = [
-        Part(folder / "meta" / "all_category" / f"meta_{name}.json.gz", {"page": name})
-        for name in sorted(categories)
+        Part(folder / "meta" / "all_category" / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)
     ]
     rows = _one_per_product(bench, bench.json_lines(parts, META, ["asin"]))
     products = rows.select(
@@ -99,9 +97,7 @@ def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[st
             bench.record(path)
             parts.append(Part(_as_json(path, space / f"{name}.jsonl"), {"page": name}))
     if not parts:
-        raise ValueError(
-            f"{folder} has no 2014 metadata (meta_CATEGORY.json.gz) for {', '.join(categories)}."
-        )
+        raise ValueError(f"{folder} has no 2014 metadata (meta_CATEGORY.json.gz) for {', '.join(categories)}.")
     rows = _one_per_product(bench, bench.json_lines(parts, META_2014, ["asin"], recorded=True))
     products = rows.select(
         catalogue=ibis.literal("amazon_2014"),

@@ -33,9 +33,9 @@ def read(bench: Workbench, folder: Path) -> tuple[ir.Table, ir.Table]:
         ],
     )
     examples = examples.filter(examples.product_locale == LOCALE)
-    good = (
-        examples.esci_label.isin(LABELS) & examples["query"].notnull() & examples.product_id.notnull()
-    ).fill_null(False)
+    good = (examples.esci_label.isin(LABELS) & examples["query"].notnull() & examples.product_id.notnull()).fill_null(
+        False
+    )
     bench.reject(
         examples.filter(~good),
         "shopping queries",

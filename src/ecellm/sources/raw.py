@@ -84,9 +84,7 @@ class Workbench:
             recorded,
         )
 
-    def csv_lines(
-        self, parts: Sequence[Part], names: Sequence[str], checks: Sequence[tuple[str, str]]
-    ) -> ir.Table:
+    def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Sequence[tuple[str, str]]) -> ir.Table:
         """Return unquoted comma-separated lines without header as text columns, and the parts' shared values.
 
         `checks` are (SQL condition on "row", reason) pairs; lines that meet one are set aside.
@@ -109,9 +107,7 @@ class Workbench:
         with path.open(encoding=encoding, errors="replace", newline="") as file:
             header = [name.strip().strip('"') for name in file.readline().strip().split(",")]
         if header != list(names):
-            raise ValueError(
-                f"{path} begins with the columns {header}, not {list(names)}: is it the right file?"
-            )
+            raise ValueError(f"{path} begins with the columns {header}, not {list(names)}: is it the right file?")
         columns = json.dumps(dict.fromkeys(names, "VARCHAR")).replace('"', "'")
         found = self._create(
             path,

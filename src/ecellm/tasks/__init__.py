@@ -1,11 +1,25 @@
 """The ten tasks, one file each. A new task is one new file and one line in `TASKS`."""
 
-from ecellm.tasks import pm
+from ecellm.tasks import ag, ap, ave, mpc, pm, prp, psi, qpr, sa, sr
 from ecellm.tasks.task import Task
 
 __all__ = ["TASKS", "Task", "chosen_tasks"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (pm.TASK,)}
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        ave.TASK,
+        prp.TASK,
+        pm.TASK,
+        sa.TASK,
+        sr.TASK,
+        mpc.TASK,
+        psi.TASK,
+        qpr.TASK,
+        ap.TASK,
+        ag.TASK,
+    )
+}
 
 
 def chosen_tasks(names: str | None) -> list[Task]:

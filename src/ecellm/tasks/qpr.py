@@ -129,16 +129,13 @@ TASK = Task(
     title="Query_Product_Rank",
     aliases=("Query_Product_Ranking",),
     instructions=(
-        "Rank the products by how well they serve the query, best first. Give only the letters, divided by "
-        "commas.",
-        "Sort the listed products from most to least relevant to the query and output their letters, such as "
-        "B,A,C.",
+        "Rank the products by how well they serve the query, best first. Give only the letters, divided by commas.",
+        "Sort the listed products from most to least relevant to the query and output their letters, such as B,A,C.",
         "Which product should a shopper with this query see first, which next? List all letters in that order, "
         "separated by commas.",
         "Order the letters of the products by relevance to the query, the closest match in front, commas "
         "between them.",
-        "Put the search results in the right order for the query: letters only, comma-separated, best one "
-        "first.",
+        "Put the search results in the right order for the query: letters only, comma-separated, best one first.",
         "Arrange the product letters so that the one answering the query best comes first and the worst comes "
         "last; use commas.",
     ),

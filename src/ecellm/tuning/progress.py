@@ -40,9 +40,7 @@ class Progress(TrainerCallback):
         self.bar.start()
         self.row = self.bar.add_task("tuning", total=state.max_steps, completed=state.global_step, said="")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any) -> None:
         """Move the bar."""
         if self.row is not None:
             said = f"{self._speed(state):,.0f} tokens/s"

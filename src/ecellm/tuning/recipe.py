@@ -91,9 +91,7 @@ def recipe_text(name: str) -> str:
         return path.read_text(encoding="utf-8")
     close = difflib.get_close_matches(name, recipe_names(), 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(
-        f"There is no recipe {name!r}: name a .toml file or one of {', '.join(recipe_names())}.{hint}"
-    )
+    raise ValueError(f"There is no recipe {name!r}: name a .toml file or one of {', '.join(recipe_names())}.{hint}")
 
 
 def read_recipe(name: str, overrides: list[str] | None = None) -> Recipe:

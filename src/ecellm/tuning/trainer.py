@@ -33,9 +33,7 @@ class PrefixTrainer(Trainer):
         self.lessons = train
         self.checks = validation
         choices = recipe.optimisation
-        self.batches = TokenBatches(
-            [_tokens(example) for example in train], choices.batch_tokens, choices.seed
-        )
+        self.batches = TokenBatches([_tokens(example) for example in train], choices.batch_tokens, choices.seed)
         use_bf16 = computes_in_bf16(choices.precision)
         if use_bf16 and not torch.cuda.is_available():
             model.set_attn_implementation(CPU_ATTENTION)
@@ -140,9 +138,7 @@ def _tokens(example: Example) -> int:
     return len(example.ids) + len(example.response)
 
 
-def _arguments(
-    recipe: Recipe, folder: Path, batches: int, validates: bool, use_bf16: bool
-) -> TrainingArguments:
+def _arguments(recipe: Recipe, folder: Path, batches: int, validates: bool, use_bf16: bool) -> TrainingArguments:
     choices = recipe.optimisation
     steps = max(1, -(-batches // choices.accumulate))
     every = max(1, steps // recipe.validation.per_epoch)

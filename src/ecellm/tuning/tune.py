@@ -125,9 +125,7 @@ def base_folder(recipe: Recipe) -> Path:
         return minilm_folder()
     folder = Path(recipe.base)
     if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"Recipe {recipe.name}: base {recipe.base!r} is not 'minilm' and not a model's folder."
-        )
+        raise ValueError(f"Recipe {recipe.name}: base {recipe.base!r} is not 'minilm' and not a model's folder.")
     return folder
 
 

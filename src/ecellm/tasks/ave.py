@@ -1,0 +1,177 @@
+"""AVE, attribute value extraction: which values do the asked attributes have in the product's texts?
+
+Source: MAVE. Out-of-domain rows ask for attributes that training never asks for.
+
+    input    {"product title": "SEAPESCA Metal VIB 55mm 11g Fishing Lure", "target attributes": "Length and Color"}
+    output   [{"attribute": "length", "value": "55mm", "source": "product title"},
+              {"attribute": "color", "value": "None", "source": "None"}]
+    metric   F1 over triples
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ecellm.records import Domain, Sample, Split, sample_id
+from ecellm.tasks.answers import Triples
+from ecellm.tasks.drawing import first_by_key
+from ecellm.tasks.pieces import Cut, Path, json_pieces, whole
+from ecellm.tasks.task import Draw, Piece, Pieces, Plan, Task
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from ecellm.store import Store
+
+FIELDS = ("title", "description", "feature", "price", "brand")
+TARGETS = "target attributes"
+JOINER = " and "
+#: Where the plan names no attributes to hold out, at most this share of the attribute names is drawn.
+MOST_HELD_OUT = 0.2
+
+
+def draw(store: Store, plan: Plan) -> Draw:
+    """Draw products with their attributes; in-domain rows never ask for a held-out attribute.
+
+    In the paper a row's first attribute decides whether it is held out, so that a held-out attribute can turn
+    up later in a training row; here any held-out attribute keeps a product out of the in-domain rows, and an
+    out-of-domain row asks for its held-out attributes only.
+    """
+    attributes = store["attributes"]
+    attributes = attributes.filter(~attributes.attribute.contains(JOINER))
+    held_out = list(plan.out_of_domain) or held_out_attributes(attributes, plan)
+    asked = attributes.mutate(held=attributes.attribute.isin(held_out))
+    texts = _texts(store, plan.seed)
+    per_product = asked.group_by(["product_id", "split"]).agg(any_held=asked.held.max())
+    rows = per_product.inner_join(texts, "product_id")
+    mixed = int(rows.filter(rows.any_held & (rows.split != "test")).count().to_pyarrow().as_py())
+    dropped = Counter({"product asks for a held-out attribute": mixed})
+    samples: list[Sample] = []
+    for split, domain in plan.quotas:
+        part = rows.filter((rows.split == split) & (rows.any_held == (domain == "OOD")))
+        chosen = first_by_key(part, "key", plan.enough(split, domain))
+        wanted = _triples(asked.filter(asked.held == (domain == "OOD")), [row["product_id"] for row in chosen])
+        samples += [_sample(row, wanted[row["product_id"]], split, domain) for row in chosen]
+    return Draw(samples, +dropped)
+
+
+def held_out_attributes(attributes: ir.Table, plan: Plan) -> list[str]:
+    """Return the attributes to hold out: drawn by key until the quota of out-of-domain test rows is met.
+
+    At most a fifth of the attribute names is drawn, so that a small source keeps something to train on.
+    """
+    from ecellm.store import keyed
+
+    tested = attributes.filter(attributes.split == "test")
+    counts = tested.group_by("attribute").agg(rows=tested.product_id.nunique())
+    names = counts.mutate(key=keyed(plan.seed, "AVE held out", counts.attribute)).order_by("key")
+    known = names.to_pyarrow().to_pylist()
+    drawn: list[str] = []
+    rows = 0
+    for name in known[: int(MOST_HELD_OUT * len(known))]:
+        if rows >= plan.quotas.get(("test", "OOD"), 0):
+            break
+        drawn.append(name["attribute"])
+        rows += name["rows"]
+    return drawn
+
+
+def _texts(store: Store, seed: int) -> ir.Table:
+    """Return the products with the key they are drawn by: equal texts of one split follow each other."""
+    from ecellm.store import keyed
+
+    products = store["products"]
+    found = products.filter((products.catalogue == "mave") & (products.fields.length() > 0))
+    key = keyed(seed, "AVE", *(found[name] for name in FIELDS), found.product_id)
+    return found.select("product_id", "category", "fields", *FIELDS, key=key)
+
+
+def _triples(attributes: ir.Table, products: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Collect the attribute rows of the chosen products, in the source's order."""
+    import ibis
+
+    chosen = ibis.memtable({"product_id": products}, schema={"product_id": "string"})
+    rows = attributes.semi_join(chosen, "product_id")
+    found: dict[str, list[dict[str, Any]]] = {product: [] for product in products}
+    for row in rows.order_by(["product_id", "position", "field", "value"]).to_pyarrow().to_pylist():
+        found[row["product_id"]].append(row)
+    return found
+
+
+def _sample(row: dict[str, Any], attributes: list[dict[str, Any]], split: Split, domain: Domain) -> Sample:
+    shown: dict[str, str] = {f"product {name}": row[name] for name in row["fields"]}
+    targets = list(dict.fromkeys(attribute["attribute"] for attribute in attributes))
+    text = json.dumps({**shown, TARGETS: JOINER.join(targets)})
+    triples = [_triple(attribute) for attribute in attributes]
+    distinct = list({json.dumps(triple): triple for triple in triples}.values())
+    return Sample(
+        id=sample_id("AVE", domain, text, None),
+        task="AVE",
+        domain=domain,
+        split=split,
+        input=text,
+        options=None,
+        output=json.dumps(distinct),
+        category=row["category"],
+        # The id without split and kind: one product may stand as a positive and as a negative.
+        products=(f"mave|{row['product_id'].split('/')[0]}",),
+    )
+
+
+def _triple(attribute: dict[str, Any]) -> dict[str, str]:
+    name = attribute["attribute"].lower()
+    if attribute["value"] is None or attribute["field"] is None:
+        return {"attribute": name, "value": "None", "source": "None"}
+    return {"attribute": name, "value": attribute["value"].lower(), "source": f"product {attribute['field']}".lower()}
+
+
+def pieces(sample: Sample) -> Pieces:
+    """Cut the description first, then feature, brand, price and title; the targets never.
+
+    Each text field is marked with its key and each target with "attribute", so that a model can point there.
+    """
+    ranks = {"product description": 1, "product feature": 2, "product brand": 3, "product price": 4}
+
+    def rule(path: Path, value: str) -> Cut | None:
+        return None if path[0] == TARGETS else Cut(rank=ranks.get(str(path[0]), 5), mark=str(path[0]))
+
+    found = json_pieces(sample.input, rule)
+    targets = json.loads(sample.input).get(TARGETS, "") if found != whole(sample.input) else ""
+    ending = json.dumps(targets)[1:-1] + '"}'
+    if not targets or not found[-1].text.endswith(ending):
+        return Pieces(found)
+    before = Piece(found[-1].text.removesuffix(ending))
+    names = [json.dumps(name)[1:-1] for name in targets.split(JOINER)]
+    marked: list[Piece] = []
+    for name in names:
+        marked += [Piece(name, mark="attribute"), Piece(JOINER)]
+    return Pieces((*found[:-1], before, *marked[:-1], Piece('"}')))
+
+
+TASK = Task(
+    name="AVE",
+    title="Attribute_Value_Extraction",
+    aliases=(),
+    instructions=(
+        "Find the value of each target attribute in the product's texts. Give a JSON list of objects with the "
+        "keys attribute, value and source; write None for value and source where the texts do not say.",
+        "Read the product's texts and list, as JSON, every target attribute with its value and the field it "
+        "stands in (keys attribute, value, source); use None where there is no value.",
+        "For the target attributes, copy the values out of the product texts. The answer is a JSON list of "
+        "attribute, value, source objects, with None for what is absent.",
+        "Extract what the product texts say about the target attributes. Output a JSON list whose items have "
+        "attribute, value and source, None if not stated.",
+        "Look up each target attribute in the product's fields and report attribute, value and source field as "
+        "JSON objects in a list; absent values are None.",
+        "Which values do the texts give for the target attributes? Return JSON: a list of objects holding "
+        "attribute, value, source, and None where nothing is given.",
+    ),
+    answer=Triples(),
+    metric="f1",
+    out_of_domain=True,
+    needs=("products", "attributes"),
+    draw=draw,
+    pieces=pieces,
+)

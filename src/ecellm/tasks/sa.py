@@ -1,0 +1,123 @@
+"""SA, sentiment analysis: how content is the writer of a review?
+
+Source: Amazon Review 2018 reviews; five stars are very positive, one is very negative.
+
+    input    The lid leaks and the handle came off after a week, but it does look nice on the shelf.
+    options  ["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]
+    output   D: negative
+    metric   macro F1
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ecellm.records import Domain, Sample, Split, sample_id
+from ecellm.tasks.answers import Letter
+from ecellm.tasks.drawing import eighty_ten_ten, first_by_key
+from ecellm.tasks.pieces import option_pieces, whole
+from ecellm.tasks.task import Draw, Pieces, Plan, Task
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from ecellm.store import Store
+
+FEWEST_WORDS = 10
+OPTIONS = ["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]
+#: The paper reads this many reviews of each file; ours are drawn by key from all.
+MOST_STARS = 5
+
+
+def draw(store: Store, plan: Plan) -> Draw:
+    """Draw distinct review texts, an equal share per category; the text decides the split.
+
+    The paper keeps repeated texts, which leak from train to test; here a text counts once per category and
+    domain, and one whose stars differ from row to row is left out.
+    """
+    rows, dropped = _texts(store, plan)
+    samples = []
+    for split, domain in plan.quotas:
+        categories = plan.in_domain if domain == "IND" else plan.out_of_domain
+        found = [
+            first_by_key(
+                rows.filter((rows.split == split) & (rows.category == category)), "key", plan.enough(split, domain)
+            )
+            for category in categories
+        ]
+        samples += [_sample(row, split, domain) for row in _shares(found, plan.enough(split, domain))]
+    return Draw(samples, dropped)
+
+
+def _texts(store: Store, plan: Plan) -> tuple[ir.Table, Counter[str]]:
+    from ecellm.store import keyed
+
+    reviews = store["reviews"]
+    wanted = reviews.filter(reviews.category.isin([*plan.in_domain, *plan.out_of_domain]))
+    text = wanted.text.strip()
+    words = text.length() - text.replace(" ", "").length() + 1
+    long = wanted.mutate(text=text).filter(words >= FEWEST_WORDS)
+    texts = long.group_by(["category", "text"]).agg(
+        stars=long.stars.min(), most=long.stars.max(), product_id=long.product_id.min()
+    )
+    clear = texts.filter(texts.stars == texts.most).drop("most")
+    counts = {
+        f"review has fewer than {FEWEST_WORDS} words": _count(wanted) - _count(long),
+        "review text repeats": _count(long) - _count(texts),
+        "equal texts have different stars": _count(texts) - _count(clear),
+    }
+    key = keyed(plan.seed, "SA", clear.text)
+    return clear.mutate(key=key, split=eighty_ten_ten(keyed(plan.seed, "SA split", key))), +Counter(counts)
+
+
+def _count(table: ir.Table) -> int:
+    return int(table.count().to_pyarrow().as_py())
+
+
+def _shares(found: list[list[dict[str, Any]]], want: int) -> list[dict[str, Any]]:
+    """Return rows of the categories in turn, so that each gives an equal share while it lasts."""
+    turns = max((len(rows) for rows in found), default=0)
+    return [rows[turn] for turn in range(turns) for rows in found if turn < len(rows)][:want]
+
+
+def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Sample:
+    options = json.dumps(OPTIONS)
+    return Sample(
+        id=sample_id("SA", domain, row["text"], options),
+        task="SA",
+        domain=domain,
+        split=split,
+        input=row["text"],
+        options=options,
+        output=OPTIONS[MOST_STARS - row["stars"]],
+        category=row["category"],
+        products=(f"amazon_2018|{row['product_id']}",),
+    )
+
+
+def pieces(sample: Sample) -> Pieces:
+    """Cut the review at its end; the options are short and stay."""
+    return Pieces(whole(sample.input), option_pieces(sample.options, rank=2))
+
+
+TASK = Task(
+    name="SA",
+    title="Sentiment_Analysis",
+    aliases=(),
+    instructions=(
+        "What does the review's writer feel about the product? Choose one of the options.",
+        "Read the review and pick the option that names its sentiment.",
+        "From very positive to very negative: answer with the option that matches this review.",
+        "Judge the mood of the following customer review and output the fitting option.",
+        "Select the sentiment option that this review deserves.",
+        "If the writer had to sum up their experience with one of the options, which would it be?",
+    ),
+    answer=Letter("ABCDE", whole_option=True),
+    metric="macro_f1",
+    out_of_domain=True,
+    needs=("reviews",),
+    draw=draw,
+    pieces=pieces,
+)
