@@ -55,7 +55,7 @@ class BertScorer:
             # One pair a call: torchmetrics 1.9 sorts answers and references apart by length and does not
             # restore their order (its issue 2728), so a batch compares texts that do not belong together.
             states = {tuple(ids.tolist()): state for ids, state in (said, wanted)}
-            figures = bert_score(
+            figures: dict[str, Any] = bert_score(
                 _batch(said[0]), _batch(wanted[0]), model=model, user_forward_fn=partial(_looked_up, states)
             )
             precision, recall, f1 = (float(figures[name]) for name in ("precision", "recall", "f1"))

@@ -1,5 +1,6 @@
 """Scores of a predictions file: every task, setting, scoring and metric, with intervals and floors."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +19,15 @@ from ecellm.evaluation.scoring import (
     read_answers,
     score_answers,
 )
+from ecellm.files import whole_file
 from ecellm.records import DOMAINS, Domain, Sample
 from ecellm.tasks import TASKS
+from ecellm.tasks.answers import FreeText
 from ecellm.tasks.task import Task
 
 DIGITS = 6
 SEED = 42
+NO_PREDICTIONS = "no predictions"
 
 
 def evaluate(
@@ -42,7 +46,11 @@ def evaluate(
             rows[sample.task, domain].append(sample)
     tests = {sample.id: sample for samples in rows.values() for sample in samples}
     texts = read_predictions(predictions, tests)
-    scorer = _Scorer(pairs or _bert_scorer(), seed)
+    if pairs is None and any(isinstance(TASKS[task].answer, FreeText) for task, _ in texts):
+        from ecellm.evaluation.bertscore import BertScorer
+
+        pairs = BertScorer()
+    scorer = _Scorer(pairs, seed)
     scores: list[dict[str, Any]] = []
     not_scored: list[dict[str, Any]] = []
     for setting in dataset.settings():
@@ -52,15 +60,13 @@ def evaluate(
             answered = texts.get((task.name, setting), {})
             place = {"task": task.name, "setting": setting}
             if samples and not answered:
-                not_scored.append({**place, "missing": len(samples), "reason": "no predictions"})
+                not_scored.append({**place, "missing": len(samples), "reason": NO_PREDICTIONS})
             if not answered:
                 continue
             try:
                 scores += scorer.rows(task, setting, samples, answered)
             except NotScorableError as error:
-                not_scored.append(
-                    {**place, "missing": len(samples) - len(answered), "reason": str(error)}
-                )
+                not_scored.append({**place, "missing": len(samples) - len(answered), "reason": str(error)})
     return {
         "scores": scores,
         "not_scored": not_scored,
@@ -74,7 +80,7 @@ def evaluate(
 class _Scorer:
     """Scores one task under one setting; floors are the same for settings that ask the same rows."""
 
-    def __init__(self, pairs: PairScorer, seed: int):
+    def __init__(self, pairs: PairScorer | None, seed: int):
         self.pairs, self.seed = pairs, seed
         self._floors: dict[tuple[str, Scoring, tuple[str, ...]], dict[str, Floor]] = {}
 
@@ -117,7 +123,7 @@ class _Scorer:
         return self._floors[key]
 
 
-def _bert_scorer() -> PairScorer:
-    from ecellm.evaluation.bertscore import BertScorer
-
-    return BertScorer()
+def write_scores(scores: dict[str, Any], path: Path) -> None:
+    """Write SCORES.json, whole or not at all."""
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(scores, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -36,7 +36,7 @@ class Floor:
 
 
 def best_floors(
-    task: Task, scoring: Scoring, samples: Sequence[Sample], pairs: PairScorer, seed: int
+    task: Task, scoring: Scoring, samples: Sequence[Sample], pairs: PairScorer | None, seed: int
 ) -> dict[str, Floor]:
     """Return the best trivial answer's value and name, by metric; the first named wins ties."""
 
@@ -87,9 +87,11 @@ def random_answers(task: Task, samples: Sequence[Sample], seed: int) -> list[Ans
             for _ in range(RANDOM_DRAWS)
         ]
     if isinstance(answer, YesNo):
-        names, sizes = YesNo.choices, np.full(len(samples), len(YesNo.choices))
+        names: Sequence[str] = YesNo.choices
+        sizes = [len(names)] * len(samples)
     elif isinstance(answer, Letter):
-        names, sizes = tuple(LETTERS), np.array([_option_count(answer, sample) for sample in samples])
+        names = LETTERS
+        sizes = [_option_count(answer, sample) for sample in samples]
     else:
         return []
     return [[names[place] for place in generator.integers(0, sizes)] for _ in range(RANDOM_DRAWS)]

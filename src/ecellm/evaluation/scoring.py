@@ -76,15 +76,15 @@ def read_answers(
     answers = [task.answer.parse_published(text) for text in texts]
     if isinstance(task.answer, Ranking):
         pieces = sum(text.strip().count(",") + 1 for text in texts)
-        kept = sum(len(_known_letters(answer, sample)) for answer, sample in zip(answers, samples, strict=True))
+        kept = sum(len(_known_letters(answer or (), sample)) for answer, sample in zip(answers, samples, strict=True))
         return answers, pieces - kept
     return answers, sum(answer is None for answer in answers)
 
 
 def score_answers(
-    task: Task, scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any], pairs: PairScorer
+    task: Task, scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any], pairs: PairScorer | None
 ) -> Scored:
-    """Return the counts of parsed answers (None: unparsed) to as many samples.
+    """Return the counts of parsed answers (None: unparsed) to as many samples; free texts need `pairs`.
 
     Raises NotScorableError where a label is missing or not of the task's form.
     """
@@ -96,6 +96,7 @@ def score_answers(
         return _score_rankings(scoring, samples, answers)
     if isinstance(task.answer, Triples):
         return _score_triples(scoring, samples, answers)
+    assert pairs is not None, task.name
     return _score_texts(samples, answers, pairs)
 
 

@@ -106,8 +106,9 @@ class Letter:
 
     def parse(self, text: str, sample: Sample) -> str | None:
         """Take "B", "b", "(B)", "B.", "B: ..." or an option's text; "Based on ..." gives nothing."""
-        options = _options(sample)
-        letters = LETTERS[: len(options)]
+        # Imported rows may come without their options: the published letters stand in.
+        options = option_texts(sample.options) if sample.options else []
+        letters = LETTERS[: len(options)] or self.published_letters
         said = text.strip()
         bodies = [re.sub(r"^[A-Z]:\s*", "", option).casefold() for option in options]
         if said.casefold() in bodies:

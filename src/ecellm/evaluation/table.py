@@ -1,0 +1,73 @@
+"""The scores as a table that a person can read: the main metric of each task under each setting."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ecellm.evaluation.evaluate import NO_PREDICTIONS
+
+#: Columns of a page that is not a terminal.
+PAGE_WIDTH = 160
+
+
+def main_rows(scores: Sequence[dict[str, Any]], scoring: str = "strict") -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the score rows of the main metrics under one scoring, by (task, setting)."""
+    return {(row["task"], row["setting"]): row for row in scores if row["main"] and row["scoring"] == scoring}
+
+
+def interval_text(row: dict[str, Any]) -> str:
+    """Return "0.512 [0.481, 0.543]"."""
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def metric_text(row: dict[str, Any]) -> str:
+    """Return the metric, with the model where one compared texts: its figures stand by themselves."""
+    return f"{row['metric']} ({row['model'].rsplit('/', 1)[-1]})" if "model" in row else str(row["metric"])
+
+
+def score_table(scores: Sequence[dict[str, Any]]) -> Table:
+    """Return the table: strict value with its interval, floor, published value, unparsed and missing rows."""
+    table = Table(title="Scores by the strict rules, 95 % bootstrap interval", title_justify="left")
+    table.add_column("task")
+    table.add_column("setting")
+    table.add_column("metric")
+    for name in ("strict", "floor"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("floor is")
+    for name in ("published", "rows", "unparsed", "missing"):
+        table.add_column(name, justify="right", no_wrap=True)
+    published = main_rows(scores, "published")
+    for (task, setting), row in main_rows(scores).items():
+        above = row["value"] > row["floor"]
+        table.add_row(
+            task,
+            setting,
+            metric_text(row),
+            interval_text(row),
+            f"{row['floor']:.3f}",
+            row["floor_name"],
+            f"{published[task, setting]['value']:.3f}",
+            f"{row['n']:,}",
+            f"{row['unparsed']:,}",
+            f"{row['missing']:,}",
+            style=None if above else "dim",
+        )
+    table.caption = "A dim row does not pass its floor, the best trivial answer on the same rows."
+    return table
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    """Print the table, and one line for each task and setting that was answered but cannot be scored."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PAGE_WIDTH)
+    console.print(score_table(scores["scores"]))
+    for row in scores["not_scored"]:
+        if row["reason"] != NO_PREDICTIONS:
+            console.print(f"Not scored: {row['task']} {row['setting']}: {row['reason']}", markup=False)
+    silent = [row for row in scores["not_scored"] if row["reason"] == NO_PREDICTIONS]
+    if silent:
+        names = ", ".join(f"{row['task']} {row['setting']}" for row in silent)
+        console.print(f"Without predictions: {names}.", markup=False)
