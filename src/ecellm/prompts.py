@@ -7,9 +7,9 @@ budget is cut in the order that the task gives; instruction, letters and layout 
 
 import re
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -260,8 +260,11 @@ def _shorten(draft: _Draft, offsets: Offsets, excess: int, budget: int) -> None:
 def _tokens_to_keep(pieces: Sequence[Piece], counts: Sequence[int], remove: int) -> list[int | None]:
     """Return how many of its tokens each piece keeps so that `remove` go in all; None: it stays whole."""
     keep: list[int | None] = [None] * len(pieces)
-    for rank in sorted({piece.rank for piece in pieces if piece.rank is not None}):
-        places = [place for place, piece in enumerate(pieces) if piece.rank == rank]
+    by_rank: dict[int, list[int]] = defaultdict(list)
+    for place, piece in enumerate(pieces):
+        if piece.rank is not None:
+            by_rank[piece.rank].append(place)
+    for _, places in sorted(by_rank.items()):
         for place in reversed(places):
             if pieces[place].how == "drop" and remove > 0:
                 keep[place] = 0
@@ -300,12 +303,14 @@ def _cut_text(text: str, ends: Sequence[int], most: int) -> str:
 
 def _token_ends(texts: Sequence[str], offsets: Offsets) -> list[list[int]]:
     """Return the ends of each text's tokens, in its own characters; a token belongs where it ends."""
-    after = list(accumulate(len(text) for text in texts))
     ends: list[list[int]] = [[] for _ in texts]
-    for start, end in offsets:
-        if end > start:
-            place = bisect_right(after, end - 1)
-            ends[place].append(end - after[place] + len(texts[place]))
+    place, start, after = 0, 0, len(texts[0])
+    for first, end in offsets:
+        while end > after:
+            place += 1
+            start, after = after, after + len(texts[place])
+        if end > first:
+            ends[place].append(end - start)
     return ends
 
 

@@ -4,7 +4,7 @@ Sources fill it, tasks draw from it. Every table is an Ibis expression, so nothi
 asks for its (few) sampled rows, and the same expressions run on DuckDB and on PySpark.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -154,6 +154,9 @@ class Store:
     """Table name to expression; each has exactly the columns of `SCHEMAS[name]`, in that order."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Why an absent table is absent, for messages."""
+    keep: Callable[[ir.Table], ir.Table] = field(default=lambda table: table)
+    """Computes an expression once and returns the table that holds it (ibis 12's own `cache` cannot drop its
+    tables under sqlglot 30)."""
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():

@@ -84,7 +84,7 @@ def _read(
         found["questions"] = amazon_qa.read(bench, _folder(root, sources.amazon_qa))
     if products:
         found["products"] = bench.keep(ibis.union(*products) if len(products) > 1 else products[0])
-    return Store(found, _absent(found))
+    return Store(found, _absent(found), bench.keep)
 
 
 def _absent(found: Mapping[str, ir.Table]) -> dict[str, str]:

@@ -88,13 +88,14 @@ def _core(store: Store, categories: tuple[str, ...], dropped: Counter[str]) -> i
     here = rows.semi_join(known, ["category", "product_id"])
     dropped["purchase repeats"] += _count(purchases.filter(purchases.category.isin(categories))) - _count(rows)
     dropped["purchase of a product without metadata"] += _count(rows) - _count(here)
-    kept = here.cache()
+    kept = store.keep(here)
     size = _count(kept)
     start = size
     while True:
         users = kept.group_by(["category", "user_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
         items = kept.group_by(["category", "product_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
-        smaller = kept.semi_join(users, ["category", "user_id"]).semi_join(items, ["category", "product_id"]).cache()
+        smaller = kept.semi_join(users, ["category", "user_id"]).semi_join(items, ["category", "product_id"])
+        smaller = store.keep(smaller)
         now = _count(smaller)
         kept = smaller
         if now == size:
