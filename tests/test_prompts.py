@@ -27,6 +27,7 @@ from ecellm.prompts import (
 )
 from ecellm.records import Sample
 from ecellm.tasks import TASKS, pm
+from ecellm.tasks.answers import option_texts
 from ecellm.tasks.pieces import Cut, json_pieces, option_pieces
 from ecellm.tasks.task import Piece, Pieces
 
@@ -313,6 +314,23 @@ def test_a_real_task_fits_a_small_budget() -> None:
     prompt = render(asked, ALPACA, TOKENIZERS["MiniLM"], 160)
     assert len(prompt.ids) == 160 and set(prompt.cut) == {"tokens cut"}
     assert "steel mug" in prompt.text and prompt.text.endswith("### Response:\n")
+
+
+def test_twenty_long_options_all_keep_their_letters_and_the_newest_purchases_stay() -> None:
+    item = "large blue steel mug for the kitchen, with two handles. Home. Potter's."
+    bought = repr([f"{place}th: {item}" for place in range(4, 50)])
+    options = repr([f"{letter}: {item} {letter}" for letter in "ABCDEFGHIJKLMNOPQRST"])
+    asked = Asked(Sample("SR-1", "SR", "IND", "test", bought, options, "T"), TASKS["SR"].seed_instruction)
+    tokenizer = TOKENIZERS["MiniLM"]
+    prompt = render(asked, COMPACT, tokenizer, 384)
+    assert len(prompt.ids) <= 384
+    assert "49th" in prompt.text and "4th: " not in prompt.text.split("\n")[1][:8]
+    for letter in "ABCDEFGHIJKLMNOPQRST":
+        assert text_under(prompt, letter, tokenizer) == [letter]
+    shown = [option[3:] for option in option_texts(prompt.text.split("\n")[2])]
+    assert len(shown) == 20 and all(item.startswith(body) for body in shown)
+    lengths = {len(tokenizer.tokenize(body)) for body in shown}
+    assert max(lengths) - min(lengths) <= 1 and min(lengths) > 3
 
 
 def test_the_response_is_tokenised_apart_and_ends() -> None:

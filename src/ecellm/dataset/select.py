@@ -29,7 +29,11 @@ class Selection:
     dropped: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
-def select(drawn: Mapping[str, Sequence[Sample]], quotas: Mapping[str, Mapping[Part, int]]) -> Selection:
+def select(
+    drawn: Mapping[str, Sequence[Sample]],
+    quotas: Mapping[str, Mapping[Part, int]],
+    open_tasks: Collection[str] = (),
+) -> Selection:
     """Choose each task's samples, in drawing order, up to its quotas.
 
     An exact input (with its options) stands once per task; out-of-domain products stand in none of the task's

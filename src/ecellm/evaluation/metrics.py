@@ -100,7 +100,8 @@ def mean_figures(sums: Floats, names: Sequence[str]) -> Figures:
 
 def dcg(gains: Sequence[float]) -> float:
     """Return sum of (2^gain - 1) / log2(position + 2), positions from 0 (Burges et al. 2005)."""
-    return float(sum((2.0**gain - 1.0) / np.log2(place + 2) for place, gain in enumerate(gains)))
+    values = np.asarray(gains, dtype=np.float64)
+    return float(((2.0**values - 1.0) / np.log2(np.arange(len(values)) + 2.0)).sum())
 
 
 def ndcg(ranked: Sequence[float], ideal: Sequence[float], epsilon: float = 0.0) -> float:
