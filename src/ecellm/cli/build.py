@@ -1,5 +1,7 @@
 """`ecellm build`: from raw files to a DATASET folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,14 +10,20 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ecellm.dataset.build import Say
+
 ENGINES = ("duckdb",)
+#: Steps of a build beside one per task: reading, selecting, writing.
+OTHER_STEPS = 3
 
 
 def build(
     sources: Annotated[Path, typer.Option(help="The folder with the raw files.")],
     config: Annotated[Path, typer.Option(help="The build config, a TOML file.")],
     out: Annotated[Path, typer.Option(help="The DATASET folder to write.")],
-    tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Only these tasks, such as PM,SA; without it, all that the config names.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="What computes the draws: duckdb.")] = "duckdb",
     seed: Annotated[int | None, typer.Option(help="Instead of the config's seed.")] = None,
 ) -> None:
@@ -29,32 +37,61 @@ def build(
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine {engine!r}: this version builds with {', '.join(ENGINES)}.")
     settings = read_config(config)
-    chosen = (
-        chosen_tasks(tasks) if tasks is not None else [task for task in TASKS.values() if task.name in settings.tasks]
-    )
+    named = [task for task in TASKS.values() if task.name in settings.tasks]
+    chosen = named if tasks is None else chosen_tasks(tasks)
     if not chosen:
         raise ValueError(f"{config} names no task: add [tasks.PM] and the like, or give --tasks.")
     console = Console(stderr=True)
-    with console.status("starting") as status:
-        manifest = run(sources, settings, out, chosen, seed, lambda step: status.update(step))
-    show(manifest, console)
+    with _progress(console, len(chosen) + OTHER_STEPS) as say:
+        manifest = run(sources, settings, out, chosen, seed, say)
+    _show(manifest, console)
     typer.echo(f"Dataset written to {out}.")
 
 
-def show(manifest: dict[str, Any], console: "Console") -> None:
-    """Print the counts per task, what was dropped and what is short of its quota."""
+@contextmanager
+def _progress(console: "Console", steps: int) -> Iterator["Say"]:
+    """Give a function that names the next step on a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting", total=steps, completed=-1)
+
+        def say(step: str) -> None:
+            progress.update(bar, description=step, advance=1)
+
+        yield say
+
+
+def _show(manifest: dict[str, Any], console: "Console") -> None:
+    """Print the counts per task, then what was left out and why, and what has no rows at all."""
     from rich.table import Table
 
-    parts = ("train IND", "validation IND", "test IND", "test OOD")
-    table = Table("task", *parts, "left out, by reason", title="Rows")
+    parts = (("train", "IND"), ("validation", "IND"), ("test", "IND"), ("test", "OOD"))
+    table = Table("task", title="Rows (asked)")
+    for split, domain in parts:
+        table.add_column(f"{split} {domain}", justify="right")
     for task, counts in manifest["counts"].items():
-        reasons = "; ".join(f"{count:,} {reason}" for reason, count in manifest["dropped"][task].items())
-        table.add_row(task, *(f"{counts.get(part, 0):,}" for part in parts), reasons)
+        asked = manifest["quotas"][task]
+        table.add_row(
+            task,
+            *(
+                f"{counts[split][domain]:,} ({asked[split][domain]:,})" if domain in counts[split] else "-"
+                for split, domain in parts
+            ),
+        )
     console.print(table)
-    for file, reasons in manifest["rejected"].items():
-        said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-        console.print(f"Set aside from {file}: {said}.")
-    for task, quotas in manifest["quotas"].items():
-        empty = [part for part, quota in quotas.items() if quota and not manifest["counts"][task].get(part)]
-        if empty:
-            console.print(f"Warning: {task} has no rows in {', '.join(empty)}.")
+    said = [f"Left out of {task}: {_listed(reasons)}." for task, reasons in manifest["dropped"].items() if reasons]
+    said += [f"Set aside from {file}: {_listed(reasons)}." for file, reasons in manifest["rejected"].items()]
+    for task, counts in manifest["counts"].items():
+        asked = manifest["quotas"][task]
+        empty = [
+            f"{split} {domain}" for split, domain in parts if asked[split].get(domain) and not counts[split][domain]
+        ]
+        said += [f"Warning: {task} has no rows in {', '.join(empty)}."] if empty else []
+    for line in said:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _listed(reasons: dict[str, int]) -> str:
+    return "; ".join(f"{reason}: {count:,}" for reason, count in reasons.items())

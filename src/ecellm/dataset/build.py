@@ -3,24 +3,29 @@
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ecellm.dataset.config import BuildConfig
 from ecellm.dataset.dataset import MANIFEST, write_split
-from ecellm.dataset.select import BEYOND, Selection, select
+from ecellm.dataset.select import BEYOND, Part, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
-from ecellm.sources import Wanted, open_store
+from ecellm.sources import PROVIDERS, Wanted, open_store
 from ecellm.sources.raw import Workbench
-from ecellm.store import Store
 from ecellm.tasks import Task
 from ecellm.tasks.answers import FreeText
 from ecellm.tasks.task import Draw, Plan
 
 REJECTS = "rejects.jsonl"
+
+#: Tables that a task draws from by category: SA reviews, PRP relations, SR purchases, AP and AG questions.
+BY_CATEGORY = {"reviews", "relations", "purchases", "questions"}
+#: The kinds of Amazon Review files, one per category, that a table is made of. Purchases are told from the
+#: ratings, and what was bought from the metadata.
+FILES = {"reviews": ("reviews",), "relations": ("metadata",), "purchases": ("ratings", "metadata")}
 
 Say = Callable[[str], None]
 
@@ -36,31 +41,29 @@ def build(
     refuse_existing(out)
     chosen = config.seed if seed is None else seed
     plans = {task.name: config.plan(task, chosen) for task in tasks}
-    tables = {table for task in tasks for table in task.needs}
+    for task in tasks:
+        _check(task, plans[task.name], config)
     say("reading sources")
+    tables = {table for task in tasks for table in task.needs}
     with open_store(sources, config.sources, _wanted(tasks, plans), tables) as (store, bench):
-        draws = {task.name: _draw(task, store, plans[task.name], say) for task in tasks}
-        rejected = bench.rejected()
+        draws = {}
+        for task in tasks:
+            say(f"drawing {task.name}")
+            draws[task.name] = task.draw(store, plans[task.name])
         say("selecting rows")
         selection = select(
             {name: draw.samples for name, draw in draws.items()},
             {name: plan.quotas for name, plan in plans.items()},
             [task.name for task in tasks if isinstance(task.answer, FreeText)],
         )
-        if not any(samples for parts in selection.samples.values() for samples in parts.values()):
+        if not any(selection.split(split) for split in SPLITS):
             raise ValueError(f"No task has a row: check that {sources} holds the categories that the config names.")
+        rejected = bench.rejected()
         manifest = _manifest(config, chosen, plans, draws, selection, rejected, bench)
     say("writing")
     with whole_folder(out) as folder:
         for split in SPLITS:
-            rows = [
-                sample
-                for parts in selection.samples.values()
-                for (own, _), samples in parts.items()
-                if own == split
-                for sample in samples
-            ]
-            write_split(rows, folder / f"{split}.parquet")
+            write_split(selection.split(split), folder / f"{split}.parquet")
         if rejected:
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rejected)
             (folder / REJECTS).write_text("".join(lines), encoding="utf-8")
@@ -69,52 +72,57 @@ def build(
     return manifest
 
 
-def _wanted(tasks: Sequence[Task], plans: dict[str, Plan]) -> Wanted:
-    """Return which Amazon Review files the tasks need: SA's reviews, PRP's pages, SR's ratings and pages."""
-    found: dict[str, set[str]] = {"reviews": set(), "relations": set(), "purchases": set()}
+def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
+    """Raise ValueError where the config lacks a source or the categories that the task needs."""
+    for table in task.needs:
+        source = PROVIDERS[table]
+        if table != "products" and getattr(config.sources, source) is None:  # every source brings products
+            raise ValueError(
+                f"Task {task.name} needs the source {source}: name its folder in the config's [sources], or "
+                "leave the task out with --tasks."
+            )
+    if BY_CATEGORY.isdisjoint(task.needs):
+        return
+    where = f"in the config's [tasks.{task.name}]"
+    if not plan.in_domain and any(count for (_, domain), count in plan.quotas.items() if domain == "IND"):
+        raise ValueError(f"Task {task.name} needs categories: set in_domain {where}.")
+    if not plan.out_of_domain and plan.quotas.get(("test", "OOD")):
+        raise ValueError(
+            f"Task {task.name} needs categories out of domain: set out_of_domain, or out_of_domain_test = 0, {where}."
+        )
+
+
+def _wanted(tasks: Sequence[Task], plans: Mapping[str, Plan]) -> Wanted:
+    """Return the categories whose Amazon Review files the tasks need, by kind of file."""
+    found: dict[str, set[str]] = {"reviews": set(), "metadata": set(), "ratings": set()}
     for task in tasks:
         plan = plans[task.name]
-        for table in found.keys() & set(task.needs):
-            categories = {*plan.in_domain, *plan.out_of_domain}
-            if not plan.in_domain:
-                raise ValueError(
-                    f"Task {task.name} needs categories: set in_domain in the config's [tasks.{task.name}]."
-                )
-            found[table] |= categories
-    return Wanted(found["reviews"], found["relations"] | found["purchases"], found["purchases"])
-
-
-def _draw(task: Task, store: Store, plan: Plan, say: Say) -> Draw:
-    say(f"drawing {task.name}")
-    missing = [table for table in task.needs if not store.has(table)]
-    if missing:
-        why = store.notes.get(missing[0], "no source provides it")
-        raise ValueError(
-            f"Task {task.name} needs the table {missing[0]!r}: {why}, or leave the task out with --tasks."
-        )
-    return task.draw(store, plan)
+        for kind in {kind for table in task.needs for kind in FILES.get(table, ())}:
+            found[kind] |= {*plan.in_domain, *plan.out_of_domain}
+    return Wanted(**found)
 
 
 def _manifest(
     config: BuildConfig,
     seed: int,
-    plans: dict[str, Plan],
-    draws: dict[str, Draw],
+    plans: Mapping[str, Plan],
+    draws: Mapping[str, Draw],
     selection: Selection,
-    rejected: list[dict[str, Any]],
+    rejected: Iterable[dict[str, Any]],
     bench: Workbench,
 ) -> dict[str, Any]:
     """Return the manifest; nothing in it depends on time, machine or path."""
     return {
         "seed": seed,
-        "counts": {name: _counts(parts) for name, parts in selection.samples.items()},
-        "quotas": {name: _quotas(plan) for name, plan in plans.items()},
+        "counts": {name: _counts(selection.samples[name], plan) for name, plan in plans.items()},
+        "quotas": {name: _by_split(plan.quotas) for name, plan in plans.items()},
+        "drawn": {name: len(draw.samples) for name, draw in draws.items()},
         "dropped": {
-            name: dict(sorted((draw.dropped + _named(selection.dropped[name])).items()))
+            name: dict(sorted((draw.dropped + _losses(selection.dropped[name])).items()))
             for name, draw in draws.items()
         },
-        "drawn": {name: len(draw.samples) for name, draw in draws.items()},
-        "rejected": _rejected_counts(rejected),
+        "spare": {name: selection.dropped[name][BEYOND] for name in draws},
+        "rejected": _by_file(rejected),
         "config": config.model_dump(mode="json"),
         "versions": {
             "python": platform.python_version(),
@@ -127,21 +135,26 @@ def _manifest(
     }
 
 
-def _named(dropped: Counter[str]) -> Counter[str]:
+def _counts(parts: Mapping[Part, Sequence[Sample]], plan: Plan) -> dict[str, dict[str, int]]:
+    """Return a task's rows per split and domain, zeros included where rows were asked for."""
+    return _by_split({part: len(parts.get(part, ())) for part in plan.quotas})
+
+
+def _by_split(numbers: Mapping[Part, int]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (split, domain), number in numbers.items():
+        nested.setdefault(split, {})[domain] = number
+    return nested
+
+
+def _losses(dropped: Counter[str]) -> Counter[str]:
     """Return what selection left out; what was drawn in reserve and not needed is no loss."""
-    return Counter({reason: count for reason, count in dropped.items() if reason != BEYOND and count})
+    return Counter({reason: count for reason, count in dropped.items() if reason != BEYOND})
 
 
-def _counts(parts: dict[Any, list[Sample]]) -> dict[str, int]:
-    return {f"{split} {domain}": len(samples) for (split, domain), samples in parts.items() if samples}
-
-
-def _quotas(plan: Plan) -> dict[str, int]:
-    return {f"{split} {domain}": count for (split, domain), count in plan.quotas.items()}
-
-
-def _rejected_counts(rejected: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    counts: dict[str, Counter[str]] = {}
+def _by_file(rejected: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return how many raw lines were set aside, by file and reason."""
+    found: dict[str, Counter[str]] = {}
     for row in rejected:
-        counts.setdefault(row["file"], Counter())[row["reason"]] += 1
-    return {file: dict(sorted(reasons.items())) for file, reasons in sorted(counts.items())}
+        found.setdefault(row["file"], Counter())[row["reason"]] += 1
+    return {file: dict(sorted(reasons.items())) for file, reasons in sorted(found.items())}

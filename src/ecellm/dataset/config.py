@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ecellm.records import Domain, Split
 from ecellm.tasks import TASKS, Task
@@ -38,7 +38,16 @@ class TaskPlan(Strict):
     test: int = Field(default=1_000, ge=0)
     out_of_domain_test: int = Field(default=1_000, ge=0)
     in_domain: tuple[str, ...] = ()
+    """Categories of the in-domain rows."""
     out_of_domain: tuple[str, ...] = ()
+    """Categories of the out-of-domain rows; for AVE, the attributes held out (left out: drawn by key)."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        both = sorted({*self.in_domain} & {*self.out_of_domain})
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be both in_domain and out_of_domain")
+        return self
 
 
 class BuildConfig(Strict):
@@ -90,4 +99,5 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown key {where!r}; remove it or check its spelling."
-    return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}."
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {said[:1].lower()}{said[1:]}."

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecellm.keys import keyed_choice, keyed_hash
@@ -71,20 +72,23 @@ class Dataset:
 
     def samples(self, split: Split, domain: Domain = "IND", tasks: Collection[str] | None = None) -> list[Sample]:
         """Return the samples of a split and domain (of the named tasks only), in file order."""
-        rows = _read(self.path / f"{split}.parquet")
-        return [
-            sample
-            for sample in (_sample(row, split) for row in rows)
-            if sample.domain == domain and (tasks is None or sample.task in tasks)
-        ]
+        wanted = pc.field("domain") == domain
+        if tasks is not None:
+            wanted &= pc.field("task").isin(list(tasks))
+        rows = pq.read_table(self.path / f"{split}.parquet", filters=wanted).to_pylist()
+        return [_sample(row, split) for row in rows]
 
     def view(self, setting: str, split: Split = "test", tasks: Collection[str] | None = None) -> list[Asked]:
         """Return the samples of a split as a setting asks them, in file order.
 
         The one-shot example of test row i of a task is that task's train row i (counted round where train is
-        shorter), for OOD rows too, as in the paper. Raises ValueError for an unknown setting.
+        shorter), for OOD rows too, as in the paper. Raises ValueError for an unknown setting, and for train or
+        validation rows under the unseen or 1-shot settings: the one would give the unseen instruction away,
+        the other a train row's own answer.
         """
         domain, part = split_setting(setting)
+        if split != "test" and part in (UNSEEN, ONE_SHOT):
+            raise ValueError(f"{setting} has test rows only: take {domain}_{DIVERSE} or {domain}_{SINGLE}.")
         samples = self.samples(split, domain, tasks)
         shots = self._shots(tasks) if part == ONE_SHOT else {}
         places: dict[str, int] = defaultdict(int)
@@ -108,7 +112,7 @@ class Dataset:
 
     def settings(self) -> list[str]:
         """Return the settings that have test rows, in the published order."""
-        domains = {row["domain"] for row in _read(self.path / "test.parquet", columns=["domain"])}
+        domains = set(pq.read_table(self.path / "test.parquet", columns=["domain"])["domain"].to_pylist())
         return [setting for setting in SETTINGS if split_setting(setting)[0] in domains]
 
     def _shots(self, tasks: Collection[str] | None) -> dict[str, list[Sample]]:
@@ -152,8 +156,9 @@ def read_dataset(path: Path) -> Dataset:
 
 def write_split(samples: Iterable[Sample], file: Path) -> None:
     """Write samples as one Parquet file; equal samples give equal bytes."""
-    rows = [asdict(sample) for sample in samples]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    rows = list(samples)
+    columns = {name: [getattr(sample, name) for sample in rows] for name in SCHEMA.names}
+    table = pa.table(columns, schema=SCHEMA)
     pq.write_table(table, file, compression="zstd")
 
 
@@ -176,10 +181,6 @@ def spread(asked: Sequence[Asked], limit: int | None, seed: int) -> list[Asked]:
         kept.update(places[:share])
         left -= min(share, len(places))
     return [row for place, row in enumerate(asked) if place in kept]
-
-
-def _read(file: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    return pq.read_table(file, columns=columns).to_pylist()
 
 
 _FIELDS = {field.name for field in fields(Sample)}

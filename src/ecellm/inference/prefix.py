@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, DynamicCache
 from transformers.utils import logging
 
 from ecellm.dataset.dataset import Asked
-from ecellm.inference.decide import decide
+from ecellm.inference.closed import closed_reply
 from ecellm.inference.generator import Question, Reply
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
 from ecellm.models.folder import read_facts
@@ -29,7 +29,7 @@ class PrefixGenerator:
         facts = read_facts(folder)
         self.recipe = facts["recipe"]
         self.template = Template.model_validate(facts["template"])
-        self.offsets = {task: np.array(offsets) for task, offsets in facts["offsets"].items()}
+        self.offsets: dict[str, list[float]] = facts["offsets"]
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()
         self.model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
@@ -85,16 +85,7 @@ class PrefixGenerator:
             order = np.argsort(-scores, kind="stable")
             probability = float(np.exp(plackett_luce(scores[order])))
             return Reply(answer.print([LETTERS[place] for place in order], asked.sample), probability)
-        logs = scores - np.logaddexp.reduce(scores)
-        offsets = self.offsets.get(example.task)
-        if offsets is not None and len(offsets) == len(logs):
-            logs = logs + offsets
-            logs = logs - np.logaddexp.reduce(logs)
-        best = int(decide(logs[None], np.zeros(len(logs)))[0])
-        candidates = answer.candidates(asked.sample)
-        assert candidates is not None
-        probabilities = dict(zip(candidates, np.exp(logs).tolist(), strict=True))
-        return Reply(candidates[best], probabilities[candidates[best]], probabilities)
+        return closed_reply(asked.sample, scores.tolist(), self.offsets)
 
     def _triples(self, one: Question, example: Example, start: Tensor, end: Tensor) -> Reply:
         """Return the triples of the best span (or None) of each attribute asked for."""
@@ -178,7 +169,7 @@ def best_span(start: Tensor, end: Tensor, fields: Sequence[Span]) -> Span | None
 
 
 def _unescaped(text: str) -> str:
-    """Return the text that a piece of a JSON string stands for; a piece cut inside an escape stays as it is."""
+    """Return the text that a piece of a JSON string stands for; one cut inside an escape stays as it is."""
     try:
         return str(json.loads(f'"{text}"'))
     except ValueError:

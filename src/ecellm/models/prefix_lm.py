@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AttentionInterface, BertConfig, BertModel, DynamicCache, PreTrainedModel
+from transformers import AttentionInterface, AutoConfig, BertConfig, BertModel, DynamicCache, PreTrainedModel
 from transformers.utils import logging
 
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example
@@ -65,6 +65,10 @@ class PrefixConfig(BertConfig):
     """BERT's configuration, as a decoder so that response tokens can be cached."""
 
     model_type = "ecellm_prefix_lm"
+
+
+# Known by name, so that a saved model's tokenizer loads without a warning.
+AutoConfig.register(PrefixConfig.model_type, PrefixConfig)
 
 
 @dataclass
@@ -297,11 +301,12 @@ def span_means(states: Tensor, spans: Sequence[Sequence[tuple[int, int]]], most:
 
 def warm_start(folder: Path) -> PrefixLM:
     """Return a PrefixLM whose stack is that of a BERT-like encoder's folder; the rest is freshly drawn."""
-    config = PrefixConfig.from_pretrained(folder, is_decoder=True, attn_implementation="sdpa")
-    config.architectures = ["PrefixLM"]
-    model = PrefixLM(config)
+    values = BertConfig.from_pretrained(folder).to_dict() | {"is_decoder": True, "architectures": ["PrefixLM"]}
+    values.pop("model_type")
+    model = PrefixLM(PrefixConfig(**values, attn_implementation="sdpa"))
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the checkpoint's unused pooler is no news
+    logging.disable_progress_bar()
     try:
         encoder = BertModel.from_pretrained(folder, add_pooling_layer=False)
     finally:

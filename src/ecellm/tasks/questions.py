@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ecellm.keys import SEPARATOR
 from ecellm.records import Sample
 from ecellm.tasks.pieces import Cut, Path, json_pieces
 from ecellm.tasks.task import Pieces
@@ -37,7 +38,10 @@ def asked(store: Store, seed: int) -> ir.Table:
     joined = rows.inner_join(last, "name").filter(lambda t: t.snippets.length() > 0)
     split = ibis.cases((joined["last"] == 0, "train"), (joined["last"] == 1, "validation"), else_="test")
     text = joined.snippets.join("\n")
-    key = keyed(seed, "QA", joined.name, joined.product_id, joined.answerable.cast("int64"), text)
+    # The answers are part of the key: without them, rows that differ in them alone would come in any order.
+    replies = joined.answers.map(lambda answer: answer.text + SEPARATOR + answer.helpful.cast("string")).join("\n")
+    whole = (joined.question, joined.category, joined.product_id, joined.answerable.cast("int64"), text, replies)
+    key = keyed(seed, "QA", joined.name, *whole)
     return joined.mutate(split=split, key=key).drop("name", "place", "last")
 
 

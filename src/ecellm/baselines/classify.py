@@ -1,0 +1,82 @@
+"""Class-balanced logistic regression over pair features, with thresholds fitted on validation rows."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from ecellm.baselines.features import Floats, PairFeatures
+from ecellm.baselines.sides import Sides
+from ecellm.inference.decide import Metric, decide, fit_offsets
+
+Labels = NDArray[np.int64]
+
+STRENGTHS = (0.03, 0.3, 3.0)
+#: Below this many validation rows neither strength nor thresholds are fitted.
+FEWEST_ROWS = 40
+ITERATIONS = 300
+
+
+@dataclass
+class Classifier:
+    """A fitted model: features, weights, and one offset a class."""
+
+    features: PairFeatures
+    model: LogisticRegression
+    offsets: Floats
+
+    def log_probabilities(self, pairs: Sequence[Sides]) -> Floats:
+        """Return log-probabilities [pairs, classes], with no offset."""
+        return _log_probabilities(self.model, self.features.transform(pairs), len(self.offsets))
+
+    def classes(self, log_probabilities: Floats) -> Labels:
+        """Return the chosen class of each row."""
+        return decide(log_probabilities, self.offsets)
+
+
+def fit_classifier(
+    pairs: Sequence[Sides],
+    labels: Labels,
+    held_out: Sequence[Sides],
+    held_out_labels: Labels,
+    classes: int,
+    metric: Metric,
+) -> Classifier:
+    """Fit on training pairs; strength of the penalty and offsets are those best on held-out rows by `metric`.
+
+    Labels are in [0, classes); a class that no training row has is never chosen.
+    """
+    features = PairFeatures().fit(pairs)
+    rows, held_out_rows = features.transform(pairs), features.transform(held_out) if held_out else None
+    zeros = np.zeros(classes)
+    if len(held_out) < FEWEST_ROWS:
+        return Classifier(features, _fit(rows, labels, 1.0), zeros)
+    best: tuple[float, Classifier] | None = None
+    for strength in STRENGTHS:
+        model = _fit(rows, labels, strength)
+        logs = _log_probabilities(model, held_out_rows, classes)
+        offsets = fit_offsets(logs, held_out_labels, metric)
+        value = metric(held_out_labels, decide(logs, offsets))
+        if best is None or value > best[0]:
+            best = value, Classifier(features, model, offsets)
+    assert best is not None
+    return best[1]
+
+
+def _fit(rows: Floats, labels: Labels, strength: float) -> LogisticRegression:
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=ITERATIONS)
+    with warnings.catch_warnings():
+        # A fit that stops early is one more form of regularisation; validation rows judge it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(rows, labels)
+
+
+def _log_probabilities(model: LogisticRegression, rows: Floats, classes: int) -> Floats:
+    """Spread the model's columns over all classes; one that it has not seen gets minus infinity."""
+    logs = np.full((rows.shape[0], classes), -np.inf)
+    logs[:, model.classes_] = model.predict_log_proba(rows)
+    return logs

@@ -1,0 +1,129 @@
+"""Sparse features of a pair of texts: the words of each side, the words they share, how alike they are."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import StandardScaler
+
+from ecellm.baselines.sides import Sides
+
+Floats = NDArray[np.float64]
+
+MOST_TERMS = 200_000
+WORD = re.compile(r"\w+")
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class Terms:
+    """TF-IDF of texts, rows of length 1; of no columns where no training text has a word."""
+
+    def __init__(self, analyzer: str = "word", longest: int = 1, shortest: int = 1):
+        self._vectorizer = TfidfVectorizer(
+            analyzer=analyzer,
+            token_pattern=WORD.pattern if analyzer == "word" else None,
+            ngram_range=(shortest, longest),
+            max_features=MOST_TERMS,
+            sublinear_tf=True,
+        )
+        self._fitted = False
+
+    def fit(self, texts: Sequence[str]) -> "Terms":
+        """Learn terms and their document frequencies."""
+        self._fitted = any(WORD.search(text) for text in texts)
+        if self._fitted:
+            self._vectorizer.fit(texts)
+        return self
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        """Return a sparse matrix [texts, terms]."""
+        if not self._fitted or not texts:
+            return sp.csr_matrix((len(texts), 0))
+        return self._vectorizer.transform(texts)
+
+
+def row_cosines(left: Any, right: Any) -> Floats:
+    """Return the cosine of each row of one TF-IDF matrix with the same row of another, [rows]."""
+    return np.asarray(left.multiply(right).sum(axis=1), dtype=np.float64).ravel()
+
+
+class PairFeatures:
+    """Fitted on training pairs; turns pairs into rows of one sparse matrix.
+
+    Word 1-2-grams of each side, character 2-5-grams of the right (or only) side, words and numbers that both
+    have, and likenesses: cosines over words and characters, shares of words in common, the likeness of the
+    right side's parts one by one, lengths.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[Callable[[Sides], str], Terms]] = [
+            (lambda pair: pair.left, Terms(longest=2)),
+            (lambda pair: pair.right, Terms(longest=2)),
+            (lambda pair: pair.right or pair.left, Terms("char_wb", 5, 2)),
+            (_shared, Terms()),
+        ]
+        self._words, self._characters = Terms(), Terms("char_wb", 4, 3)
+        self._scaler = StandardScaler()
+
+    def fit(self, pairs: Sequence[Sides]) -> "PairFeatures":
+        """Learn terms and scales from training pairs."""
+        for text, terms in self._blocks:
+            terms.fit([text(pair) for pair in pairs])
+        texts = [text for pair in pairs for text in (pair.left, pair.right)]
+        self._words.fit(texts)
+        self._characters.fit(texts)
+        self._scaler.fit(self._likenesses(pairs))
+        return self
+
+    def transform(self, pairs: Sequence[Sides]) -> Any:
+        """Return a sparse matrix [pairs, features]."""
+        blocks = [terms.transform([text(pair) for pair in pairs]) for text, terms in self._blocks]
+        dense = self._scaler.transform(self._likenesses(pairs))
+        return sp.hstack([*blocks, sp.csr_matrix(dense)]).tocsr()
+
+    def _likenesses(self, pairs: Sequence[Sides]) -> Floats:
+        columns = [np.array([_overlaps(pair) for pair in pairs], dtype=np.float64)]
+        for terms in (self._words, self._characters):
+            left = terms.transform([pair.left for pair in pairs])
+            whole = row_cosines(left, terms.transform([pair.right for pair in pairs]))
+            owners = [row for row, pair in enumerate(pairs) for _ in pair.parts]
+            parts = terms.transform([part for pair in pairs for part in pair.parts])
+            each = row_cosines(left[owners], parts) if owners else np.zeros(0)
+            best, total, count = np.zeros(len(pairs)), np.zeros(len(pairs)), np.zeros(len(pairs))
+            np.maximum.at(best, owners, each)
+            np.add.at(total, owners, each)
+            np.add.at(count, owners, 1.0)
+            mean = total / np.maximum(count, 1.0)
+            columns.append(np.stack([whole, whole**2, best, best**2, mean], axis=1))
+        return np.concatenate(columns, axis=1)
+
+
+def _overlaps(pair: Sides) -> list[float]:
+    left, right = _words(pair.left), _words(pair.right)
+    numbers = set(NUMBER.findall(pair.left)), set(NUMBER.findall(pair.right))
+    both = left & right
+    covered = len(both) / max(len(left), 1)
+    return [
+        covered,
+        float(covered == 1.0),
+        len(both) / max(len(right), 1),
+        len(both) / max(len(left | right), 1),
+        len(numbers[0] & numbers[1]) / max(len(numbers[0]), 1),
+        float(len(numbers[0] - numbers[1])),
+        float(pair.left.casefold() in pair.right.casefold()),
+        float(np.log1p(len(left))),
+        float(np.log1p(len(right))),
+        float(len(pair.parts)),
+    ]
+
+
+def _shared(pair: Sides) -> str:
+    return " ".join(sorted(_words(pair.left) & _words(pair.right)))
+
+
+def _words(text: str) -> set[str]:
+    return set(WORD.findall(text.casefold()))

@@ -1,0 +1,48 @@
+"""What a sample compares: two texts (product and product, query and product, question and snippets)."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from ecellm.records import Sample
+
+#: Set between texts that are joined, so that no word pair spans them.
+BREAK = " | "
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The texts of a sample; `parts` are the pieces of the right side that are compared one by one."""
+
+    left: str
+    right: str = ""
+    parts: tuple[str, ...] = ()
+
+
+def sides(sample: Sample) -> Sides:
+    """Return the texts that a sample compares; a sample of plain text has a left side only."""
+    if sample.task == "SA":
+        return Sides(sample.input)
+    read = json.loads(sample.input)
+    if sample.task == "PM":
+        left, right = (read[name] for name in ("product 1", "product 2"))
+        return Sides(_record(left), _record(right), (str(right["title"]),))
+    if sample.task in ("AP", "AG"):
+        snippets = tuple(str(snippet) for snippet in read["document"])
+        return Sides(str(read["question"]), BREAK.join(snippets), snippets)
+    left, right = (str(value) for value in read.values())
+    return Sides(left, right, (right,))
+
+
+def ranked_sides(sample: Sample) -> list[Sides]:
+    """Return query and title for each product of a QPR list, in order of the letters."""
+    read = json.loads(sample.input)
+    titles = [re.sub(r"^[A-Z]: ", "", str(title)) for title in read["product list"]]
+    return [Sides(str(read["query"]), title, (title,)) for title in titles]
+
+
+def _record(record: dict[str, object]) -> str:
+    """Return a product record as one text, the title twice: it says most."""
+    title = str(record["title"])
+    rest = (str(record[name]) for name in ("manufacturer", "price", "description"))
+    return BREAK.join([title, title, *rest])

@@ -1,0 +1,96 @@
+"""The `ecellm` command: one file a verb; errors become one clear line and an exit code.
+
+Exit codes: 0 done; 1 a user's mistake or a full disk; 2 a wrong option; 70 a fault of ours; 130 interrupted.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from ecellm import __version__
+from ecellm.cli.baseline import baseline
+from ecellm.cli.build import build
+from ecellm.cli.demo import demo
+from ecellm.cli.evaluate import evaluate
+from ecellm.cli.predict import predict
+from ecellm.cli.recipes import recipes
+from ecellm.cli.results import results
+from ecellm.cli.simulate import simulate
+from ecellm.cli.tune import tune
+
+FAULT, INTERRUPTED = 70, 130
+
+app = typer.Typer(
+    name="ecellm",
+    help="One small language model for ten e-commerce tasks: build the data, tune, ask, score, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (simulate, build, tune, predict, baseline, evaluate, results, recipes, demo):
+    app.command()(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecellm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say which version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command and turn errors into one line on standard error and an exit code."""
+    sys.exit(guarded(app))
+
+
+def guarded(run: Callable[[], object]) -> int:
+    """Run something; return the exit code that its end deserves, having said why."""
+    try:
+        run()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except ValueError as error:
+        return _said(str(error), 1)
+    except KeyboardInterrupt:
+        return _said("interrupted; what was finished before is kept, nothing is half-written.", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _said(_about_files(error), 1)
+    except Exception as error:
+        return _fault(error)
+    return 0
+
+
+def _about_files(error: OSError) -> str:
+    where = f" {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"no space left to write{where}: free some, then run the same command again; nothing is half-written."
+    reason = (error.strerror or str(error)).lower()
+    return f"cannot use{where}: {reason}."
+
+
+def _fault(error: Exception) -> int:
+    if os.environ.get("ECELLM_TRACEBACK"):
+        raise error
+    full_disk = "No space left" in str(error) or "File too large" in str(error)
+    if full_disk:
+        return _said("no space left to write: free some, then run the same command again.", 1)
+    hint = "set ECELLM_TRACEBACK=1 to see where, and report it"
+    return _said(f"a fault of ours, not yours: {type(error).__name__}: {str(error).splitlines()[:1]} ({hint}).", FAULT)
+
+
+def _said(message: str, code: int) -> int:
+    print(f"ecellm: error: {message}", file=sys.stderr)  # noqa: T201
+    return code
