@@ -54,8 +54,8 @@ def row_cosines(left: Any, right: Any) -> Floats:
 class PairFeatures:
     """Fitted on training pairs; turns pairs into rows of one sparse matrix.
 
-    Word 1-2-grams of each side, character 2-5-grams of the right (or only) side, words and numbers that both
-    have, and likenesses: cosines over words and characters, shares of words in common, the likeness of the
+    Word 1-2-grams of each side, character 2-5-grams of a single text, words that both sides have, and
+    likenesses: cosines over words and characters, shares of words and numbers in common, the likeness of the
     right side's parts one by one, lengths.
     """
 
@@ -63,7 +63,8 @@ class PairFeatures:
         self._blocks: list[tuple[Callable[[Sides], str], Terms]] = [
             (lambda pair: pair.left, Terms(longest=2)),
             (lambda pair: pair.right, Terms(longest=2)),
-            (lambda pair: pair.right or pair.left, Terms("char_wb", 5, 2)),
+            # Of single texts only: beside a second text they cost most of the time and change nothing.
+            (lambda pair: "" if pair.right else pair.left, Terms("char_wb", 5, 2)),
             (_shared, Terms()),
         ]
         self._words, self._characters = Terms(), Terms("char_wb", 4, 3)

@@ -88,7 +88,8 @@ def _fault(error: Exception) -> int:
     if full_disk:
         return _said("no space left to write: free some, then run the same command again.", 1)
     hint = "set ECELLM_TRACEBACK=1 to see where, and report it"
-    return _said(f"a fault of ours, not yours: {type(error).__name__}: {str(error).splitlines()[:1]} ({hint}).", FAULT)
+    said = (str(error).splitlines() or [""])[0]
+    return _said(f"a fault of ours, not yours: {type(error).__name__}: {said} ({hint}).", FAULT)
 
 
 def _said(message: str, code: int) -> int:

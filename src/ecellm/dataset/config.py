@@ -73,14 +73,14 @@ class BuildConfig(Strict):
 def read_config(path: Path) -> BuildConfig:
     """Read a build config; raises ValueError with one sentence for a missing file, bad TOML, an unknown
     key or task, or a value of the wrong kind."""
-    values = read_toml(path)
-    unknown = set(values.get("tasks", {})) - set(TASKS)
-    if unknown:
-        raise ValueError(f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}.")
     try:
-        return BuildConfig.model_validate(values)
+        config = BuildConfig.model_validate(read_toml(path))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_problem(error)}") from error
+    unknown = set(config.tasks) - set(TASKS)
+    if unknown:
+        raise ValueError(f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}.")
+    return config
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -151,6 +151,8 @@ def read_dataset(path: Path) -> Dataset:
         values = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{manifest} is not valid JSON: build the dataset again.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{manifest} is not a JSON object: build the dataset again.")
     return Dataset(path, values)
 
 

@@ -8,7 +8,7 @@ that name no class. Such an answer misses its row's class and is a prediction of
 figure (0 / 0) is 0, as in the published evaluation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -108,3 +108,19 @@ def ndcg(ranked: Sequence[float], ideal: Sequence[float], epsilon: float = 0.0) 
     """Return DCG of the gains as ranked over DCG of `ideal` sorted best first; 0 where that is 0 / 0."""
     best = dcg(sorted(ideal, reverse=True)) + epsilon
     return dcg(ranked) / best if best else 0.0
+
+
+def class_metric(name: str, classes: int) -> Callable[[NDArray[np.int64], NDArray[np.int64]], float]:
+    """Return a fast `metric(labels, chosen)` over class numbers in [0, classes).
+
+    `name` is a figure of two classes (f1 and the like, class 0 is yes) or of several (accuracy, macro_f1).
+    For fitting thresholds, where it is called thousands of times.
+    """
+
+    def metric(labels: NDArray[np.int64], chosen: NDArray[np.int64]) -> float:
+        cells = np.bincount(labels * (classes + 1) + chosen, minlength=classes * (classes + 1))
+        confusion = cells.reshape(classes, classes + 1).astype(np.float64)
+        several = name.startswith("macro") or classes != 2
+        return float((macro_figures(confusion, "labels") if several else binary_figures(confusion))[name])
+
+    return metric

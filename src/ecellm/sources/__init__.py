@@ -38,16 +38,23 @@ class Wanted:
 
 @contextmanager
 def open_store(
-    root: Path, sources: Sources, wanted: Wanted, tables: Collection[str]
+    root: Path,
+    sources: Sources,
+    wanted: Wanted,
+    tables: Collection[str],
+    memory_limit: str = "4GB",
+    temporary: Path | None = None,
 ) -> Iterator[tuple[Store, Workbench]]:
     """Read what the named tables need and give the Store, with the workbench that says what was read.
 
-    Raises ValueError with one sentence where a folder or file is missing or cannot be read.
+    `memory_limit` is DuckDB's; the tables lie in a folder below `temporary` (None: the system's, TMPDIR), which
+    is removed at the end. Raises ValueError with one sentence where a folder or file is missing or cannot be
+    read.
     """
     if not root.is_dir():
         raise ValueError(f"There is no sources folder {root}.")
-    with tempfile.TemporaryDirectory(prefix="ecellm-") as space:
-        bench = Workbench(root, Path(space))
+    with tempfile.TemporaryDirectory(prefix="ecellm-", dir=temporary) as space:
+        bench = Workbench(root, Path(space), memory_limit)
         try:
             yield _read(bench, root, sources, wanted, tables, Path(space)), bench
         finally:
@@ -59,29 +66,31 @@ def _read(
 ) -> Store:
     found: dict[str, ir.Table] = {}
     products: list[ir.Table] = []
+
+    def take(provided: Mapping[str, ir.Table]) -> None:
+        found.update({name: table for name, table in provided.items() if name != "products"})
+        products.extend(table for name, table in provided.items() if name == "products")
+
     if sources.amazon_reviews is not None:
         folder = _folder(root, sources.amazon_reviews)
         if "reviews" in tables and wanted.reviews:
-            found["reviews"] = amazon_reviews.read_reviews(bench, folder, wanted.reviews)
+            take({"reviews": amazon_reviews.read_reviews(bench, folder, wanted.reviews)})
         if "purchases" in tables and wanted.ratings:
-            found["purchases"] = amazon_reviews.read_purchases(bench, folder, wanted.ratings)
+            take({"purchases": amazon_reviews.read_purchases(bench, folder, wanted.ratings)})
         if wanted.metadata:
-            pages, found["relations"] = amazon_reviews.read_metadata(bench, folder, wanted.metadata)
-            products.append(pages)
-    if sources.amazon_reviews_2014 is not None and wanted.metadata:
+            take(amazon_reviews.read_metadata(bench, folder, wanted.metadata))
+    # 2014's metadata fills gaps of what was bought, nothing else.
+    if sources.amazon_reviews_2014 is not None and wanted.ratings:
         folder = _folder(root, sources.amazon_reviews_2014)
-        products.append(amazon_reviews.read_metadata_2014(bench, folder, wanted.metadata, space))
+        take({"products": amazon_reviews.read_metadata_2014(bench, folder, wanted.ratings, space)})
     if sources.amazon_google is not None and "matches" in tables:
-        catalogues, found["matches"] = amazon_google.read(bench, _folder(root, sources.amazon_google))
-        products.append(catalogues)
+        take(amazon_google.read(bench, _folder(root, sources.amazon_google)))
     if sources.esci is not None and "judgements" in tables:
-        judged, found["judgements"] = esci.read(bench, _folder(root, sources.esci))
-        products.append(judged)
+        take(esci.read(bench, _folder(root, sources.esci)))
     if sources.mave is not None and "attributes" in tables:
-        described, found["attributes"] = mave.read(bench, _folder(root, sources.mave))
-        products.append(described)
+        take(mave.read(bench, _folder(root, sources.mave)))
     if sources.amazon_qa is not None and "questions" in tables:
-        found["questions"] = amazon_qa.read(bench, _folder(root, sources.amazon_qa))
+        take(amazon_qa.read(bench, _folder(root, sources.amazon_qa)))
     if products:
         found["products"] = bench.keep(ibis.union(*products) if len(products) > 1 else products[0])
     return Store(found, _absent(found), bench.keep)

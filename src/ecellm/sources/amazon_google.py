@@ -1,4 +1,7 @@
-"""Amazon-Google Products (Leipzig): two software catalogues and their perfect mapping, three Latin-1 CSVs."""
+"""Amazon-Google Products (Leipzig): two software catalogues and their perfect mapping, three Latin-1 CSVs.
+
+https://dbs.uni-leipzig.de/research/projects/benchmark-datasets-for-entity-resolution
+"""
 
 from pathlib import Path
 
@@ -11,18 +14,24 @@ from ecellm.store import conform
 ENCODING = "latin-1"
 
 
-def read(bench: Workbench, folder: Path) -> tuple[ir.Table, ir.Table]:
-    """Return `products` (catalogues amazon and google) and `matches`."""
-    amazon = bench.csv_table(folder / "Amazon.csv", ["id", "title", "description", "manufacturer", "price"], ENCODING)
+def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
+    """Return `products` (catalogues amazon and google) and `matches`; rows without an id are set aside."""
+    no_id = {"id is missing": lambda row: row.id.isnull() | (row.id == "")}
+    amazon = bench.csv_table(
+        folder / "Amazon.csv", ["id", "title", "description", "manufacturer", "price"], ENCODING, no_id, ["id"]
+    )
     google = bench.csv_table(
-        folder / "GoogleProducts.csv", ["id", "name", "description", "manufacturer", "price"], ENCODING
+        folder / "GoogleProducts.csv", ["id", "name", "description", "manufacturer", "price"], ENCODING, no_id, ["id"]
     )
     mapping = bench.csv_table(
-        folder / "Amzon_GoogleProducts_perfectMapping.csv", ["idAmazon", "idGoogleBase"], ENCODING
+        folder / "Amzon_GoogleProducts_perfectMapping.csv",
+        ["idAmazon", "idGoogleBase"],
+        ENCODING,
+        {"id is missing": lambda row: row.idAmazon.isnull() | row.idGoogleBase.isnull()},
     )
     products = _catalogue(amazon, "amazon").union(_catalogue(google.rename(title="name"), "google"))
     matches = mapping.rename(left_id="idAmazon", right_id="idGoogleBase")
-    return products, conform(matches, "matches")
+    return {"products": products, "matches": conform(matches, "matches")}
 
 
 def _catalogue(rows: ir.Table, name: str) -> ir.Table:

@@ -21,17 +21,29 @@ STRUCTURE = {
     "answers": [{"answerText": "VARCHAR", "helpful": ["BIGINT"]}],
     "is_answerable": "BIGINT",
 }
+NEEDED = ("asin", "category", "questionText", "is_answerable")
 
 
-def read(bench: Workbench, folder: Path) -> ir.Table:
-    """Return `questions`."""
+def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
+    """Return `questions`; `helpful` is [up-votes, all votes] in the source, of which the up-votes are kept."""
     parts = [Part(folder / f"{name}-qar.jsonl", {"split": split}) for name, split in SPLITS.items()]
-    rows = bench.json_lines(parts, STRUCTURE, ["asin", "category", "questionText", "is_answerable"])
+    rows = bench.json_lines(
+        parts,
+        STRUCTURE,
+        NEEDED,
+        {
+            "is_answerable is not 0 or 1": lambda row: row.is_answerable.notin([0, 1]),
+            "an answer has no text": lambda row: (
+                row.answers.filter(lambda answer: answer.answerText.isnull()).length() > 0
+            ),
+            "a review snippet is null": lambda row: (
+                row.review_snippets.filter(lambda snippet: snippet.isnull()).length() > 0
+            ),
+        },
+    )
     no_answers = ibis.literal([], type="array<struct<answerText: string, helpful: array<int64>>>")
     answers = rows.answers.fill_null(no_answers).map(
-        lambda answer: ibis.struct(
-            {"text": answer.answerText.fill_null(""), "helpful": answer.helpful[0].fill_null(0)}
-        )
+        lambda answer: ibis.struct({"text": answer.answerText, "helpful": answer.helpful[0].fill_null(0)})
     )
     questions = rows.select(
         category=rows.category,
@@ -43,4 +55,4 @@ def read(bench: Workbench, folder: Path) -> ir.Table:
         answers=answers,
         split=rows.split,
     )
-    return conform(questions, "questions")
+    return {"questions": conform(questions, "questions")}

@@ -3,23 +3,31 @@
 Files, per category: review/all_category/C.json.gz, meta/all_category/meta_C.json.gz (JSON lines) and
 rating/all_category/C.csv (item,user,rating,time; no header). The 2014 metadata, meta_C.json.gz, has Python
 dict literals for lines; they are read as literals, nothing is executed.
+https://nijianmo.github.io/amazon/ and https://jmcauley.ucsd.edu/data/amazon/links.html
 """
 
 import ast
 import gzip
 import json
-import zlib
+import warnings
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.sources.raw import Part, Workbench, no_texts
-from ecellm.store import conform, keyed
+from ecellm.store import conform
 
-REVIEW = {"overall": "DOUBLE", "reviewerID": "VARCHAR", "asin": "VARCHAR", "reviewText": "VARCHAR"}
-REVIEW_TIME = {"unixReviewTime": "BIGINT"}
+REVIEW = {
+    "overall": "DOUBLE",
+    "reviewerID": "VARCHAR",
+    "asin": "VARCHAR",
+    "reviewText": "VARCHAR",
+    "unixReviewTime": "BIGINT",
+}
+STARS = (1.0, 2.0, 3.0, 4.0, 5.0)
 META = {
     "asin": "VARCHAR",
     "title": "VARCHAR",
@@ -32,24 +40,29 @@ META = {
     "also_view": ["VARCHAR"],
     "similar_item": "VARCHAR",
 }
-META_2014 = {"asin": "VARCHAR", "title": "VARCHAR", "brand": "VARCHAR", "categories": [["VARCHAR"]]}
-#: Where a product's number stands in the markup of `similar_item`.
-SIMILAR = r"(?:asin=\W?|/dp/)([A-Z0-9]{10})"
+META_2014: dict[str, Any] = {"asin": "VARCHAR", "title": "VARCHAR", "brand": "VARCHAR", "categories": [["VARCHAR"]]}
+#: Where a product's number stands in the markup of `similar_item`: in a parameter, an attribute or a link.
+SIMILAR = r"(?:asin=[\"'\\]*|/dp/|/gp/product/)([A-Z0-9]{10})\b"
 
 
 def read_reviews(bench: Workbench, folder: Path, categories: Collection[str]) -> ir.Table:
-    """Return `reviews`; rows without text, product or user, or with stars outside 1 to 5, are set aside."""
+    """Return `reviews`; rows without product, user or time, or whose stars are not 1 to 5, are set aside.
+
+    A review without text has an empty one.
+    """
     parts = [
         Part(folder / "review" / "all_category" / f"{name}.json.gz", {"category": name})
         for name in sorted(categories)
     ]
-    rows = bench.json_lines(parts, {**REVIEW, **REVIEW_TIME}, ["asin", "reviewerID", "overall"])
-    good = rows.overall.isin([1.0, 2.0, 3.0, 4.0, 5.0])
-    bench.reject(rows.filter(~good), "review", "stars are not 1 to 5", rows.asin)
-    kept = rows.filter(good).mutate(text=rows.reviewText.fill_null(""))
+    rows = bench.json_lines(
+        parts,
+        REVIEW,
+        ["asin", "reviewerID", "overall", "unixReviewTime"],
+        {"stars are not 1 to 5": lambda row: row.overall.notin(STARS)},
+    )
+    rows = rows.mutate(text=rows.reviewText.fill_null(""))
     return conform(
-        kept.rename(product_id="asin", user_id="reviewerID", stars="overall", time="unixReviewTime"),
-        "reviews",
+        rows.rename(product_id="asin", user_id="reviewerID", stars="overall", time="unixReviewTime"), "reviews"
     )
 
 
@@ -58,21 +71,24 @@ def read_purchases(bench: Workbench, folder: Path, categories: Collection[str]) 
     parts = [
         Part(folder / "rating" / "all_category" / f"{name}.csv", {"category": name}) for name in sorted(categories)
     ]
-    checks = [
-        ('coalesce(TRY_CAST("row".rating AS DOUBLE) NOT BETWEEN 1 AND 5, true)', "rating is not 1 to 5"),
-        ('TRY_CAST(trim("row"."time", chr(13)) AS BIGINT) IS NULL', "time is not a whole number"),
-    ]
-    rows = bench.csv_lines(parts, ["product_id", "user_id", "rating", "time"], checks)
-    return conform(rows.mutate(time=rows.time.strip().cast("int64")), "purchases")
+    rows = bench.csv_lines(
+        parts,
+        ["product_id", "user_id", "rating", "time"],
+        {
+            "product or user is missing": lambda row: (row.product_id == "") | (row.user_id == ""),
+            "rating is not 1 to 5": lambda row: ~row.rating.try_cast("float64").between(1, 5).fill_null(False),
+            "time is not a whole number": lambda row: row.time.try_cast("int64").isnull(),
+        },
+    )
+    return conform(rows, "purchases")
 
 
-def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -> tuple[ir.Table, ir.Table]:
-    """Return `products` and `relations`. A product that stands twice in a category is kept once: the row with
-    the smallest hash of its content, whatever the file's order; the others are set aside."""
+def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -> dict[str, ir.Table]:
+    """Return `products` and `relations`; of a product that stands twice in a category one row is kept."""
     parts = [
         Part(folder / "meta" / "all_category" / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)
     ]
-    rows = _one_per_product(bench, bench.json_lines(parts, META, ["asin"]))
+    rows = bench.json_lines(parts, META, ["asin"], by=["page", "asin"])
     products = rows.select(
         catalogue=ibis.literal("amazon_2018"),
         category=rows.page,
@@ -85,20 +101,20 @@ def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -
         categories=rows.category.fill_null(no_texts()),
         fields=no_texts(),
     )
-    return conform(products, "products"), _relations(rows)
+    return {"products": conform(products, "products"), "relations": bench.keep(_relations(rows))}
 
 
 def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[str], space: Path) -> ir.Table:
-    """Return 2014's `products` of those categories whose file is there; `space` takes converted files."""
-    parts = []
-    for name in sorted(categories):
-        path = folder / f"meta_{name}.json.gz"
-        if path.is_file():
-            bench.record(path)
-            parts.append(Part(_as_json(path, space / f"{name}.jsonl"), {"page": name}))
-    if not parts:
-        raise ValueError(f"{folder} has no 2014 metadata (meta_CATEGORY.json.gz) for {', '.join(categories)}.")
-    rows = _one_per_product(bench, bench.json_lines(parts, META_2014, ["asin"], recorded=True))
+    """Return 2014's `products`, title, brand and categories only; `space` takes the converted files."""
+    originals = {name: folder / f"meta_{name}.json.gz" for name in sorted(categories)}
+    bench.inspect(list(originals.values()))
+    parts = [
+        Part(_as_json(path, space / f"2014-{place}.jsonl"), {"page": name}, converted_from=path)
+        for place, (name, path) in enumerate(originals.items())
+    ]
+    rows = bench.json_lines(parts, META_2014, ["asin"], by=["page", "asin"])
+    for part in parts:
+        part.path.unlink()
     products = rows.select(
         catalogue=ibis.literal("amazon_2014"),
         category=rows.page,
@@ -112,16 +128,6 @@ def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[st
         fields=no_texts(),
     )
     return conform(products, "products")
-
-
-def _one_per_product(bench: Workbench, rows: ir.Table) -> ir.Table:
-    texts = [rows[name].cast("string") for name in rows.columns if name not in ("page", "asin")]
-    ranked = rows.mutate(
-        place=ibis.row_number().over(group_by=[rows.page, rows.asin], order_by=keyed("metadata", *texts))
-    )
-    ranked = bench.keep(ranked)
-    bench.reject(ranked.filter(ranked.place > 0), "metadata", "product stands there already", ranked.asin)
-    return bench.keep(ranked.filter(ranked.place == 0).drop("place"))
 
 
 def _relations(rows: ir.Table) -> ir.Table:
@@ -139,7 +145,7 @@ def _relations(rows: ir.Table) -> ir.Table:
         )
         for relation, others in found.items()
     ]
-    pairs = ibis.union(*tables).filter(lambda t: t.other_id.notnull() & (t.other_id != t.product_id))
+    pairs = ibis.union(*tables).filter(lambda t: (t.other_id != "") & (t.other_id != t.product_id))
     return conform(pairs.distinct(), "relations")
 
 
@@ -153,20 +159,21 @@ def _joined(texts: ir.ArrayValue) -> ir.StringValue:
 
 
 def _as_json(path: Path, beside: Path) -> Path:
-    """Convert lines of Python literals to JSON lines; a line that is no dict stays, to be rejected."""
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", errors="replace") as lines, beside.open("w") as file:
-            for line in lines:
-                file.write(_literal(line) + "\n")
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
+    """Convert lines of Python literals to JSON lines, one by one; a line that is none stays, to be rejected."""
+    with gzip.open(path) as lines, beside.open("wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of odd escapes in literals
+        for line in lines:
+            file.write(_literal(line.rstrip(b"\r\n")) + b"\n")
     return beside
 
 
-def _literal(line: str) -> str:
+def _literal(line: bytes) -> bytes:
+    """Return what is needed of a dict literal as JSON, or the line itself where it is none."""
     try:
-        value = ast.literal_eval(line.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return line.rstrip("\n")
-    return json.dumps(value) if isinstance(value, dict) else line.rstrip("\n")
+        value = ast.literal_eval(line.decode("utf-8").strip())
+        if not isinstance(value, dict):
+            return line
+        needed = {name: value[name] for name in META_2014 if name in value}
+        return json.dumps(needed, allow_nan=False).encode("ascii")
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return line

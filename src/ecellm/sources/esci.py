@@ -9,65 +9,72 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.sources.raw import Workbench, no_texts
-from ecellm.store import conform, keyed
+from ecellm.store import conform
 
-LOCALE = "us"
+US = "product_locale = 'us'"
 LABELS = ("E", "S", "C", "I")
+SPLITS = ("train", "test")
+EXAMPLES = {
+    "query": "VARCHAR",
+    "product_id": "VARCHAR",
+    "product_locale": "VARCHAR",
+    "esci_label": "VARCHAR",
+    "small_version": "BIGINT",
+    "split": "VARCHAR",
+}
+PRODUCTS = {
+    "product_id": "VARCHAR",
+    "product_title": "VARCHAR",
+    "product_description": "VARCHAR",
+    "product_bullet_point": "VARCHAR",
+    "product_brand": "VARCHAR",
+    "product_locale": "VARCHAR",
+}
 
 
-def read(bench: Workbench, folder: Path) -> tuple[ir.Table, ir.Table]:
-    """Return `products` (catalogue esci) and `judgements`; rows without query or known label are set aside."""
-    examples = bench.parquet(
+def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
+    """Return `products` (catalogue esci) and `judgements`, of the US locale; judgements without query, product,
+    known label or known split are set aside, and so are products without id."""
+    rows = bench.parquet(
         folder / "shopping_queries_dataset_examples.parquet",
-        ["query", "product_id", "product_locale", "esci_label", "small_version", "split"],
+        EXAMPLES,
+        {
+            "query is missing": lambda row: row["query"].isnull() | (row["query"].strip() == ""),
+            "product is missing": lambda row: row.product_id.isnull(),
+            "label is not E, S, C or I": lambda row: row.esci_label.isnull() | row.esci_label.notin(LABELS),
+            "split is not train or test": lambda row: row.split.isnull() | row.split.notin(SPLITS),
+            "small_version is missing": lambda row: row.small_version.isnull(),
+        },
+        where=US,
     )
+    judgements = rows.select(
+        query=rows["query"],
+        product_id=rows.product_id,
+        label=rows.esci_label,
+        small=rows.small_version == 1,
+        split=rows.split,
+    )
+    return {"products": _products(bench, folder), "judgements": conform(judgements, "judgements")}
+
+
+def _products(bench: Workbench, folder: Path) -> ir.Table:
     rows = bench.parquet(
         folder / "shopping_queries_dataset_products.parquet",
-        [
-            "product_id",
-            "product_locale",
-            "product_title",
-            "product_description",
-            "product_bullet_point",
-            "product_brand",
-        ],
+        PRODUCTS,
+        {"product is missing": lambda row: row.product_id.isnull()},
+        by=["product_id"],
+        where=US,
     )
-    examples = examples.filter(examples.product_locale == LOCALE)
-    good = (examples.esci_label.isin(LABELS) & examples["query"].notnull() & examples.product_id.notnull()).fill_null(
-        False
-    )
-    bench.reject(
-        examples.filter(~good),
-        "shopping queries",
-        "no query, product or known label",
-        examples["query"].fill_null(""),
-    )
-    kept = examples.filter(good)
-    judgements = kept.select(
-        query=kept["query"],
-        product_id=kept.product_id,
-        label=kept.esci_label,
-        small=kept.small_version == 1,
-        split=kept.split,
-    )
-    return _products(bench, rows.filter(rows.product_locale == LOCALE)), conform(judgements, "judgements")
-
-
-def _products(bench: Workbench, rows: ir.Table) -> ir.Table:
-    content = [rows.product_title, rows.product_description, rows.product_bullet_point, rows.product_brand]
-    place = ibis.row_number().over(group_by=rows.product_id, order_by=keyed("esci", *content))
-    ranked = rows.mutate(place=place)
-    once = ranked.filter(ranked.place == 0)
-    products = once.select(
+    products = rows.select(
         catalogue=ibis.literal("esci"),
         category=ibis.literal(""),
-        product_id=once.product_id,
-        title=once.product_title.nullif(""),
-        description=once.product_description.nullif(""),
-        feature=once.product_bullet_point.nullif(""),
-        brand=once.product_brand.nullif(""),
+        product_id=rows.product_id,
+        title=rows.product_title.nullif(""),
+        description=rows.product_description.nullif(""),
+        feature=rows.product_bullet_point.nullif(""),
+        brand=rows.product_brand.nullif(""),
         price=ibis.null("string"),
         categories=no_texts(),
         fields=no_texts(),
     )
-    return bench.keep(conform(products, "products"))
+    return conform(products, "products")

@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.sources.raw import Part, Workbench, no_texts
-from ecellm.store import conform, keyed
+from ecellm.store import conform
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 FIELDS = ("title", "description", "feature", "price", "brand")
@@ -22,11 +22,11 @@ STRUCTURE = {
 }
 
 
-def read(bench: Workbench, folder: Path) -> tuple[ir.Table, ir.Table]:
+def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
     """Return `products` (catalogue mave) and `attributes`.
 
     A product may stand as a positive and as a negative, with the same paragraphs: its product_id here is its
-    id with the kind and split, so that each row asks for its own attributes.
+    id with split and kind, so that each row asks for its own attributes.
     """
     parts = [
         Part(
@@ -36,71 +36,68 @@ def read(bench: Workbench, folder: Path) -> tuple[ir.Table, ir.Table]:
         for name, split in SPLITS.items()
         for kind in ("positives", "negatives")
     ]
-    rows = bench.json_lines(parts, STRUCTURE, ["id", "paragraphs", "attributes"])
-    rows = rows.mutate(key=rows.id + "/" + rows.split + "/" + rows.kind)
-    place = ibis.row_number().over(
-        group_by=rows.key,
-        order_by=keyed(
-            "mave", rows.paragraphs.cast("json").cast("string"), rows.attributes.cast("json").cast("string")
+    checks = {
+        "a paragraph has no text or no known source": _bad_paragraph,
+        "an attribute has no name": lambda row: (
+            row.attributes.filter(lambda attribute: attribute["key"].isnull()).length() > 0
         ),
+        "an evidence has no value or no paragraph": _bad_evidence,
+    }
+    rows = bench.json_lines(parts, STRUCTURE, ["id", "paragraphs", "attributes"], checks, by=["split", "kind", "id"])
+    rows = rows.mutate(product_id=rows.id + "/" + rows.split + "/" + rows.kind)
+    return {"products": _products(rows), "attributes": bench.keep(_attributes(rows))}
+
+
+def _bad_paragraph(row: ir.Table) -> ir.BooleanValue:
+    bad = row.paragraphs.filter(
+        lambda paragraph: paragraph.text.isnull() | paragraph.source.isnull() | paragraph.source.notin(FIELDS)
     )
-    ranked = bench.keep(rows.mutate(place=place))
-    bench.reject(ranked.filter(ranked.place > 0), "mave", "product stands there already", ranked.id)
-    once = bench.keep(ranked.filter(ranked.place == 0))
-    return _products(bench, once), bench.keep(_attributes(once))
+    return bad.length() > 0
 
 
-def _products(bench: Workbench, rows: ir.Table) -> ir.Table:
+def _bad_evidence(row: ir.Table) -> ir.BooleanValue:
+    evidences = row.attributes.map(lambda attribute: attribute.evidences).flatten()
+    bad = evidences.filter(
+        lambda one: one.value.isnull() | one.pid.isnull() | (one.pid < 0) | (one.pid >= row.paragraphs.length())
+    )
+    return bad.length() > 0
+
+
+def _products(rows: ir.Table) -> ir.Table:
+    there = rows.paragraphs.filter(lambda paragraph: paragraph.text != "")
+    sources = there.map(lambda paragraph: paragraph.source)
+
     def text_of(name: str) -> ir.StringValue:
-        own = rows.paragraphs.filter(lambda paragraph: paragraph.source == name)
+        own = there.filter(lambda paragraph: paragraph.source == name)
         return own.map(lambda paragraph: paragraph.text).join(", ").nullif("")
 
-    sources = rows.paragraphs.map(lambda paragraph: paragraph.source)
-    texts = {name: text_of(name) for name in FIELDS}
-    # A source's rank is the place of its first paragraph; sources of one text keep that order.
     products = rows.select(
         catalogue=ibis.literal("mave"),
         category=rows.category.fill_null(""),
-        product_id=rows.key,
+        product_id=rows.product_id,
         categories=no_texts(),
-        fields=_in_order(sources),
-        **texts,
+        # A source stands where its first paragraph does.
+        fields=sources.filter(lambda name, place: sources.index(name) == place),
+        **{name: text_of(name) for name in FIELDS},
     )
-    return bench.keep(conform(products, "products"))
-
-
-def _in_order(sources: ir.ArrayValue) -> ir.ArrayValue:
-    """Return the distinct known names of an array in the order of their first places."""
-    known = sources.filter(lambda name: name.isin(FIELDS))
-    return known.filter(lambda name, place: known.index(name) == place)
+    return conform(products, "products")
 
 
 def _attributes(rows: ir.Table) -> ir.Table:
-    asked = rows.select(
-        "category",
-        "key",
-        "split",
-        "paragraphs",
-        "attributes",
-        place=ibis.range(rows.attributes.length()).unnest(),
+    """Return a row for each evidence; an attribute without evidence has one row with null value."""
+    asked = rows.mutate(position=ibis.range(rows.attributes.length()).unnest())
+    asked = asked.mutate(attribute=asked.attributes[asked.position])
+    evidences = asked.attribute.evidences
+    count = evidences.length().fill_null(0)
+    each = asked.mutate(evidences=evidences, place=ibis.range(ibis.greatest(count, 1)).unnest())
+    found = each.mutate(evidence=each.evidences[each.place])
+    attributes = found.select(
+        category=found.category.fill_null(""),
+        product_id=found.product_id,
+        attribute=found.attribute["key"],
+        position=found.position,
+        value=found.evidence.value,
+        field=found.paragraphs[found.evidence.pid].source,
+        split=found.split,
     )
-    one = asked.mutate(attribute=asked.attributes[asked.place])
-    evidences = one.attribute.evidences
-    empty = evidences.isnull() | (evidences.length() == 0)
-    rows_of = one.select(
-        category=one.category.fill_null(""),
-        product_id=one.key,
-        attribute=one.attribute.key,
-        position=one.place,
-        split=one.split,
-        paragraphs=one.paragraphs,
-        evidence=ibis.range(ibis.ifelse(empty, 1, evidences.length())).unnest(),
-        evidences=evidences,
-        empty=empty,
-    )
-    found = ibis.ifelse(
-        rows_of.empty, ibis.null(rows_of.evidences.type().value_type), rows_of.evidences[rows_of.evidence]
-    )
-    flat = rows_of.mutate(found=found)
-    named = flat.mutate(value=flat.found.value, field=flat.paragraphs[flat.found.pid].source)
-    return conform(named, "attributes")
+    return conform(attributes, "attributes")

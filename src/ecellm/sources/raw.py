@@ -1,16 +1,22 @@
 """Reading raw files into DuckDB: the thin layer below the sources, and the only one that writes SQL.
 
-Every line is read as text first, so that one bad line is set aside and counted and the rest go on.
-Results are tables in a temporary database that may spill to disk; sources build Ibis expressions on them.
+Every line is read as text first, so that one bad line is set aside and counted and the rest go on. Results are
+tables of a temporary database that may spill to disk; the sources build Ibis expressions on them, which run on
+another engine as they stand. Only this file is DuckDB's own: another engine needs another Workbench.
 """
 
+import errno
+import glob
 import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -20,12 +26,24 @@ import ibis.expr.types as ir
 CHUNK = 1 << 20
 LONGEST_LINE = 64 << 20
 EXCERPT = 200
-#: How DuckDB is told to take a line as it is.
+#: Up to so many bad lines of a file get their line numbers; finding them takes a pass in Python.
+MOST_NUMBERED = 10_000
+#: The column that says which file a row came from, for rejects.
+FILE = "file"
+#: Where DuckDB puts what it could not read at all.
+KEEP_REJECTS = "ignore_errors=true, store_rejects=true, rejects_table='reject_errors', rejects_scan='reject_scans'"
+#: How DuckDB is told to take a line as it is; the delimiter is one that no text file holds.
 AS_LINES = (
-    "columns={'line': 'VARCHAR'}, delim='\x01', quote='', escape='', header=false, auto_detect=false, "
-    f"null_padding=true, strict_mode=false, new_line='\\n', max_line_size={LONGEST_LINE}, "
-    "ignore_errors=true, store_rejects=true, rejects_table='reject_errors', rejects_scan='reject_scans'"
+    "columns={'line': 'VARCHAR'}, delim='\x01\x02\x03\x04', quote='', escape='', header=false, auto_detect=false, "
+    f"null_padding=true, strict_mode=false, new_line='\\n', max_line_size={LONGEST_LINE}, {KEEP_REJECTS}"
 )
+
+#: How a table's rows are taken as lines: as JSON text.
+AS_OBJECTS = 'SELECT to_json("row")::VARCHAR AS line, "row".*, NULL::VARCHAR AS problem FROM'
+
+#: Says which rows of a table are bad.
+Check = Callable[[ir.Table], ir.BooleanValue]
+NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -44,105 +62,154 @@ class Part:
 
     path: Path
     shared: Mapping[str, str] = field(default_factory=dict)
+    converted_from: Path | None = None
+    """The raw file, where `path` is a converted copy of it, line by line."""
+
+    @property
+    def origin(self) -> Path:
+        """The raw file."""
+        return self.converted_from or self.path
 
 
 class Workbench:
-    """A DuckDB connection for one build, the files it read, and the lines it set aside."""
+    """A DuckDB connection for one build, the files it read, and the rows it set aside."""
 
     def __init__(self, root: Path, temporary: Path, memory_limit: str = "4GB"):
+        """`root` is the sources folder; the database and what it spills lie in `temporary`; `memory_limit` is
+        DuckDB's, such as "4GB"."""
         self.root = root
+        self.temporary = temporary
         self.inputs: list[InputFile] = []
         self.con = ibis.duckdb.connect(
             temporary / "store.duckdb", memory_limit=memory_limit, temp_directory=str(temporary / "spill")
         )
-        self.con.raw_sql("SET preserve_insertion_order = false")
-        self.con.raw_sql("SET enable_progress_bar = false")
-        self.con.raw_sql("CREATE TABLE rejects (file VARCHAR, line BIGINT, reason VARCHAR, excerpt VARCHAR)")
-        self.tables = 0
+        self._sql("SET preserve_insertion_order = false")
+        self._sql("SET enable_progress_bar = false")
+        self._sql("CREATE TABLE rejects (file VARCHAR, line BIGINT, reason VARCHAR, excerpt VARCHAR)")
+        self._tables = 0
 
     def json_lines(
         self,
         parts: Sequence[Part],
         structure: Mapping[str, Any],
         needed: Sequence[str],
-        recorded: bool = False,
+        checks: Mapping[str, Check] = NO_CHECKS,
+        by: Sequence[str] = (),
     ) -> ir.Table:
-        """Return the objects of JSON-lines files as a table with the structure's columns (DuckDB types) and
-        the parts' shared values. Lines that are no JSON object, or lack a needed key, are set aside."""
-        keys = json.dumps(dict(structure)).replace("'", "''")
+        """Return the objects of JSON-lines files as a table: the structure's columns (DuckDB types) and the
+        parts' shared values.
+
+        Set aside are lines that are no JSON object, hold a value of the wrong type, lack a needed key (or have
+        it empty), or meet a check (reason to condition). Where columns are named in `by`, one row per value of
+        them is kept: the one whose line has the smallest md5, whatever the order of the rows. Raises ValueError
+        where a file is missing, damaged, empty or has no usable line.
+        """
+        keys = _text(json.dumps(dict(structure)))
         columns = ", ".join(f'"row"."{name}" AS "{name}"' for name in structure)
-        missing = [(f'"row"."{name}" IS NULL', f"{name} is missing or of the wrong type") for name in needed]
-        checks = [
-            ("NOT json_valid(line)", "not valid JSON"),
-            ("json_type(line) <> 'OBJECT'", "not a JSON object"),
-        ]
-        return self._lines(
+        wrong = " ".join(f"WHEN {_wrong_type(name, kind)} THEN '{name} has the wrong type'"
+                         for name, kind in structure.items())  # fmt: skip
+        missing = " ".join(
+            f'WHEN "row"."{name}" IS NULL{_or_empty(name, structure[name])} THEN \'{name} is missing\''
+            for name in needed
+        )
+        problem = (
+            "CASE WHEN \"row\" IS NULL THEN 'not valid JSON' "
+            f"WHEN NOT starts_with(ltrim(line), '{{') THEN 'not a JSON object' {wrong} {missing} END"
+        )
+        return self._collect(
             parts,
-            f"CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN from_json(line, '{keys}') END",
-            columns,
-            [*checks, *missing],
-            recorded,
+            lambda part: (
+                f"SELECT line, {columns}, {problem} AS problem FROM "
+                f'(SELECT line, TRY(from_json(line, {keys})) AS "row" FROM {_lines(part.path)})'
+            ),
+            list(structure),
+            checks,
+            by,
         )
 
-    def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Sequence[tuple[str, str]]) -> ir.Table:
-        """Return unquoted comma-separated lines without header as text columns, and the parts' shared values.
-
-        `checks` are (SQL condition on "row", reason) pairs; lines that meet one are set aside.
-        """
-        fields = ", ".join(f"{name} := cells[{place}]" for place, name in enumerate(names, 1))
-        columns = ", ".join(f'"row"."{name}" AS "{name}"' for name in names)
-        return self._lines(
+    def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
+        """Return unquoted comma-separated lines without header as text columns, with the parts' shared values;
+        lines of another width or that meet a check are set aside. Raises as `json_lines`."""
+        columns = ", ".join(f'trim(cells[{place}]) AS "{name}"' for place, name in enumerate(names, 1))
+        problem = f"CASE WHEN len(cells) <> {len(names)} THEN 'not {len(names)} columns' END"
+        return self._collect(
             parts,
-            f"(SELECT struct_pack({fields}) FROM (SELECT string_split(line, ',') AS cells))",
-            columns,
-            [(f"len(string_split(line, ',')) <> {len(names)}", f"not {len(names)} columns"), *checks],
+            lambda part: (
+                f"SELECT line, {columns}, {problem} AS problem FROM "
+                f"(SELECT line, string_split(line, ',') AS cells FROM {_lines(part.path)})"
+            ),
+            names,
+            checks,
+            (),
         )
 
-    def csv_table(self, path: Path, names: Sequence[str], encoding: str) -> ir.Table:
-        """Return a quoted CSV file with a header as text columns; rows that do not parse are set aside.
-
-        Raises ValueError where the header is not the expected one.
-        """
-        self.record(path)
-        with path.open(encoding=encoding, errors="replace", newline="") as file:
-            header = [name.strip().strip('"') for name in file.readline().strip().split(",")]
-        if header != list(names):
-            raise ValueError(f"{path} begins with the columns {header}, not {list(names)}: is it the right file?")
+    def csv_table(
+        self,
+        path: Path,
+        names: Sequence[str],
+        encoding: str,
+        checks: Mapping[str, Check] = NO_CHECKS,
+        by: Sequence[str] = (),
+    ) -> ir.Table:
+        """Return a quoted CSV file with a header as text columns; rows that do not parse or meet a check are set
+        aside, and repeats as in `json_lines`. Raises as that, and where the header is not the expected one."""
+        if path.is_file():
+            with path.open(encoding=encoding, errors="replace", newline="") as file:
+                header = [name.strip().strip('"') for name in file.readline(CHUNK).strip().split(",")]
+            if header != list(names) and path.stat().st_size:
+                raise ValueError(
+                    f"{path} begins with the columns {','.join(header)[:EXCERPT]!r}, not {','.join(names)!r}: is it "
+                    "the right file?"
+                )
         columns = json.dumps(dict.fromkeys(names, "VARCHAR")).replace('"', "'")
-        found = self._create(
-            path,
-            f"SELECT * FROM read_csv({_text(path)}, columns={columns}, header=true, delim=',', quote='\"', "
-            f"escape='\"', encoding='{encoding}', auto_detect=false, ignore_errors=true, store_rejects=true, "
-            "rejects_table='reject_errors', rejects_scan='reject_scans')",
+        # One thread: DuckDB cannot divide a file with quoted line breaks safely.
+        return self._collect(
+            [Part(path)],
+            lambda part: (
+                f"{AS_OBJECTS} read_csv({_file(part.path)}, columns={columns}, header=true, delim=',', quote='\"', "
+                f"escape='\"', encoding='{encoding}', auto_detect=false, parallel=false, {KEEP_REJECTS}) AS \"row\""
+            ),
+            names,
+            checks,
+            by,
+            numbered=False,
         )
-        self._take_rejects(path)
-        return found
 
-    def parquet(self, path: Path, names: Sequence[str]) -> ir.Table:
-        """Return columns of a Parquet file; raises ValueError where it is none or lacks one of them."""
-        self.record(path)
-        wanted = ", ".join(f'"{name}"' for name in names)
-        try:
-            return self._create(path, f"SELECT {wanted} FROM read_parquet({_text(path)})")
-        except duckdb.BinderException as error:
-            raise ValueError(f"{path} lacks one of the columns {', '.join(names)}.") from error
+    def parquet(
+        self,
+        path: Path,
+        columns: Mapping[str, str],
+        checks: Mapping[str, Check] = NO_CHECKS,
+        by: Sequence[str] = (),
+        where: str = "true",
+    ) -> ir.Table:
+        """Return columns (name to DuckDB type) of a Parquet file, of the rows `where` holds; rows that meet a
+        check are set aside, and repeats as in `json_lines`. Raises ValueError where the file is missing, no
+        Parquet, lacks a column or has it of another type, or has no usable row."""
+        wanted = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in columns.items())
+        return self._collect(
+            [Part(path)],
+            lambda part: (
+                f'{AS_OBJECTS} (SELECT {wanted} FROM read_parquet({_file(part.path)})) AS "row" WHERE {where}'
+            ),
+            list(columns),
+            checks,
+            by,
+            numbered=False,
+        )
 
     def rejected(self) -> list[dict[str, Any]]:
-        """Return the lines set aside, in the order of file, line and text."""
-        rows = self.con.raw_sql(
+        """Return the rows set aside (file, line, reason, excerpt), in that order; line is null where unknown."""
+        rows = self._sql(
             "SELECT file, line, reason, excerpt FROM rejects ORDER BY file, line NULLS LAST, reason, excerpt"
         ).fetchall()
         return [dict(zip(("file", "line", "reason", "excerpt"), row, strict=True)) for row in rows]
 
-    def reject(self, table: ir.Table, path: str, reason: str, excerpt: ir.StringValue) -> None:
-        """Set rows of a table aside."""
-        rows = table.select(
-            file=ibis.literal(path),
-            line=ibis.null("int64"),
-            reason=ibis.literal(reason),
-            excerpt=excerpt.left(EXCERPT),
-        )
-        self.con.raw_sql(f"INSERT INTO rejects {ibis.to_sql(rows, dialect='duckdb')}")
+    def keep(self, table: ir.Table) -> ir.Table:
+        """Compute an expression once and return the table that holds it."""
+        name = self._name()
+        self._sql(f'CREATE TABLE "{name}" AS {ibis.to_sql(table, dialect="duckdb")}')
+        return self.con.table(name)
 
     def close(self) -> None:
         """Close the connection."""
@@ -152,77 +219,174 @@ class Workbench:
         """Return the path below the sources folder, with forward slashes."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
 
-    def keep(self, table: ir.Table) -> ir.Table:
-        """Compute an expression once and return the table that holds it."""
-        self.tables += 1
-        name = f"kept_{self.tables}"
-        self.con.raw_sql(f'CREATE TABLE "{name}" AS {ibis.to_sql(table, dialect="duckdb")}')
-        return self.con.table(name)
+    def inspect(self, paths: Sequence[Path]) -> None:
+        """Note the files with their hashes.
 
-    def _lines(
-        self,
-        parts: Sequence[Part],
-        row: str,
-        columns: str,
-        checks: Sequence[tuple[str, str]],
-        recorded: bool = False,
-    ) -> ir.Table:
-        """Read lines, turn each into a struct `row`, set aside those that a check names, keep the rest."""
-        reason = " ".join(f"WHEN {condition} THEN '{said}'" for condition, said in checks)
-        tables = []
-        for part in parts:
-            if not recorded:
-                self.record(part.path)
-            shared = "".join(f", '{value}' AS \"{name}\"" for name, value in part.shared.items())
-            read = f"read_csv({_text(part.path)}, {AS_LINES})"
-            everything = self._create(
-                part.path,
-                f'SELECT line, "row", CASE {reason} END AS reason FROM '
-                f"(SELECT line, {row} AS \"row\" FROM {read} WHERE trim(line) <> '')",
-            ).get_name()
-            self._take_rejects(part.path)
-            self.con.raw_sql(
-                f"INSERT INTO rejects SELECT {_text(self.relative(part.path))}, NULL, reason, "
-                f'left(line, {EXCERPT}) FROM "{everything}" WHERE reason IS NOT NULL'
-            )
-            tables.append(f'SELECT {columns}{shared} FROM "{everything}" WHERE reason IS NULL')
-        self.tables += 1
-        name = f"kept_{self.tables}"
-        self.con.raw_sql(f'CREATE TABLE "{name}" AS {" UNION ALL ".join(tables)}')
-        return self.con.table(name)
+        Raises ValueError where one is missing, empty, or a damaged gzip (DuckDB takes some of those silently).
+        """
+        with ThreadPoolExecutor() as pool:
+            for found in pool.map(self._inspected, paths):
+                if found not in self.inputs:
+                    self.inputs.append(found)
 
-    def _create(self, path: Path, select: str) -> ir.Table:
-        self.tables += 1
-        name = f"raw_{self.tables}"
-        try:
-            self.con.raw_sql(f'CREATE TABLE "{name}" AS {select}')
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            first = str(error).splitlines()[0]
-            raise ValueError(f"{path} cannot be read: {first}. Get the file again.") from error
-        return self.con.table(name)
-
-    def _take_rejects(self, path: Path) -> None:
-        """Move what DuckDB itself set aside (wrong encoding, broken rows) to our rejects."""
-        self.con.raw_sql(
-            f"INSERT INTO rejects SELECT DISTINCT {_text(self.relative(path))}, line, "
-            f"lower(replace(error_type::VARCHAR, '_', ' ')), left(csv_line, {EXCERPT}) FROM reject_errors"
-        )
-        self.con.raw_sql("DROP TABLE reject_errors")
-        self.con.raw_sql("DROP TABLE reject_scans")
-
-    def record(self, path: Path) -> None:
-        """Note the file with its hash; raises ValueError where it is missing or its gzip is damaged."""
+    def _inspected(self, path: Path) -> InputFile:
         if not path.is_file():
             raise ValueError(f"There is no file {path}: check --sources and the config's categories.")
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-        if path.suffix == ".gz":
-            _check_gzip(path)
-        found = InputFile(self.relative(path), path.stat().st_size, digest.hexdigest())
-        if found not in self.inputs:
-            self.inputs.append(found)
+        if not path.stat().st_size:
+            raise ValueError(f"{path} is empty. Get the file again.")
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if path.suffix == ".gz":
+                check_gzip(path)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error.strerror or error}).") from error
+        return InputFile(self.relative(path), path.stat().st_size, digest)
+
+    def _collect(
+        self,
+        parts: Sequence[Part],
+        select: Callable[[Part], str],
+        names: Sequence[str],
+        checks: Mapping[str, Check],
+        by: Sequence[str],
+        numbered: bool = True,
+    ) -> ir.Table:
+        """Read the parts into one table, in one pass each, and move the bad rows to the rejects.
+
+        `select` gives the SQL that reads a part: its line as text, the named columns, and `problem`, which is
+        null where the row is good.
+        """
+        assert parts
+        self.inspect([part.path for part in parts if part.converted_from is None])
+        name = self._name()
+        for part in parts:
+            into = f'CREATE TABLE "{name}" AS' if part is parts[0] else f'INSERT INTO "{name}"'
+            self._load(into, part, select(part), names, checks, marked=bool(by))
+            self._take_bad(name, part, numbered)
+        if by:
+            self._take_repeats(name, by)
+        for column in (FILE, "reason", "mark", "excerpt"):
+            self._sql(f'ALTER TABLE "{name}" DROP COLUMN "{column}"')
+        return self.con.table(name)
+
+    def _load(
+        self,
+        into: str,
+        part: Part,
+        select: str,
+        names: Sequence[str],
+        checks: Mapping[str, Check],
+        marked: bool,
+    ) -> None:
+        """Put a part's rows into a table, bad ones with reason and excerpt, these or all with their md5 mark."""
+        try:
+            self._sql(f'CREATE OR REPLACE TEMP VIEW "reading" AS {select}')
+            rows = self.con.table("reading")
+            found = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
+            own = ibis.cases(*found) if found else ibis.null("string")
+            reason = ibis.coalesce(rows.problem, own)
+            bad, mark, none = reason.notnull(), rows.line.hexdigest("md5"), ibis.null("string")
+            table = rows.filter(rows.line.strip() != "").select(
+                **{column: rows[column] for column in names},
+                **{column: ibis.literal(value) for column, value in part.shared.items()},
+                **{FILE: ibis.literal(self.relative(part.origin))},
+                reason=reason,
+                mark=mark if marked else ibis.ifelse(bad, mark, none),
+                excerpt=ibis.ifelse(bad, rows.line.left(EXCERPT), none),
+            )
+            self._sql(f"{into} {ibis.to_sql(table, dialect='duckdb')}")
+        except duckdb.BinderException as error:
+            raise ValueError(f"{part.origin} lacks one of the columns {', '.join(names)}.") from error
+        except duckdb.Error as error:
+            first_line = str(error).splitlines()[0].rstrip(".")
+            raise ValueError(f"{part.origin} cannot be read: {first_line}. Get the file again.") from error
+
+    def _take_bad(self, name: str, part: Part, numbered: bool) -> None:
+        """Move a part's bad rows, and what DuckDB could not read at all, from the table to the rejects."""
+        file = _text(self.relative(part.origin))
+        broken: list[tuple[Any, ...]] = []
+        if self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"):
+            broken = self._sql(
+                "SELECT line, lower(replace(any_value(error_type)::VARCHAR, '_', ' ')), any_value(csv_line) "
+                "FROM reject_errors GROUP BY line ORDER BY line"
+            ).fetchall()
+            self._sql("DROP TABLE reject_errors")
+            self._sql("DROP TABLE reject_scans")
+        bad = self._one(f'SELECT count(*) FROM "{name}" WHERE reason IS NOT NULL')
+        good = self._one(f'SELECT count(*) FROM "{name}" WHERE reason IS NULL AND file = {file}')
+        if not good:
+            why = broken[0][1] if broken else self._one(f'SELECT min(reason) FROM "{name}"')
+            raise ValueError(f"{part.origin} has no usable row ({why or 'it is empty'}): is it the right file?")
+        numbers: dict[str, list[int]] = {}
+        undecodable: list[int] = []
+        if numbered and 0 < bad + len(broken) <= MOST_NUMBERED:
+            marks = {row[0] for row in self._sql(f'SELECT mark FROM "{name}" WHERE reason IS NOT NULL').fetchall()}
+            numbers, undecodable = _line_numbers(part.path, marks)
+        if len(undecodable) == len(broken):
+            broken = [(line, *row[1:]) for line, row in zip(undecodable, broken, strict=True)]
+        elif numbered:
+            broken = [(None, *row[1:]) for row in broken]
+        self._reject_rows(file, broken)
+        self._reject_marked(name, numbers)
+        self._sql(f'DELETE FROM "{name}" WHERE reason IS NOT NULL')
+
+    def _take_repeats(self, name: str, by: Sequence[str]) -> None:
+        """Move all but the row with the smallest mark, for each value of the `by` columns, to the rejects."""
+        key = ", ".join(f'"{column}"' for column in by)
+        self._sql(
+            f'CREATE TEMP TABLE repeats AS SELECT * FROM (SELECT rowid AS place, file, "{by[-1]}" AS excerpt, '
+            f'row_number() OVER (PARTITION BY {key} ORDER BY mark) AS turn FROM "{name}" '
+            f'WHERE ({key}) IN (SELECT ({key}) FROM "{name}" GROUP BY {key} HAVING count(*) > 1)) WHERE turn > 1'
+        )
+        self._sql(
+            f"INSERT INTO rejects SELECT file, NULL, 'stands there already', left(excerpt, {EXCERPT}) FROM repeats"
+        )
+        self._sql(f'DELETE FROM "{name}" WHERE rowid IN (SELECT place FROM repeats)')
+        self._sql("DROP TABLE repeats")
+
+    def _reject_rows(self, file: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        lines, reasons, excerpts = ([row[place] for row in rows] for place in range(3))
+        self.con.con.execute(
+            f"INSERT INTO rejects SELECT {file}, unnest(?::BIGINT[]), unnest(?::VARCHAR[]), "
+            f"left(unnest(?::VARCHAR[]), {EXCERPT})",
+            [lines, reasons, excerpts],
+        )
+
+    def _reject_marked(self, name: str, numbers: Mapping[str, Sequence[int]]) -> None:
+        """Set bad rows aside; equal lines take the numbers of their places in turn."""
+        known = [(mark, turn, line) for mark, lines in numbers.items() for turn, line in enumerate(lines, 1)]
+        marks, turns, lines = ([row[place] for row in known] for place in range(3))
+        self.con.con.execute(
+            "INSERT INTO rejects SELECT file, numbered.line, reason, excerpt FROM "
+            f'(SELECT *, row_number() OVER (PARTITION BY mark) AS turn FROM "{name}" WHERE reason IS NOT NULL) '
+            "LEFT JOIN (SELECT unnest(?::VARCHAR[]) AS mark, unnest(?::BIGINT[]) AS turn, unnest(?::BIGINT[]) AS "
+            "line) AS numbered USING (mark, turn)",
+            [marks, turns, lines],
+        )
+
+    def _name(self) -> str:
+        self._tables += 1
+        return f"table_{self._tables}"
+
+    def _one(self, sql: str) -> Any:
+        return self._sql(sql).fetchall()[0][0]
+
+    def _sql(self, sql: str) -> Any:
+        """Run SQL; raises ValueError where the disk or the memory is not enough, KeyboardInterrupt at Ctrl-C."""
+        try:
+            return self.con.raw_sql(sql)
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
+        except duckdb.OutOfMemoryException as error:
+            raise ValueError(
+                f"Reading the sources took more memory, or more disk below {self.temporary.parent}, than there is: "
+                "free some, or set TMPDIR to a folder with more room."
+            ) from error
+        except duckdb.IOException as error:
+            if "No space left" in str(error):
+                raise OSError(errno.ENOSPC, "No space left on device", str(self.temporary)) from error
+            raise
 
 
 def no_texts() -> ir.ArrayValue:
@@ -230,14 +394,57 @@ def no_texts() -> ir.ArrayValue:
     return ibis.array([ibis.literal("")])[:0]
 
 
-def _check_gzip(path: Path) -> None:
-    """Raise ValueError where a gzip file is cut short or damaged: DuckDB reads some of those silently."""
+def check_gzip(path: Path) -> None:
+    """Raise ValueError where a gzip file is cut short or damaged."""
     try:
         with gzip.open(path) as file:
             while file.read(CHUNK):
                 pass
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
+
+
+def _line_numbers(path: Path, marks: set[str]) -> tuple[dict[str, list[int]], list[int]]:
+    """Find the numbers, from 1, of the lines with these md5 marks, and of those that are not UTF-8."""
+    found: dict[str, list[int]] = defaultdict(list)
+    undecodable = []
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            mark = hashlib.md5(line.rstrip(b"\r\n"), usedforsecurity=False).hexdigest()
+            if mark in marks:
+                found[mark].append(number)
+            elif not line.isascii():
+                try:
+                    line.decode("utf-8")
+                except UnicodeDecodeError:
+                    undecodable.append(number)
+    return found, undecodable
+
+
+def _wrong_type(name: str, kind: Any) -> str:
+    """Return the SQL condition that a key's value is there but of another type; empty text counts as missing.
+
+    The line is parsed again only where a value did not convert, or looks like an object or a list.
+    """
+    value = f'"row"."{name}"'
+    if kind == "VARCHAR":
+        look = f"json_type(line, '$.{name}') IN ('OBJECT', 'ARRAY')"
+        return f"CASE WHEN left({value}, 1) IN ('{{', '[') THEN {look} ELSE false END"
+    there = f"coalesce(json_type(line, '$.{name}'), 'NULL') <> 'NULL' AND (line ->> '$.{name}') <> ''"
+    return f"CASE WHEN {value} IS NULL THEN {there} ELSE false END"
+
+
+def _or_empty(name: str, kind: Any) -> str:
+    return f' OR "row"."{name}" = \'\'' if kind == "VARCHAR" else ""
+
+
+def _lines(path: Path) -> str:
+    return f"read_csv({_file(path)}, {AS_LINES})"
+
+
+def _file(path: Path) -> str:
+    """Return a path as SQL text; marks of a pattern in it stand for themselves."""
+    return _text(glob.escape(str(path)))
 
 
 def _text(value: object) -> str:

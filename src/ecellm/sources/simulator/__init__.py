@@ -1,9 +1,64 @@
-"""The simulated shop: a seeded generator that writes all five sources in their real formats.
+"""The simulated shop: a seeded generator that writes all five sources in their real formats and paths.
 
-It is made up from word lists (`world.py`), so it may be shared freely, and it is the test bed for all else:
-its signal can be learnt from the text, by meaning more than by equal words, and it has the dirt of real files.
+It comes in shards, each as big as scale 1.0 and made from generators of its own, so that rows grow linearly
+with the scale while memory does not. Products relate to, and are bought with, products of their own shard.
 """
 
-from ecellm.sources.simulator.simulate import simulate
+import math
+from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["simulate"]
+from ecellm.files import whole_folder
+from ecellm.sources.simulator import amazon_google, amazon_qa, amazon_reviews, esci, mave
+from ecellm.sources.simulator.draws import Draw, generator, shards
+from ecellm.sources.simulator.files import Files
+from ecellm.sources.simulator.shelf import stock
+from ecellm.sources.simulator.words import departments
+
+#: The build config for the simulated shop.
+DEMO_CONFIG = Path(__file__).parent / "demo.toml"
+SMALLEST, LARGEST = 0.01, 10_000.0
+
+
+def simulate(
+    out: Path, scale: float = 1.0, seed: int = 42, say: Callable[[float], None] = lambda share: None
+) -> dict[str, int]:
+    """Write the simulated shop's raw files below `out` and return the rows written per table.
+
+    At scale 1.0 that is about 1,000 products and 6,000 reviews per category. The same seed and scale give the
+    same bytes. `say` is told the share that is done, 0 to 1. Raises ValueError where `out` exists or the scale
+    is out of range.
+    """
+    if not (math.isfinite(scale) and SMALLEST <= scale <= LARGEST):
+        raise ValueError(f"The scale must lie between {SMALLEST} and {LARGEST:,.0f}, not {scale}.")
+    sizes = shards(scale)
+    rows = dict.fromkeys(("products", "reviews", "questions", "described", "judgements", "catalogue rows"), 0)
+    steps = len(departments()) + 1
+    with whole_folder(out) as folder, Files(folder) as files:
+        for shard, size in enumerate(sizes):
+            for place in range(len(departments())):
+                _write_department(files, place, shard, size, seed, rows)
+                say((shard + (place + 1) / steps) / len(sizes))
+            rows["judgements"] += esci.write(files, shard, size, Draw(generator(seed, "esci", shard)))
+            draw = Draw(generator(seed, "catalogues", shard))
+            rows["catalogue rows"] += amazon_google.write(files, shard, size, draw)
+            say((shard + 1) / len(sizes))
+    return rows
+
+
+def _write_department(files: Files, place: int, shard: int, size: float, seed: int, rows: dict[str, int]) -> None:
+    """Append one shelf to the files of Amazon Review, AmazonQA and MAVE."""
+    department = departments()[place]
+    number = shard * len(departments()) + place
+
+    def draw(table: str) -> Draw:
+        return Draw(generator(seed, table, department.name, shard))
+
+    shelf = stock(department, number, size, draw("products"))
+    amazon_reviews.write_pages(files, shelf, draw("pages"), first=shard == 0)
+    numbers = generator(seed, "purchases", department.name, shard)
+    rows["products"] += len(shelf.ids)
+    rows["reviews"] += amazon_reviews.write_purchases(files, shelf, number, size, numbers, first=shard == 0)
+    bad_line = number == 0
+    rows["questions"] += amazon_qa.write(files, shelf, size, draw("questions"), first=bad_line)
+    rows["described"] += mave.write(files, shelf, draw("attributes"), first=bad_line)

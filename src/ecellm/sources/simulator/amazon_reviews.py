@@ -1,0 +1,122 @@
+"""The shop's shelves as Amazon Review 2018 writes them: reviews, metadata, ratings; with its dirt."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ecellm.sources.simulator import products, reviews
+from ecellm.sources.simulator.draws import Draw, identifiers
+from ecellm.sources.simulator.files import Files
+from ecellm.sources.simulator.products import Product
+from ecellm.sources.simulator.shelf import CASUAL, LOYAL, ROOM, Purchases, Shelf, purchases, relations
+
+FOLDER = "amazon_review_2018"
+MARKUP = '<span class="a-size-medium a-color-secondary"'
+TABLE = ' class="a-bordered a-horizontal-stripes  a-spacing-none a-size-base comparison_table">\n\n'
+#: Shares of dirt, about as in the real files.
+MARKUP_TITLES, REPEATED_PAGES, REPEATED_REVIEWS = 0.01, 0.01, 0.005
+NO_BRAND, NO_PRICE, NO_DESCRIPTION, NO_SIMILAR = 0.04, 0.35, 0.12, 0.25
+COLORS = ("Black", "White", "Blue", "Red", "Gray", "Silver")
+assert LOYAL + CASUAL < ROOM
+
+
+def write_pages(files: Files, shelf: Shelf, draw: Draw, first: bool) -> None:
+    """Append a shelf's metadata; the first shelf of a category brings one line that is cut short."""
+    lines = list(_pages(shelf, draw))
+    if first:
+        lines.append(lines[0][: len(lines[0]) // 2])
+    files.lines(f"{FOLDER}/meta/all_category/meta_{shelf.department.name}.json.gz", lines)
+
+
+def _pages(shelf: Shelf, draw: Draw) -> Iterator[str]:
+    for place in range(len(shelf.ids)):
+        page = _page(shelf, place, draw)
+        yield json.dumps(page)
+        if draw.chance(REPEATED_PAGES):
+            yield json.dumps(page if draw.chance(0.5) else {**page, "title": MARKUP})
+
+
+def _page(shelf: Shelf, place: int, draw: Draw) -> dict[str, Any]:
+    product, links = shelf.products[place], relations(shelf, place, draw)
+    department = shelf.department
+    told = draw.some(range(len(product.values)), 4)
+    about = [] if draw.chance(NO_DESCRIPTION) else [escape(products.description(product, draw, told[:2]).text), ""]
+    bullets = [products.feature(product, draw, spot).text for spot in told[2:]]
+    path = [department.shown, product.type.family, products.shown(product.type.names[0])]
+    return {
+        "category": [escape(step) for step in path],
+        "tech1": "",
+        "description": about,
+        "fit": "",
+        "title": MARKUP if draw.chance(MARKUP_TITLES) else escape(_title(product, draw)),
+        "also_buy": [shelf.ids[other] for other in links.also_buy],
+        "tech2": "",
+        "brand": "" if draw.chance(NO_BRAND) else product.maker.name,
+        "feature": bullets,
+        "rank": f"{draw.below(900_000) + 100:,} in {escape(department.shown)} (",
+        "also_view": [shelf.ids[other] for other in links.also_view],
+        "details": {"\n    Item Weight: \n    ": f"{draw.below(90) + 4} ounces", "ASIN: ": shelf.ids[place]},
+        "main_cat": escape(department.shown),
+        "similar_item": _similar(shelf, links.similar, draw),
+        "date": "",
+        "price": "" if draw.chance(NO_PRICE) else f"${product.price:.2f}",
+        "asin": shelf.ids[place],
+        "imageURL": [],
+        "imageURLHighRes": [],
+    }
+
+
+def _title(product: Product, draw: Draw) -> str:
+    text = products.title(product, draw).text
+    return f"{text} & More" if draw.chance(0.02) else text
+
+
+def _similar(shelf: Shelf, places: list[int], draw: Draw) -> str:
+    """Return the comparison table of a page as markup, empty on some pages."""
+    if not places or draw.chance(NO_SIMILAR):
+        return ""
+    cells = [f'<td><a class="a-link-normal" href="/dp/{shelf.ids[place]}/ref=psdc">See</a></td>' for place in places]
+    return TABLE + "<tr>" + "\n".join(cells) + "</tr>\n"
+
+
+def write_purchases(files: Files, shelf: Shelf, number: int, size: float, rng: np.random.Generator, first: bool) -> int:
+    """Append a shelf's reviews and ratings, ordered by product, and return how many were written."""
+    bought = purchases(shelf, size, rng)
+    meant, given = reviews.stars(shelf, bought, rng)
+    users = identifiers("A", number * ROOM, int(bought.user.max()) + 1, 12)
+    order = np.lexsort((bought.user, bought.time, bought.item))
+    rows = np.stack([bought.item, bought.user, meant, given, bought.time])[:, order].T.tolist()
+    draw = Draw(rng)
+    lines: list[str] = []
+    ratings: list[str] = []
+    for item, user, felt, stars, time in rows:
+        line = _review(shelf, item, users[user], felt, stars, time, draw)
+        again = 2 if draw.chance(REPEATED_REVIEWS) else 1
+        lines += [line] * again
+        ratings += [f"{shelf.ids[item]},{users[user]},{stars}.0,{time}"] * again
+    written = len(lines)
+    if first:
+        lines.append(lines[-1][: len(lines[-1]) // 2])
+        ratings.append(ratings[-1][: len(ratings[-1]) // 2])
+    name = shelf.department.name
+    files.lines(f"{FOLDER}/review/all_category/{name}.json.gz", lines)
+    files.lines(f"{FOLDER}/rating/all_category/{name}.csv", ratings)
+    return written
+
+
+def _review(shelf: Shelf, item: int, user: str, felt: int, stars: int, time: int, draw: Draw) -> str:
+    """Return a review's line. It is put together by hand: a million of them are wanted in a minute."""
+    vote = f'"vote": "{2 + draw.below(20)}", ' if draw.chance(0.1) else ""
+    style = f'"style": {{"Color:": " {draw.pick(COLORS)}"}}, ' if draw.chance(0.3) else ""
+    body = "" if draw.chance(0.002) else json.dumps(reviews.text(shelf, item, felt, draw))
+    text = f'"reviewText": {body}, ' if body else ""
+    day = datetime.fromtimestamp(time, UTC)
+    return (
+        f'{{"overall": {stars}.0, {vote}"verified": {"true" if draw.chance(0.9) else "false"}, '
+        f'"reviewTime": "{day:%m} {day.day}, {day.year}", "reviewerID": "{user}", "asin": "{shelf.ids[item]}", '
+        f'{style}{text}"summary": {json.dumps(reviews.summary(felt, draw))}, "unixReviewTime": {time}}}'
+    )

@@ -1,0 +1,180 @@
+"""Queries with judged products as the Shopping Queries data set writes them: Parquet and a CSV of sources."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ecellm.sources.simulator import products
+from ecellm.sources.simulator.draws import Draw, identifiers
+from ecellm.sources.simulator.files import Files
+from ecellm.sources.simulator.products import Product
+from ecellm.sources.simulator.words import departments
+
+FOLDER = "shopping_queries_dataset"
+#: Of a whole shard.
+QUERIES = 470
+MOST_RESULTS = 10
+LABELS = "ESCI"
+#: Cumulative shares of exact, substitute, complement and irrelevant results.
+SHARES = (0.44, 0.70, 0.83, 1.0)
+#: Share of judgements that a judge got wrong.
+SLIPS = 0.05
+TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
+SOURCES = ("other", "other", "other", "behavioral", "negations", "parse_pattern")
+ABROAD = (("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"), ("jp", "水筒", "水筒 ステンレス 500ml"))
+ROOM = QUERIES * MOST_RESULTS
+EXAMPLES = pa.schema(
+    [
+        ("example_id", pa.int64()),
+        ("query", pa.large_string()),
+        ("query_id", pa.int64()),
+        ("product_id", pa.large_string()),
+        ("product_locale", pa.large_string()),
+        ("esci_label", pa.large_string()),
+        ("small_version", pa.int64()),
+        ("large_version", pa.int64()),
+        ("split", pa.large_string()),
+    ]
+)
+PRODUCTS = pa.schema(
+    [
+        (f"product_{name}", pa.large_string())
+        for name in ("id", "title", "description", "bullet_point", "brand", "color", "locale")
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a shopper looks for: a product as it should be, and the attributes (places) that count."""
+
+    product: Product
+    asked: list[int]
+    branded: bool
+
+
+def write(files: Files, shard: int, size: float, draw: Draw) -> int:
+    """Append a shard of queries with their judged products; return the number of judgements."""
+    examples: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    sources: list[str] = []
+    ids = identifiers("B0", 10**9 + shard * ROOM, ROOM, 8)
+    for number in range(max(1, round(QUERIES * size))):
+        query_id = shard * QUERIES + number
+        query, results = _results(draw)
+        small, split = int(draw.chance(SMALL)), "test" if draw.chance(TESTED) else "train"
+        locale = "us"
+        if draw.chance(0.01):
+            locale, query, title = draw.pick(ABROAD)
+            results = [(label, {**row, "product_title": title}) for label, row in results[:2]]
+        for label, row in results:
+            product_id = ids[len(found)]
+            found.append({**row, "product_id": product_id, "product_locale": locale})
+            examples.append(
+                {
+                    "example_id": shard * ROOM + len(examples),
+                    "query": query,
+                    "query_id": query_id,
+                    "product_id": product_id,
+                    "product_locale": locale,
+                    "esci_label": label,
+                    "small_version": small,
+                    "large_version": 1,
+                    "split": split,
+                }
+            )
+        sources.append(f"{query_id},{draw.pick(SOURCES)}")
+    base = f"{FOLDER}/shopping_queries_dataset"
+    files.parquet(f"{base}_examples.parquet", pa.Table.from_pylist(examples, EXAMPLES))
+    files.parquet(f"{base}_products.parquet", pa.Table.from_pylist(found, PRODUCTS))
+    files.lines(f"{base}_sources.csv", [*(["query_id,source"] if shard == 0 else []), *sources])
+    return len(examples)
+
+
+def _results(draw: Draw) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+    """Return a query and its results with their labels."""
+    department = draw.pick(departments())
+    product = products.make(department, draw, draw.below(len(department.types)))
+    asked = draw.some(range(len(product.values)), 1 + draw.chance(0.55))
+    want = Want(product, asked, draw.chance(BRANDED))
+    results = []
+    for _ in range(4 + draw.below(MOST_RESULTS - 4)):
+        label = draw.by_weight(LABELS, SHARES)
+        row = _row(_result(want, label, draw), want, label, draw)
+        judged = draw.pick(LABELS) if draw.chance(SLIPS) else label
+        results.append((judged, row))
+    return _query(want, draw), results
+
+
+def _query(want: Want, draw: Draw) -> str:
+    """Return the words a shopper types: attributes, type, maybe the brand."""
+    product = want.product
+    values = [
+        products.surface(product.type.attributes[place], product.values[place], draw).lower() for place in want.asked
+    ]
+    name = products.noun(product.type, draw).lower()
+    brand = [product.maker.name.lower()] if want.branded else []
+    layout = draw.below(4)
+    if layout == 0:
+        return " ".join([*brand, *values, name])
+    if layout == 1:
+        return " ".join([name, *values, *brand])
+    if layout == 2:
+        return " ".join([*values[:1], name, *values[1:], *brand])
+    return " ".join([*brand, name, *values])
+
+
+def _result(want: Want, label: str, draw: Draw) -> Product:
+    """Return a product that stands to the wanted one as the label says."""
+    wanted = want.product
+    department = wanted.department
+    if label in "ES":
+        brand = wanted.brand if want.branded else None
+        other_brand = label == "S" and want.branded and draw.chance(0.35)
+        made = products.make(department, draw, wanted.kind, None if other_brand else brand)
+        for place in want.asked:
+            made.values[place] = wanted.values[place]
+        if label == "S" and (not other_brand or made.brand == wanted.brand):
+            place = draw.pick(want.asked)
+            count = len(wanted.type.attributes[place].values)
+            made.values[place] = (wanted.values[place] + 1 + draw.below(count - 1)) % count
+        return made
+    if label == "C":
+        kind = draw.early(wanted.type.goes_with)
+        return _alike(products.make(department, draw, kind, wanted.brand if draw.chance(0.4) else None), want)
+    if draw.chance(0.45):
+        families = [place for place, kind in enumerate(department.types) if kind.family != wanted.type.family]
+        return _alike(products.make(department, draw, draw.pick(families), wanted.brand), want)
+    other = draw.pick([each for each in departments() if each is not department])
+    return _alike(products.make(other, draw, draw.below(len(other.types))), want)
+
+
+def _alike(product: Product, want: Want) -> Product:
+    """Give a product of another type the values asked for, where it has such attributes: shared words mislead."""
+    for place in want.asked:
+        attribute = want.product.type.attributes[place]
+        if attribute in product.type.attributes:
+            product.values[product.type.attributes.index(attribute)] = want.product.values[place]
+    return product
+
+
+def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]:
+    same = [spot for spot, kind in enumerate(product.type.attributes) if kind in want.product.type.attributes]
+    must = want.asked if label in "ES" else draw.some(same, 1)
+    text = products.title(product, draw, must, 1.0 if want.branded else 0.85).text
+    if label == "C" and draw.chance(0.4):
+        text += f" for {products.shown(products.noun(want.product.type, draw))}"
+    told = draw.some(range(len(product.values)), 4)
+    colors = [
+        products.surface(kind, value, draw)
+        for kind, value in zip(product.type.attributes, product.values, strict=True)
+        if kind.name == "Color"
+    ]
+    return {
+        "product_title": text.replace("by", "<b>by</b>") if draw.chance(0.01) else text,
+        "product_description": None if draw.chance(0.4) else f"<p>{products.description(product, draw, told[:2]).text}</p>",
+        "product_bullet_point": "\n".join(products.feature(product, draw, spot).text for spot in told[2:]),
+        "product_brand": None if draw.chance(0.05) else product.maker.name,
+        "product_color": products.shown(colors[0]) if colors else None,
+    }

@@ -1,0 +1,55 @@
+"""The build config: what it means where keys are left out, and one sentence for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from ecellm.dataset.config import read_config
+from ecellm.tasks import TASKS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def read(folder: Path, text: str) -> None:
+    path = folder / "config.toml"
+    path.write_text(text)
+    read_config(path)
+
+
+@pytest.mark.parametrize("name", ["real-sample.toml", "published.toml"])
+def test_the_examples_plan_all_ten_tasks_as_the_paper_does(name: str) -> None:
+    config = read_config(EXAMPLES / name)
+    assert set(config.tasks) == set(TASKS)
+    assert all(value for key, value in config.sources if key != "amazon_reviews_2014")
+    quotas = {task.name: dict(config.plan(task, 42).quotas) for task in TASKS.values()}
+    assert quotas["PM"] == {("train", "IND"): 2022, ("validation", "IND"): 253, ("test", "IND"): 253}
+    full = {("train", "IND"): 10_000, ("validation", "IND"): 1_000, ("test", "IND"): 1_000}
+    assert quotas["MPC"] == full
+    assert quotas["SA"] == {**full, ("test", "OOD"): 1_000}
+    assert sum(sum(quota.values()) for quota in quotas.values()) == 116_528
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tasks.PN]", "unknown task PN; choose from AVE, PRP, PM"),
+        ("sed = 1", "unknown key 'sed'"),
+        ("[tasks.PM]\ntrian = 1", r"unknown key 'tasks\.PM\.trian'"),
+        ("[sources]\namazon = 'x'", r"unknown key 'sources\.amazon'"),
+        ("[tasks.PM]\ntrain = -1", r"tasks\.PM\.train: input should be greater than or equal to 0"),
+        ("[tasks.PM]\ntrain = 'many'", r"tasks\.PM\.train: input should be a valid integer"),
+        ("[tasks.SA]\nin_domain = ['a', 'b']\nout_of_domain = ['b']", "b cannot be both in_domain and out_of_domain"),
+        ("seed = ", "is not valid TOML"),
+        ("tasks = 3", "tasks: input should be a valid dictionary"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_place(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as raised:
+        read(tmp_path, text)
+    assert "\n" not in str(raised.value)
+    assert "config.toml" in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"There is no file .*nothing\.toml"):
+        read_config(tmp_path / "nothing.toml")

@@ -1,0 +1,47 @@
+"""Recipes: every shipped one is valid; overrides; mistakes get one sentence with a suggestion."""
+
+from pathlib import Path
+
+import pytest
+
+from ecellm.prompts import named_template
+from ecellm.tuning.recipe import read_recipe, recipe_names, recipe_text
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_is_valid_and_says_how_to_run_it(name: str) -> None:
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    named_template(recipe.template)
+    header = "\n".join(line for line in recipe_text(name).splitlines() if line.startswith("#"))
+    assert "Download:" in header and "Launch:" in header and "Hardware:" in header
+
+
+def test_overrides_change_values_of_any_section() -> None:
+    recipe = read_recipe("xs", ["optimisation.epochs=0.5", "template=alpaca", "mixing.balance_tasks=1"])
+    assert (recipe.optimisation.epochs, recipe.template, recipe.mixing.balance_tasks) == (0.5, "alpaca", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "said"),
+    [
+        ("dem", [], "Did you mean .demo."),
+        ("xs", ["optimisation.epoch=1"], "did you mean 'optimisation.epochs'"),
+        ("xs", ["optimisation.epochs"], "a.b=value"),
+        ("xs", ["optimisation.epochs=-1"], "optimisation.epochs"),
+        ("xs", ["name.x=1"], "not a section"),
+    ],
+)
+def test_mistakes_get_one_sentence(name: str, overrides: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as raised:
+        read_recipe(name, overrides)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_file_of_ones_own_works_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(recipe_text("xs").replace("epochs = 3", "epochs = 1"))
+    assert read_recipe(str(own)).optimisation.epochs in (1, read_recipe("xs").optimisation.epochs)
+    own.write_text("name = ")
+    with pytest.raises(ValueError, match="not valid TOML"):
+        read_recipe(str(own))
