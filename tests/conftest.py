@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ecellm.dataset.dataset import Dataset, read_dataset
+from ecellm.tuning.recipe import Recipe, read_recipe
+from shop_rows import write_dataset
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -46,3 +50,40 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(line, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
 
     return call
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT with MiniLM's tokenizer: seconds, not minutes."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    from ecellm.models.minilm import minilm_folder
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("base")
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_recipe(tiny_base: Path) -> Recipe:
+    """A recipe that starts from it."""
+    changes = (
+        f"base={tiny_base}",
+        "max_tokens=200",
+        "optimisation.epochs=2",
+        "optimisation.batch_tokens=1024",
+        "optimisation.precision=fp32",
+        "validation.per_epoch=3",
+        "validation.fit_thresholds=false",
+    )
+    return read_recipe("xs", list(changes))
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A few rows of every answer type."""
+    return read_dataset(write_dataset(tmp_path_factory.mktemp("data") / "dataset"))

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +25,13 @@ ITERATIONS = 300
 #: Stands for a probability of 0, so that an offset can still be added to its logarithm.
 SMALLEST = 1e-12
 
-Model = OneVsRestClassifier | DummyClassifier
-
 
 @dataclass
 class Classifier:
     """A fitted model: features, weights, and one offset a class."""
 
     features: PairFeatures
-    model: Model
+    model: Any
     offsets: Floats
 
     def log_probabilities(self, pairs: Sequence[Sides]) -> Floats:
@@ -57,10 +56,10 @@ def fit_classifier(
     Labels are in [0, classes); a class that no training row has is never chosen.
     """
     features = PairFeatures().fit(pairs)
-    rows, held_out_rows = features.transform(pairs), features.transform(held_out) if held_out else None
-    zeros = np.zeros(classes)
+    rows = features.transform(pairs)
     if len(held_out) < FEWEST_ROWS:
-        return Classifier(features, _fit(rows, labels, 1.0), zeros)
+        return Classifier(features, _fit(rows, labels, 1.0), np.zeros(classes))
+    held_out_rows = features.transform(held_out)
     best: tuple[float, Classifier] | None = None
     for strength in STRENGTHS:
         model = _fit(rows, labels, strength)
@@ -73,7 +72,7 @@ def fit_classifier(
     return best[1]
 
 
-def _fit(rows: Floats, labels: Labels, strength: float) -> Model:
+def _fit(rows: Any, labels: Labels, strength: float) -> Any:
     """One weight vector a class: the dual solver is fifty times faster here than a joint fit, and as good."""
     if len(np.unique(labels)) == 1:
         return DummyClassifier().fit(rows, labels)
@@ -88,7 +87,7 @@ def _fit(rows: Floats, labels: Labels, strength: float) -> Model:
         return model.fit(rows, labels)
 
 
-def _log_probabilities(model: Model, rows: Floats, classes: int) -> Floats:
+def _log_probabilities(model: Any, rows: Any, classes: int) -> Floats:
     """Spread the model's columns over all classes; one that it has not seen gets minus infinity."""
     logs = np.full((rows.shape[0], classes), -np.inf)
     logs[:, model.classes_] = np.log(np.maximum(model.predict_proba(rows), SMALLEST))

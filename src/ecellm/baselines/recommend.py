@@ -60,10 +60,8 @@ def fit_recommender(samples: Sequence[Sample]) -> Recommender:
 
 def _likenesses(terms: Terms, sample: Sample) -> Floats:
     """Return cosines of candidates with the purchases, [candidates, likenesses]: see `LIKENESSES`."""
-    shown, bought = candidates(sample), history(sample)
+    shown, bought = candidates(sample), history(sample) or [""]
     both = terms.transform([*shown, *bought])
     cosines = (both[: len(shown)] @ both[len(shown) :].T).toarray()
     weights = FADING ** np.arange(len(bought))[::-1]
-    return np.stack(
-        [cosines.mean(1), cosines @ weights / weights.sum(), cosines.max(1), cosines[:, -1]], axis=1
-    )
+    return np.stack([cosines.mean(1), cosines @ weights / weights.sum(), cosines.max(1), cosines[:, -1]], axis=1)

@@ -6,10 +6,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ecellm.dataset.dataset import split_setting
 from ecellm.evaluation.evaluate import NO_PREDICTIONS
+from ecellm.records import DIVERSE, UNSEEN
 
 #: Columns of a page that is not a terminal.
 PAGE_WIDTH = 160
+BELOW_FLOOR = "A dim row does not pass its floor, the best trivial answer on the same rows."
 
 
 def main_rows(scores: Sequence[dict[str, Any]], scoring: str = "strict") -> dict[tuple[str, str], dict[str, Any]]:
@@ -54,15 +57,13 @@ def score_table(scores: Sequence[dict[str, Any]]) -> Table:
             f"{row['missing']:,}",
             style=None if above else "dim",
         )
-    table.caption = "A dim row does not pass its floor, the best trivial answer on the same rows."
+    table.caption = BELOW_FLOOR
     return table
 
 
 def print_scores(scores: dict[str, Any]) -> None:
     """Print the table, and one line for each task and setting that was answered but cannot be scored."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PAGE_WIDTH)
+    console = _console()
     console.print(score_table(scores["scores"]))
     for row in scores["not_scored"]:
         if row["reason"] != NO_PREDICTIONS:
@@ -71,3 +72,34 @@ def print_scores(scores: dict[str, Any]) -> None:
     if silent:
         names = ", ".join(f"{row['task']} {row['setting']}" for row in silent)
         console.print(f"Without predictions: {names}.", markup=False)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=PAGE_WIDTH)
+
+
+def print_comparison(scores: dict[str, Any], cheap: dict[str, Any]) -> None:
+    """Print the model's scores beside those of the cheap model and the floor, by the strict rules."""
+    unseen = {
+        (task, setting.replace(UNSEEN, DIVERSE)): row
+        for (task, setting), row in main_rows(scores["scores"]).items()
+        if setting.endswith(UNSEEN)
+    }
+    beside = main_rows(cheap["scores"])
+    table = Table(title="Scores by the strict rules, 95 % bootstrap interval", title_justify="left")
+    for name in ("task", "domain", "metric"):
+        table.add_column(name)
+    for name in ("XS", "unseen instruction", "cheap model", "floor"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("floor is")
+    for place, row in main_rows(scores["scores"]).items():
+        domain, part = split_setting(place[1])
+        if part != DIVERSE:
+            continue
+        shown = [interval_text(other[place]) if place in other else "" for other in ({place: row}, unseen, beside)]
+        style = None if row["value"] > row["floor"] else "dim"
+        floor = f"{row['floor']:.3f}"
+        table.add_row(place[0], domain, metric_text(row), *shown, floor, row["floor_name"], style=style)
+    table.caption = BELOW_FLOOR
+    _console().print(table)

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.dataset.config import Sources
 from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave
-from ecellm.sources.raw import Workbench
+from ecellm.sources.raw import Workbench, shortage
 from ecellm.store import Store
 
 #: Which source provides which tables, for messages.
@@ -49,7 +50,7 @@ def open_store(
 
     `memory_limit` is DuckDB's; the tables lie in a folder below `temporary` (None: the system's, TMPDIR), which
     is removed at the end. Raises ValueError with one sentence where a folder or file is missing or cannot be
-    read.
+    read or the memory is too small, OSError where the disk is full; both also for what is computed within.
     """
     if not root.is_dir():
         raise ValueError(f"There is no sources folder {root}.")
@@ -57,6 +58,11 @@ def open_store(
         bench = Workbench(root, Path(space), memory_limit)
         try:
             yield _read(bench, root, sources, wanted, tables, Path(space)), bench
+        except (duckdb.Error, RuntimeError) as error:
+            told = shortage(error, Path(space).parent)
+            if told is None:
+                raise
+            raise told from error
         finally:
             bench.close()
 

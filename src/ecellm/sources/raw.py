@@ -24,7 +24,8 @@ import ibis
 import ibis.expr.types as ir
 
 CHUNK = 1 << 20
-LONGEST_LINE = 64 << 20
+#: DuckDB takes sixteen times this for each buffer; longer lines are set aside.
+LONGEST_LINE = 4 << 20
 EXCERPT = 200
 #: Up to so many bad lines of a file get their line numbers; finding them takes a pass in Python.
 MOST_NUMBERED = 10_000
@@ -285,22 +286,22 @@ class Workbench:
             rows = self.con.table("reading")
             found = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
             own = ibis.cases(*found) if found else ibis.null("string")
-            reason = ibis.coalesce(rows.problem, own)
-            bad, mark, none = reason.notnull(), rows.line.hexdigest("md5"), ibis.null("string")
-            table = rows.filter(rows.line.strip() != "").select(
-                **{column: rows[column] for column in names},
-                **{column: ibis.literal(value) for column, value in part.shared.items()},
-                **{FILE: ibis.literal(self.relative(part.origin))},
-                reason=reason,
-                mark=mark if marked else ibis.ifelse(bad, mark, none),
-                excerpt=ibis.ifelse(bad, rows.line.left(EXCERPT), none),
+            judged = rows.select("line", *names, reason=ibis.coalesce(rows.problem, own))
+            columns = "".join(f'"{name}", ' for name in names)
+            shared = "".join(f'{_text(value)} AS "{name}", ' for name, value in part.shared.items())
+            mark = "md5(line)" if marked else "CASE WHEN reason IS NOT NULL THEN md5(line) END"
+            # A select around Ibis's own, so that the reason is computed once.
+            self._sql(
+                f"{into} SELECT {columns}{shared}{_text(self.relative(part.origin))} AS file, reason, "
+                f"{mark} AS mark, CASE WHEN reason IS NOT NULL THEN left(line, {EXCERPT}) END AS excerpt "
+                f"FROM ({ibis.to_sql(judged, dialect='duckdb')}) WHERE trim(line) <> ''"
             )
-            self._sql(f"{into} {ibis.to_sql(table, dialect='duckdb')}")
         except duckdb.BinderException as error:
             raise ValueError(f"{part.origin} lacks one of the columns {', '.join(names)}.") from error
         except duckdb.Error as error:
-            first_line = str(error).splitlines()[0].rstrip(".")
-            raise ValueError(f"{part.origin} cannot be read: {first_line}. Get the file again.") from error
+            first = str(error).splitlines()[0].rstrip(".")
+            wrong = ValueError(f"{part.origin} cannot be read: {first}. Get the file again.")
+            raise shortage(error, self.temporary) or wrong from error
 
     def _take_bad(self, name: str, part: Part, numbered: bool) -> None:
         """Move a part's bad rows, and what DuckDB could not read at all, from the table to the rejects."""
@@ -373,20 +374,22 @@ class Workbench:
         return self._sql(sql).fetchall()[0][0]
 
     def _sql(self, sql: str) -> Any:
-        """Run SQL; raises ValueError where the disk or the memory is not enough, KeyboardInterrupt at Ctrl-C."""
-        try:
-            return self.con.raw_sql(sql)
-        except duckdb.InterruptException as error:
-            raise KeyboardInterrupt from error
-        except duckdb.OutOfMemoryException as error:
-            raise ValueError(
-                f"Reading the sources took more memory, or more disk below {self.temporary.parent}, than there is: "
-                "free some, or set TMPDIR to a folder with more room."
-            ) from error
-        except duckdb.IOException as error:
-            if "No space left" in str(error):
-                raise OSError(errno.ENOSPC, "No space left on device", str(self.temporary)) from error
-            raise
+        return self.con.raw_sql(sql)
+
+
+def shortage(error: Exception, folder: Path) -> BaseException | None:
+    """Return what DuckDB's error really is where it is no fault of ours or of a file's: a full disk (OSError),
+    too little memory (ValueError), Ctrl-C (KeyboardInterrupt). None for any other error."""
+    if isinstance(error, RuntimeError) and "interrupted" in str(error).lower():
+        return KeyboardInterrupt()
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return ValueError(
+            f"Reading the sources took more memory, or more disk below {folder}, than there is: free some, or set "
+            "TMPDIR to a folder with more room."
+        )
+    if isinstance(error, duckdb.IOException) and "No space left" in str(error):
+        return OSError(errno.ENOSPC, "No space left on device", str(folder))
+    return None
 
 
 def no_texts() -> ir.ArrayValue:

@@ -1,0 +1,23 @@
+"""`ecellm results`: write the page of results from stored scores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def results(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="With introduction.md, and for each run a folder with run.json, scores.json, cheap.json, "
+            "manifest.json and text.md."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The Markdown page to write; it is replaced.")],
+) -> None:
+    """Write the page of results from stored scores and run facts."""
+    from ecellm.evaluation.results_page import write_results_page
+
+    write_results_page(folder, out)
+    typer.echo(f"Page written to {out}.")

@@ -1,0 +1,158 @@
+"""The page of results: written from stored scores and run facts, so that no figure is typed by hand.
+
+A folder holds one folder a run, shown in order of their names, each with
+
+    run.json       title, machine, seconds of each step, other facts (`RunFacts`)
+    scores.json    the model's SCORES.json
+    cheap.json     the cheap model's SCORES.json on the same dataset
+    manifest.json  the dataset's manifest; its counts are shown
+    text.md        what it shows and what it does not, written by hand
+
+and `introduction.md` for the head of the page.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ecellm.dataset.config import first_problem
+from ecellm.evaluation.table import interval_text, main_rows, metric_text
+from ecellm.files import whole_file
+from ecellm.records import DIVERSE, DOMAINS, UNSEEN
+from ecellm.tasks import TASKS
+
+INTRODUCTION = "introduction.md"
+COUNTS = ("train IND", "validation IND", "test IND", "test OOD")
+DOMAIN_NAMES = {"IND": "In domain", "OOD": "Out of domain"}
+NONE = "–"  # noqa: RUF001
+
+
+class RunFacts(BaseModel):
+    """What the scores do not say about a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    model: str
+    """Heads the model's column."""
+    machine: str
+    commands: tuple[str, ...]
+    seconds: dict[str, float]
+    """Wall-clock seconds of each step, in order."""
+    facts: dict[str, str] = {}
+    """Anything else, such as the peak memory."""
+
+
+def results_page(folder: Path) -> str:
+    """Return the page as Markdown; raises ValueError naming a file that is missing or out of form."""
+    runs = sorted(path.parent for path in folder.glob("*/run.json"))
+    if not runs:
+        raise ValueError(f"{folder} has no run: put run.json, scores.json and the rest in a folder below it.")
+    parts = [_text(folder / INTRODUCTION), *(_section(run) for run in runs)]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_results_page(folder: Path, out: Path) -> None:
+    """Write the page, whole or not at all."""
+    page = results_page(folder)
+    with whole_file(out) as beside:
+        beside.write_text(page, encoding="utf-8")
+
+
+def _section(run: Path) -> str:
+    facts = _facts(run / "run.json")
+    scores, cheap = _scores(run / "scores.json"), _scores(run / "cheap.json")
+    times = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in facts.seconds.items())
+    said = [f"Machine: {facts.machine}.", f"Times: {times}."]
+    said += [f"{name[:1].upper()}{name[1:]}: {value}." for name, value in facts.facts.items()]
+    commands = "\n".join(f"    {command}" for command in facts.commands)
+    tables = [
+        f"### {DOMAIN_NAMES[domain]}\n\n{_score_table(domain, facts.model, scores, cheap)}"
+        for domain in DOMAINS
+        if any(row["setting"] == f"{domain}_{DIVERSE}" for row in scores)
+    ]
+    return "\n\n".join(
+        [
+            f"## {facts.title}",
+            commands,
+            "\n".join(f"- {line}" for line in said),
+            f"### Rows\n\n{_count_table(_json(run / 'manifest.json'), run)}",
+            *tables,
+            _text(run / "text.md"),
+        ]
+    )
+
+
+def _score_table(domain: str, model: str, scores: Sequence[dict[str, Any]], cheap: Sequence[dict[str, Any]]) -> str:
+    """One line a task: strict value with its interval, beside cheap model, floor, unseen and published."""
+    strict, published = main_rows(scores), main_rows(scores, "published")
+    beside = main_rows(cheap)
+    lines = []
+    for task in TASKS:
+        place = (task, f"{domain}_{DIVERSE}")
+        if place not in strict:
+            continue
+        row, other, unseen = strict[place], beside.get(place), strict.get((task, f"{domain}_{UNSEEN}"))
+        lines.append(
+            [
+                task,
+                metric_text(row),
+                interval_text(row),
+                interval_text(other) if other else NONE,
+                f"{row['floor']:.3f} ({row['floor_name']})",
+                interval_text(unseen) if unseen else NONE,
+                f"{published[place]['value']:.3f}",
+                f"{row['n']:,}",
+                f"{row['unparsed']:,}",
+                f"{row['missing']:,}",
+            ]
+        )
+    names = ["task", "metric", model, "cheap model", "best trivial answer", f"{model}, unseen instruction"]
+    return _markdown([*names, "published rules", "rows", "unparsed", "missing"], lines)
+
+
+def _count_table(manifest: dict[str, Any], run: Path) -> str:
+    counts = manifest.get("counts")
+    if not isinstance(counts, dict):
+        raise ValueError(f"{run / 'manifest.json'} has no counts: copy the dataset's manifest.")
+    lines = [[task, *(f"{counts[task].get(part, 0):,}" for part in COUNTS)] for task in TASKS if task in counts]
+    return _markdown(["task", "train", "validation", "test, in domain", "test, out of domain"], lines)
+
+
+def _markdown(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [names, ["---"] * len(names), *lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _facts(path: Path) -> RunFacts:
+    try:
+        return RunFacts.model_validate(_json(path))
+    except ValidationError as error:
+        raise ValueError(f"{path}: {first_problem(error)}") from error
+
+
+def _scores(path: Path) -> list[dict[str, Any]]:
+    scores = _json(path).get("scores")
+    if not isinstance(scores, list):
+        raise ValueError(f"{path} has no scores: write it with `ecellm evaluate`.")
+    return scores
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(_text(path))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise ValueError(f"{path} is not a JSON object.")
+    return read
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {path}.") from error
