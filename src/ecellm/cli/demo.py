@@ -1,24 +1,22 @@
-"""`ecellm demo`: the main job, offline, on the simulated shop."""
+"""`ecellm demo`: the main job, offline, on the simulated shop: the other verbs, one after the other."""
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 #: Marks a folder that `ecellm demo` made and may replace.
 MARKER = ".ecellm-demo"
-DEMO_CONFIG = "demo.toml"
+RECIPE = "demo"
 
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="The folder for all that the demo writes; its own folder is replaced.")
+        Path, typer.Option(help="The folder for all that the demo writes; a folder of its own is replaced.")
     ] = Path("runs/demo"),
     scale: Annotated[float, typer.Option(min=0.01, help="How large the simulated shop is.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the shop, the dataset and the tuning.")] = 42,
@@ -27,27 +25,39 @@ def demo(
     ] = None,
 ) -> None:
     """Simulate a shop, build data for the ten tasks, tune XS on it, ask it, score it: all on this machine."""
-    from rich.console import Console
+    from importlib.resources import as_file, files
 
-    from ecellm.tuning.recipe import read_recipe
+    from ecellm.cli.baseline import baseline
+    from ecellm.cli.build import build
+    from ecellm.cli.predict import predict
+    from ecellm.cli.simulate import simulate
+    from ecellm.cli.tune import tune
 
-    console = Console(stderr=True)
-    recipe = read_recipe("demo", [f"optimisation.seed={seed}", *(set_ or [])])
     _make_room(out)
     began = time.monotonic()
-    _simulate(out, scale, seed, console)
-    _build(out, seed, console)
-    _tune(out, recipe, console)
-    _ask(out, console)
-    scores = _score(out, seed, console)
-    _show(out, scores)
-    typer.echo(f"All of it took {_minutes(time.monotonic() - began)}. Everything is in {out}:")
-    typer.echo("  sources/ dataset/ model/ predictions.jsonl scores.json cheap.jsonl cheap_scores.json")
+    data, model = out / "dataset", out / "model"
+    with _step("Simulated a shop"):
+        simulate(out=out / "sources", scale=scale, seed=seed)
+    with (
+        _step("Built the dataset"),
+        as_file(files("ecellm.sources.simulator").joinpath("demo.toml")) as config,
+    ):
+        build(sources=out / "sources", config=config, out=data, seed=seed)
+    with _step("Tuned XS"):
+        tune(recipe=RECIPE, data=data, out=model, set_=[f"optimisation.seed={seed}", *(set_ or [])])
+    with _step("Asked XS"):
+        predict(model=model, data=data, out=out / "predictions.jsonl")
+    with _step("Fitted and asked the cheap models"):
+        baseline(data=data, out=out / "cheap.jsonl")
+    with _step("Scored both"):
+        _score(out, data, seed)
+    typer.echo(f"The demo took {_minutes(time.monotonic() - began)}. Everything is in {out}:")
+    typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json cheap.jsonl cheap_scores.json")
 
 
 def _make_room(out: Path) -> None:
     """Remove an earlier demo; raises ValueError where the folder is somebody else's."""
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         if not (out / MARKER).is_file():
             raise ValueError(f"{out} was not made by `ecellm demo`: name another folder with --out.")
         shutil.rmtree(out)
@@ -55,85 +65,26 @@ def _make_room(out: Path) -> None:
     (out / MARKER).touch()
 
 
-def _timed(console: "Console", name: str, step: Callable[[], Any]) -> Any:
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Say how long a step took."""
     began = time.monotonic()
-    result = step()
-    console.print(f"[bold]{name}[/bold]: {_minutes(time.monotonic() - began)}")
-    return result
+    yield
+    typer.echo(f"{name} in {_minutes(time.monotonic() - began)}.", err=True)
 
 
-def _simulate(out: Path, scale: float, seed: int, console: "Console") -> None:
-    from ecellm.sources.simulator import simulate
-
-    _timed(console, "Simulated the shop", lambda: simulate(out / "sources", scale=scale, seed=seed))
-
-
-def _build(out: Path, seed: int, console: "Console") -> None:
-    from importlib.resources import as_file, files
-
-    from ecellm.cli.build import show
-    from ecellm.dataset.build import build
-    from ecellm.dataset.config import read_config
-    from ecellm.tasks import TASKS
-
-    with as_file(files("ecellm.sources.simulator").joinpath(DEMO_CONFIG)) as path:
-        config = read_config(path)
-    tasks = list(TASKS.values())
-
-    def step() -> dict[str, Any]:
-        with console.status("building") as status:
-            return build(out / "sources", config, out / "dataset", tasks, seed, lambda said: status.update(said))
-
-    show(_timed(console, "Built the dataset", step), console)
-
-
-def _tune(out: Path, recipe: Any, console: "Console") -> None:
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.tuning.tune import tune
-
-    dataset = read_dataset(out / "dataset")
-    _timed(console, "Tuned XS", lambda: tune(recipe, dataset, out / "model", console=console))
-
-
-def _ask(out: Path, console: "Console") -> None:
-    from ecellm.baselines.cheap import predict_cheaply
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.inference.asking import Asking
-    from ecellm.inference.load import load_generator
-    from ecellm.inference.predict import predict, questions
-    from ecellm.models.folder import model_hash
-
-    dataset = read_dataset(out / "dataset")
-    whose = {"model": model_hash(out / "model"), "dataset": dataset.hash()}
-
-    def step() -> None:
-        asked = questions(dataset, None, None, None)
-        with Asking(console) as progress:
-            predict(load_generator(out / "model"), asked, out / "predictions.jsonl", whose, progress)
-
-    _timed(console, "Asked XS", step)
-    _timed(console, "Fitted and asked the cheap models", lambda: predict_cheaply(dataset, out / "cheap.jsonl"))
-
-
-def _score(out: Path, seed: int, console: "Console") -> dict[str, dict[str, Any]]:
+def _score(out: Path, data: Path, seed: int) -> None:
+    """Score XS and the cheap models and print them side by side."""
     from ecellm.dataset.dataset import read_dataset
     from ecellm.evaluation.evaluate import evaluate, write_scores
-
-    dataset = read_dataset(out / "dataset")
-    scores = {}
-    for name, answers, file in (
-        ("XS", "predictions.jsonl", "scores.json"),
-        ("cheap", "cheap.jsonl", "cheap_scores.json"),
-    ):
-        scores[name] = _timed(console, f"Scored {name}", lambda a=answers: evaluate(out / a, dataset, seed=seed))
-        write_scores(scores[name], out / file)
-    return scores
-
-
-def _show(out: Path, scores: dict[str, dict[str, Any]]) -> None:
     from ecellm.evaluation.table import print_comparison
 
-    print_comparison(scores["XS"], scores["cheap"])
+    dataset = read_dataset(data)
+    ours = evaluate(out / "predictions.jsonl", dataset, seed=seed)
+    cheap = evaluate(out / "cheap.jsonl", dataset, seed=seed)
+    write_scores(ours, out / "scores.json")
+    write_scores(cheap, out / "cheap_scores.json")
+    print_comparison(ours, cheap)
 
 
 def _minutes(seconds: float) -> str:

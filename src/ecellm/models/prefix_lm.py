@@ -104,11 +104,11 @@ class PrefixLM(PreTrainedModel):
         self.end_pointer = Pointer(size)
         self.copy_pointer = Pointer(size)
         self.copy_gate = nn.Linear(size, 1)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, Pointer):
             nn.init.eye_(module.query.weight)
             nn.init.eye_(module.key.weight)
@@ -303,7 +303,8 @@ def warm_start(folder: Path) -> PrefixLM:
     """Return a PrefixLM whose stack is that of a BERT-like encoder's folder; the rest is freshly drawn."""
     values = BertConfig.from_pretrained(folder).to_dict() | {"is_decoder": True, "architectures": ["PrefixLM"]}
     values.pop("model_type")
-    model = PrefixLM(PrefixConfig(**values, attn_implementation="sdpa"))
+    model = PrefixLM(PrefixConfig(**values))
+    model.set_attn_implementation("sdpa")
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the checkpoint's unused pooler is no news
     logging.disable_progress_bar()

@@ -1,18 +1,21 @@
 """Judged query-product pairs as the three ESCI tasks (MPC, PSI, QPR) share them: texts, splits, facts.
 
-Texts are cleaned as in the paper: white space and simple tags to spaces, then NFKD to ASCII. A query stands in
-one split for all three tasks: on the test side if any row of the same query text is there in the source, and
-that side is halved into validation and test by the query's key (the paper halves row by row, which lets one
-query's judgements stand in both). Language is not filtered here.
+Texts are cleaned as in the paper: white space and simple tags to spaces, then NFKD to ASCII. A query, told by
+its cleaned text in lower case, stands in one split for all three tasks: on the test side if any row of it is
+there in the source, and that side is halved into validation and test by the query's key (the paper halves row
+by row, which lets one query's judgements stand in both). Language is not filtered here.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ecellm.records import Split
+from ecellm.records import Sample, Split, sample_id
+from ecellm.tasks.drawing import first_by_split
+from ecellm.tasks.task import Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -20,8 +23,13 @@ if TYPE_CHECKING:
     from ecellm.store import Store
 
 TAG = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
+#: Texts that cleaning leaves as they are: ASCII words, single spaces between them, no tag (RE2 and Java alike).
+CLEAN_ALREADY = r"^[!-;=-~]+( [!-;=-~]+)*\z"
+
 NO_TITLE = "judged product has no title or is not there"
-NO_TEXT = "query or title is empty after cleaning"
+NO_QUERY = "query is empty after cleaning"
+NO_TEXT = "title is empty after cleaning"
+REPEATED = "judgement repeats another"
 
 
 def cleaned(text: str) -> str:
@@ -32,14 +40,15 @@ def cleaned(text: str) -> str:
 
 def fact(query: str, title: str) -> str:
     """Return the key of one judgement; its texts are cleaned, so that equal pairs share it."""
-    return f"judgement|{query.casefold()}|{title.casefold()}"
+    return f"judgement|{query.lower()}|{title.lower()}"
 
 
-def judged(store: Store, seed: int) -> tuple[ir.Table, int]:
-    """Return one row per query text and product with its title, label and split, and the rows left out.
+def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
+    """Return one row per query and titled product, and how many rows were left out, by reason.
 
-    Columns: query, product_id, title, label, small, split, and `key`, by which rows are drawn. Where one pair
-    has several labels, the first in the alphabet stays.
+    Columns: name (which tells queries apart), query (cleaned), product_id, title (as the source wrote it),
+    label, small, split, and key, by which the task's rows are drawn. Where one pair has several labels, the
+    first in the alphabet stays.
     """
     import ibis
 
@@ -47,25 +56,48 @@ def judged(store: Store, seed: int) -> tuple[ir.Table, int]:
 
     products = store["products"]
     titles = products.filter((products.catalogue == "esci") & products.title.notnull())
-    rows = store["judgements"]
-    joined = rows.inner_join(titles.select("product_id", "title"), "product_id")
-    name = joined["query"].lower().strip()
-    joined = joined.mutate(name=name)
-    sides = joined.group_by("name").agg(tested=(joined.split == "test").max())
-    joined = joined.inner_join(sides, "name")
-    half = keyed(seed, "ESCI split", joined.name) < "8"
-    split = ibis.cases((~joined.tested, "train"), (half, "validation"), else_="test")
-    grouped = joined.mutate(split=split).group_by(["name", "product_id", "title", "split"])
-    once = grouped.agg(query=joined["query"].min(), label=joined.label.min(), small=joined.small.max())
-    once = once.mutate(key=keyed(seed, "ESCI", once.name, once.product_id))
-    left_out = int(rows.count().to_pyarrow().as_py()) - int(joined.count().to_pyarrow().as_py())
-    return once.drop("name"), left_out
+    rows = _named(store["judgements"])
+    sides = rows.group_by("name").agg(query=rows.shown.min(), tested=(rows.split == "test").max())
+    half = keyed(seed, "ESCI split", sides.name) < "8"
+    sides = sides.mutate(split=ibis.cases((~sides.tested, "train"), (half, "validation"), else_="test"))
+    worded = rows.filter(rows.name != "").drop("query", "split", "shown")
+    joined = worded.inner_join(titles.select("product_id", "title"), "product_id")
+    once = joined.group_by(["name", "product_id", "title"]).agg(label=joined.label.min(), small=joined.small.max())
+    once = once.inner_join(sides.drop("tested"), "name")
+    once = once.mutate(key=keyed(seed, task, once.name, once.product_id))
+    counts = [int(table.count().to_pyarrow().as_py()) for table in (rows, worded, joined, once)]
+    reasons = (NO_QUERY, NO_TITLE, REPEATED)
+    lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}
+    return store.keep(once), +Counter(lost)
 
 
-def texts(row: dict[str, Any]) -> tuple[str, str] | None:
-    """Return a judged row's query and title, cleaned, or None where one is empty."""
-    query, title = cleaned(row["query"]), cleaned(row["title"])
-    return (query, title) if query and title else None
+def drawn_pairs(store: Store, plan: Plan, task: str) -> tuple[list[tuple[Split, dict[str, Any]]], Counter[str]]:
+    """Collect the judged rows that a task of single pairs draws, their titles cleaned, and what was dropped."""
+    rows, dropped = judged(store, plan.seed, task)
+    kept = []
+    for split, found in first_by_split(rows, "key", in_domain(plan)).items():
+        for row in found:
+            title = cleaned(row["title"])
+            if title:
+                kept.append((split, {**row, "title": title}))
+            else:
+                dropped[NO_TEXT] += 1
+    return kept, dropped
+
+
+def pair_sample(task: str, split: Split, row: dict[str, Any], text: str, output: str, options: str | None) -> Sample:
+    """Return the sample of one judged pair, as `drawn_pairs` gives it."""
+    return Sample(
+        id=sample_id(task, "IND", text, options),
+        task=task,
+        domain="IND",
+        split=split,
+        input=text,
+        options=options,
+        output=output,
+        facts=(fact(row["query"], row["title"]),),
+        products=(product_key(row),),
+    )
 
 
 def product_key(row: dict[str, Any]) -> str:
@@ -73,6 +105,22 @@ def product_key(row: dict[str, Any]) -> str:
     return f"esci|{row['product_id']}"
 
 
-def in_domain(quotas: Any) -> list[Split]:
-    """Return the splits that have an in-domain quota."""
-    return [split for (split, domain), count in quotas.items() if domain == "IND" and count]
+def in_domain(plan: Plan) -> dict[Split, int]:
+    """Return how many rows to draw for each split that has an in-domain quota."""
+    return {split: plan.enough(split, domain) for (split, domain), quota in plan.quotas.items() if quota}
+
+
+def _named(rows: ir.Table) -> ir.Table:
+    """Add `shown`, the query cleaned, and `name`, the same in lower case.
+
+    No engine has NFKD: the few queries that need cleaning are collected, cleaned here and joined back.
+    """
+    import ibis
+    import pyarrow as pa
+
+    unclean = rows.filter(~rows["query"].re_search(CLEAN_ALREADY)).select("query").distinct()
+    texts = unclean.to_pyarrow()["query"].to_pylist()
+    columns = {"query": pa.array(texts, pa.string()), "shown": pa.array(map(cleaned, texts), pa.string())}
+    joined = rows.left_join(ibis.memtable(pa.table(columns)), "query").drop("query_right")
+    shown = ibis.coalesce(joined.shown, joined["query"])
+    return joined.mutate(shown=shown, name=shown.lower())

@@ -11,13 +11,11 @@ Source: Shopping Queries (ESCI), US. A is an exact answer, B a substitute, C a c
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from ecellm.records import Sample, sample_id
+from ecellm.records import Sample
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import first_by_split
-from ecellm.tasks.judgements import NO_TEXT, NO_TITLE, fact, in_domain, judged, product_key, texts
+from ecellm.tasks.judgements import drawn_pairs, pair_sample
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -35,32 +33,14 @@ OPTIONS = [
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw judged pairs; a query's pairs all stand in one split."""
-    rows, left_out = judged(store, plan.seed)
-    dropped = Counter({NO_TITLE: left_out})
+    rows, dropped = drawn_pairs(store, plan, "MPC")
     options = json.dumps(OPTIONS)
     samples = []
-    counts = {split: plan.enough(split, "IND") for split in in_domain(plan.quotas)}
-    for split, found in first_by_split(rows, "key", counts).items():
-        for row in found:
-            pair = texts(row)
-            if pair is None:
-                dropped[NO_TEXT] += 1
-                continue
-            text = json.dumps({"query": pair[0], "product title": pair[1]})
-            samples.append(
-                Sample(
-                    id=sample_id("MPC", "IND", text, options),
-                    task="MPC",
-                    domain="IND",
-                    split=split,
-                    input=text,
-                    options=options,
-                    output=OPTIONS[LABELS.index(row["label"])],
-                    facts=(fact(*pair),),
-                    products=(product_key(row),),
-                )
-            )
-    return Draw(samples, +dropped)
+    for split, row in rows:
+        text = json.dumps({"query": row["query"], "product title": row["title"]})
+        output = OPTIONS[LABELS.index(row["label"])]
+        samples.append(pair_sample("MPC", split, row, text, output, options))
+    return Draw(samples, dropped)
 
 
 def pieces(sample: Sample) -> Pieces:

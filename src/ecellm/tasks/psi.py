@@ -10,13 +10,11 @@ Source: Shopping Queries (ESCI), US; yes where the pair is judged a substitute.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from ecellm.records import Sample, sample_id
+from ecellm.records import Sample
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.drawing import first_by_split
-from ecellm.tasks.judgements import NO_TEXT, NO_TITLE, fact, in_domain, judged, product_key, texts
+from ecellm.tasks.judgements import drawn_pairs, pair_sample
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -26,31 +24,13 @@ if TYPE_CHECKING:
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw judged pairs in their natural proportions; a query's pairs all stand in one split."""
-    rows, left_out = judged(store, plan.seed)
-    dropped = Counter({NO_TITLE: left_out})
+    rows, dropped = drawn_pairs(store, plan, "PSI")
     samples = []
-    counts = {split: plan.enough(split, "IND") for split in in_domain(plan.quotas)}
-    for split, found in first_by_split(rows, "key", counts).items():
-        for row in found:
-            pair = texts(row)
-            if pair is None:
-                dropped[NO_TEXT] += 1
-                continue
-            text = json.dumps({"query": pair[0], "product": pair[1]})
-            samples.append(
-                Sample(
-                    id=sample_id("PSI", "IND", text, None),
-                    task="PSI",
-                    domain="IND",
-                    split=split,
-                    input=text,
-                    options=None,
-                    output="yes" if row["label"] == "S" else "no",
-                    facts=(fact(*pair),),
-                    products=(product_key(row),),
-                )
-            )
-    return Draw(samples, +dropped)
+    for split, row in rows:
+        text = json.dumps({"query": row["query"], "product": row["title"]})
+        output = "yes" if row["label"] == "S" else "no"
+        samples.append(pair_sample("PSI", split, row, text, output, None))
+    return Draw(samples, dropped)
 
 
 def pieces(sample: Sample) -> Pieces:

@@ -10,17 +10,19 @@ Source: the small version of Shopping Queries (ESCI), US; the products of a list
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ecellm.keys import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.records import Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Ranking
-from ecellm.tasks.judgements import NO_TEXT, NO_TITLE, fact, in_domain, judged, product_key, texts
+from ecellm.tasks.judgements import NO_TEXT, cleaned, fact, in_domain, judged, product_key
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from ecellm.store import Store
 
 LABELS = "ESCI"
@@ -28,79 +30,91 @@ LABELS = "ESCI"
 MOST_PER_QUERY = 12
 #: Products of one label that are considered for a query's lists.
 MOST_PER_LABEL = 8
+#: Lists drawn in search of new ones before a query is given up.
+MOST_TURNS = 4 * MOST_PER_QUERY
+
+
+class Item(NamedTuple):
+    """One product of a list."""
+
+    label: str
+    title: str
+    product: str
+
+
+class Ranked(NamedTuple):
+    """One list on its way to become a sample; lists are taken in the order of the first two."""
+
+    round: int
+    """How many lists its query had before: every query's first list comes before any query's second."""
+    key: str
+    query: str
+    items: list[Item]
 
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw lists query by query. A list's length is drawn from 2 to 4 and lowered to the labels that its query
-    has (the paper redraws it, which favours queries with many labels the same way)."""
-    rows, left_out = judged(store, plan.seed)
-    dropped = Counter({NO_TITLE: left_out})
+    has (the paper draws it again, which gives more lists of two)."""
+    rows, dropped = judged(store, plan.seed, "QPR")
     small = rows.filter(rows.small)
-    ranked = small.group_by(["query", "split"]).agg(labels=small.label.nunique())
-    wanted = small.semi_join(ranked.filter(ranked.labels >= 2), ["query", "split"])
+    labels = small.group_by("name").agg(labels=small.label.nunique())
+    wanted = small.semi_join(labels.filter(labels.labels >= 2), "name")
     samples: list[Sample] = []
-    for split in in_domain(plan.quotas):
-        enough = plan.enough(split, "IND")
-        chosen = _queries(wanted.filter(wanted.split == split), plan.seed, enough)
-        lists = [made for query in chosen for made in _lists(query, chosen[query], plan.seed, dropped)]
-        lists.sort(key=lambda made: (made[0], made[1]))
-        samples += [_sample(query, items, split) for _, _, query, items in lists[:enough]]
+    for split, enough in in_domain(plan).items():
+        found = _queries(wanted.filter(wanted.split == split), plan.seed, enough)
+        lists = [ranked for name, judgements in found.items() for ranked in _lists(name, judgements, plan.seed)]
+        lists.sort(key=lambda ranked: ranked[:2])
+        samples += [_sample(ranked, split) for ranked in lists[:enough]]
+        dropped[NO_TEXT] += sum(not row["title"] for judgements in found.values() for row in judgements)
     return Draw(samples, +dropped)
 
 
-def _queries(rows: Any, seed: int, most: int) -> dict[str, list[dict[str, Any]]]:
-    """Collect the judged rows of at most `most` queries, those with the smallest keys."""
+def _queries(rows: ir.Table, seed: int, most: int) -> dict[str, list[dict[str, Any]]]:
+    """Collect the judged rows, titles cleaned, of at most `most` queries, those with the smallest keys."""
+    import ibis
+
     from ecellm.store import keyed
 
-    queries = rows.select("query").distinct()
-    queries = queries.mutate(order=keyed(seed, "QPR", queries["query"])).order_by("order").limit(most)
+    queries = rows.select("name").distinct()
+    queries = queries.mutate(order=keyed(seed, "QPR", queries.name)).order_by("order").limit(most)
+    chosen = rows.semi_join(queries, "name")
+    place = ibis.row_number().over(group_by=["name", "label"], order_by="key")
+    chosen = chosen.mutate(place=place).filter(lambda t: t.place < MOST_PER_LABEL)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.semi_join(queries, "query").order_by("key").to_pyarrow().to_pylist():
-        found[row["query"]].append(row)
+    for row in chosen.order_by("key").to_pyarrow().to_pylist():
+        found[row["name"]].append({**row, "title": cleaned(row["title"])})
     return found
 
 
-def _lists(
-    query: str, rows: list[dict[str, Any]], seed: int, dropped: Counter[str]
-) -> list[tuple[int, str, str, list[tuple[str, str, str]]]]:
-    """Return a query's lists as (round, key, query, [(label, title, product key)]), product sets distinct.
-
-    The first list of each query comes before any query's second, so that many queries are seen.
-    """
-    by_label: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    name = ""
+def _lists(name: str, rows: list[dict[str, Any]], seed: int) -> list[Ranked]:
+    """Return a query's lists: one product per label, no two lists of the same products."""
+    by_label: dict[str, list[Item]] = defaultdict(list)
     for row in rows:
-        pair = texts(row)
-        if pair is None:
-            dropped[NO_TEXT] += 1
-            continue
-        name = pair[0]
-        if len(by_label[row["label"]]) < MOST_PER_LABEL:
-            by_label[row["label"]].append((row["label"], pair[1], product_key(row)))
-    labels = [label for label in LABELS if by_label.get(label)]
+        if row["title"]:
+            by_label[row["label"]].append(Item(row["label"], row["title"], product_key(row)))
+    labels = [label for label in LABELS if label in by_label]
     if len(labels) < 2:
         return []
-    made: dict[frozenset[str], tuple[int, str, str, list[tuple[str, str, str]]]] = {}
-    for turn in range(4 * MOST_PER_QUERY):
+    made: dict[frozenset[str], Ranked] = {}
+    for turn in range(MOST_TURNS):
+        length = min(2 + keyed_choice(3, seed, "QPR length", name, turn), len(labels))
+        items = []
+        for label in keyed_shuffle(labels, seed, "QPR labels", name, turn)[:length]:
+            pool = by_label[label]
+            items.append(pool[keyed_choice(len(pool), seed, "QPR product", name, turn, label)])
+        titles = frozenset(item.title for item in items)
+        if len(titles) == length and titles not in made:
+            made[titles] = Ranked(len(made), keyed_hash(seed, "QPR list", name, turn), rows[0]["query"], items)
         if len(made) == MOST_PER_QUERY:
             break
-        length = min(2 + keyed_choice(3, seed, "QPR length", query, turn), len(labels))
-        used = keyed_shuffle(labels, seed, "QPR labels", query, turn)[:length]
-        pools = [by_label[label] for label in used]
-        items = [
-            pool[keyed_choice(len(pool), seed, "QPR product", query, turn, label)]
-            for label, pool in zip(used, pools, strict=True)
-        ]
-        titles = frozenset(title for _, title, _ in items)
-        if len(titles) == length and titles not in made:
-            made[titles] = (len(made), keyed_hash(seed, "QPR list", query, turn), name, items)
     return list(made.values())
 
 
-def _sample(query: str, items: list[tuple[str, str, str]], split: Split) -> Sample:
-    shown = [f"{letter}: {title}" for letter, (_, title, _) in zip(LETTERS, items, strict=False)]
-    text = json.dumps({"query": query, "product list": shown})
-    order = sorted(range(len(items)), key=lambda place: LABELS.index(items[place][0]))
+def _sample(ranked: Ranked, split: Split) -> Sample:
+    items = ranked.items
+    shown = [f"{letter}: {item.title}" for letter, item in zip(LETTERS, items, strict=False)]
+    text = json.dumps({"query": ranked.query, "product list": shown})
+    order = sorted(range(len(items)), key=lambda place: LABELS.index(items[place].label))
     return Sample(
         id=sample_id("QPR", "IND", text, None),
         task="QPR",
@@ -109,9 +123,9 @@ def _sample(query: str, items: list[tuple[str, str, str]], split: Split) -> Samp
         input=text,
         options=None,
         output=",".join(LETTERS[place] for place in order),
-        labels=tuple(label for label, _, _ in items),
-        facts=tuple(fact(query, title) for _, title, _ in items),
-        products=tuple(key for _, _, key in items),
+        labels=tuple(item.label for item in items),
+        facts=tuple(fact(ranked.query, item.title) for item in items),
+        products=tuple(item.product for item in items),
     )
 
 

@@ -92,7 +92,7 @@ class PrefixTrainer(Trainer):
 
     def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
         """Return the validation loss: the mean over tasks of the mean loss of their rows."""
-        self.network.eval()
+        self.network.eval()  # type: ignore[no-untyped-call]
         lengths = [_tokens(example) for example in self.checks]
         by_task: dict[str, list[float]] = defaultdict(list)
         with torch.no_grad(), self.compute_loss_context_manager():

@@ -79,7 +79,7 @@ def write(files: Files, shard: int, size: float, draw: Draw) -> int:
 
 def _software(draw: Draw) -> Software:
     data = words("software")
-    kind = draw.pick(data["kinds"])
+    kind = draw.early(data["kinds"])
     version = draw.pick(("2006", "2007", "2008", "3.0", "4.5", "5.0", "6.0", "7.5", "10", "12.0"))
     return Software(
         kind=kind,
@@ -141,7 +141,7 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
         parts.append(voice.say(product.platform))
     if draw.chance(0.35):
         parts = draw.some(parts, len(parts))
-    text = None if draw.chance(0.12) else _description(product, name, voice)
+    text = None if draw.chance(0.3) else _description(product, name, voice)
     maker = voice.say(product.publisher) if draw.chance(0.15) else None
     return feed, " ".join(parts), text, maker, round(product.price * (0.8 + 0.35 * draw.number()), 2)
 
@@ -150,15 +150,15 @@ def _renamed(product: Software, draw: Draw) -> str:
     """Return the name as the other catalogue writes it: kept, run together, shortened, turned, or initials."""
     first, second = synonyms(product.word)
     way = draw.below(10)
-    if way < 3:
+    if way < 2:
         return f"{product.front} {first} {product.back}"
-    if way < 5:
+    if way < 4:
         return f"{product.front}{first} {product.back[:4]}"
-    if way < 6:
+    if way < 5:
         return f"{first}{product.back}"
-    if way < 7:
+    if way < 6:
         return f"{second} {product.back}"
-    if way < 8:
+    if way < 7:
         return f"{product.back} for {second}, {product.front}"
     letters = product.front[0] + first[0] + product.back[0]
     return f"{letters}{product.version}" if way < 9 else f"{letters}-{product.version} {second}"

@@ -11,12 +11,12 @@ from ecellm.sources.simulator.words import words
 FOLDER = "productQA"
 SPLITS, SHARES = ("train", "val", "test"), (0.74, 0.87, 1.0)
 #: Questions on a whole shelf, by category; others get `FEWER`.
-MANY, FEWER = {"Electronics": 2_000, "Home_and_Kitchen": 2_000, "Cell_Phones_and_Accessories": 1_700}, 1_200
+MANY, FEWER = {"Electronics": 2_200, "Home_and_Kitchen": 2_200, "Cell_Phones_and_Accessories": 3_200}, 1_200
 YESNO = 0.35
 #: Shoppers write about some things more than about others: how often a question is answerable, by attribute.
-OFTEN, SELDOM = 0.74, 0.36
+OFTEN, SELDOM = 0.74, 0.26
 #: How often a snippet touches on what was asked without saying it.
-TOUCHED_UNANSWERED, TOUCHED_ANSWERED = 0.42, 0.12
+TOUCHED_UNANSWERED, TOUCHED_ANSWERED = 0.46, 0.10
 #: How often the snippet that answers is too vague for the crowd that judged it, or the other way round.
 MISJUDGED = 0.04
 

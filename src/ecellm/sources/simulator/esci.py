@@ -9,15 +9,16 @@ from ecellm.sources.simulator import products
 from ecellm.sources.simulator.draws import Draw, identifiers
 from ecellm.sources.simulator.files import Files
 from ecellm.sources.simulator.products import Product
-from ecellm.sources.simulator.words import departments
+from ecellm.sources.simulator.words import ProductType, departments
 
 FOLDER = "shopping_queries_dataset"
 #: Of a whole shard.
 QUERIES = 470
 MOST_RESULTS = 10
 LABELS = "ESCI"
-#: Cumulative shares of exact, substitute, complement and irrelevant results.
-SHARES = (0.44, 0.70, 0.83, 1.0)
+#: Cumulative shares of exact, substitute, complement and irrelevant results, by the number of attributes asked
+#: for: the more a query asks, the fewer products are exactly that.
+SHARES = {1: (0.56, 0.71, 0.84, 1.0), 2: (0.36, 0.74, 0.86, 1.0)}
 #: Share of judgements that a judge got wrong.
 SLIPS = 0.05
 TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
@@ -100,7 +101,7 @@ def _results(draw: Draw) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
     want = Want(product, asked, draw.chance(BRANDED))
     results = []
     for _ in range(4 + draw.below(MOST_RESULTS - 4)):
-        label = draw.by_weight(LABELS, SHARES)
+        label = draw.by_weight(LABELS, SHARES[len(asked)])
         row = _row(_result(want, label, draw), want, label, draw)
         judged = draw.pick(LABELS) if draw.chance(SLIPS) else label
         results.append((judged, row))
@@ -142,12 +143,20 @@ def _result(want: Want, label: str, draw: Draw) -> Product:
         return made
     if label == "C":
         kind = draw.early(wanted.type.goes_with)
-        return _alike(products.make(department, draw, kind, wanted.brand if draw.chance(0.4) else None), want)
-    if draw.chance(0.45):
-        families = [place for place, kind in enumerate(department.types) if kind.family != wanted.type.family]
-        return _alike(products.make(department, draw, draw.pick(families), wanted.brand), want)
-    other = draw.pick([each for each in departments() if each is not department])
-    return _alike(products.make(other, draw, draw.below(len(other.types))), want)
+        return _alike(products.make(department, draw, kind, wanted.brand if draw.chance(0.6) else None), want)
+    if draw.chance(0.25):
+        other = draw.pick([each for each in departments() if each is not department])
+        return _alike(products.make(other, draw, draw.below(len(other.types))), want)
+    # A search engine's misses share words with the query: another family, but with an attribute asked for.
+    families = [place for place, kind in enumerate(department.types) if kind.family != wanted.type.family]
+    sharing = [place for place in families if _shared(want, department.types[place])]
+    return _alike(products.make(department, draw, draw.pick(sharing or families), wanted.brand), want)
+
+
+def _shared(want: Want, kind: ProductType) -> list[int]:
+    """Return the places, in another type, of the attributes asked for."""
+    asked = [want.product.type.attributes[place] for place in want.asked]
+    return [place for place, attribute in enumerate(kind.attributes) if attribute in asked]
 
 
 def _alike(product: Product, want: Want) -> Product:
@@ -160,10 +169,9 @@ def _alike(product: Product, want: Want) -> Product:
 
 
 def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]:
-    same = [spot for spot, kind in enumerate(product.type.attributes) if kind in want.product.type.attributes]
-    must = want.asked if label in "ES" else draw.some(same, 1)
+    must = want.asked if label in "ES" else _shared(want, product.type)
     text = products.title(product, draw, must, 1.0 if want.branded else 0.85).text
-    if label == "C" and draw.chance(0.4):
+    if label == "C" and draw.chance(0.5):
         text += f" for {products.shown(products.noun(want.product.type, draw))}"
     told = draw.some(range(len(product.values)), 4)
     colors = [

@@ -8,7 +8,7 @@ from ecellm.sources.simulator.draws import Draw
 from ecellm.sources.simulator.words import Attribute, Brand, Department, ProductType, words
 
 #: The three names of a type, the usual one most often.
-NAME_WEIGHTS = (0.5, 0.8, 1.0)
+NAME_WEIGHTS = (0.56, 0.82, 1.0)
 SERIES_PER_BRAND = 6
 
 
@@ -105,9 +105,9 @@ def noun(kind: ProductType, draw: Draw) -> str:
 
 
 def surface(attribute: Attribute, value: int, draw: Draw) -> str:
-    """Return one of a value's surfaces, the usual one in two of three draws."""
+    """Return one of a value's surfaces, the usual one in seven of eight draws."""
     surfaces = attribute.values[value]
-    return surfaces[0] if draw.chance(0.65) else draw.pick(surfaces)
+    return surfaces[0] if draw.chance(0.75) else draw.pick(surfaces)
 
 
 def title(product: Product, draw: Draw, must: Sequence[int] = (), named: float = 0.85) -> Text:

@@ -22,6 +22,7 @@ ROOM = 10_000
 #: Share of a type's products that sells; the rest is the long tail.
 SELLING = 0.24
 LONGEST = 24
+NOTHING = -2
 DAY = 86_400
 FIRST_DAY = 14_610
 """2010-01-01, in days since 1970."""
@@ -145,6 +146,9 @@ def purchases(shelf: Shelf, size: float, rng: np.random.Generator) -> Purchases:
     following = _following(shelf.department, counts > 0)
     liked_brand = brand[order[(rng.random(users) * len(order)).astype(int)]]
     liked_level = 1 + 2 * rng.random(users)
+    looks = _looks(shelf)
+    liked_looks = looks.max(axis=0) * rng.random((users, looks.shape[1])) ** 1.5
+    liked_looks = np.where(looks.max(axis=0) < 0, NOTHING, liked_looks.round())
     bought = np.full((users, int(lengths.max())), -1, dtype=np.int64)
     now = stocked[(rng.random(users) * len(stocked)).astype(int)]
     for step in range(bought.shape[1]):
@@ -154,11 +158,12 @@ def purchases(shelf: Shelf, size: float, rng: np.random.Generator) -> Purchases:
             now[here] = np.minimum((rows < rng.random(len(here))[:, None]).sum(axis=1), types - 1)
         kinds = now[here]
         pool = np.maximum(1, np.ceil(counts[kinds] * SELLING)).astype(int)[:, None]
-        seen = (pool * rng.random((len(here), 4)) ** 1.2).astype(int)
+        seen = (pool * rng.random((len(here), 7)) ** 1.2).astype(int)
         tail = rng.random(seen.shape) < 0.02
         seen = np.where(tail, (counts[kinds][:, None] * rng.random(seen.shape)).astype(int), seen)
         items = order[starts[kinds][:, None] + seen]
-        taste = 2.0 * (brand[items] == liked_brand[here][:, None]) - np.abs(level[items] - liked_level[here][:, None])
+        taste = 3.0 * (brand[items] == liked_brand[here][:, None]) - np.abs(level[items] - liked_level[here][:, None])
+        taste += (looks[items] == liked_looks[here][:, None, :]).sum(axis=2)
         had = (items[:, :, None] == bought[here][:, None, :]).any(axis=2)
         best = np.argmax(taste - 10.0 * had + 0.5 * rng.random(items.shape), axis=1)
         bought[here, step] = items[np.arange(len(here)), best]
@@ -168,15 +173,26 @@ def purchases(shelf: Shelf, size: float, rng: np.random.Generator) -> Purchases:
     return Purchases(user, bought[user, step_of], day[user, step_of] * DAY, rng.normal(0, 0.5, users))
 
 
+def _looks(shelf: Shelf) -> Numbers:
+    """Return the values of all products, [products, attributes of the department]; -1 where there is none."""
+    names = {attribute.name: None for kind in shelf.department.types for attribute in kind.attributes}
+    columns = {name: column for column, name in enumerate(names)}
+    table = np.full((len(shelf.products), len(columns)), -1, dtype=np.int64)
+    for row, product in enumerate(shelf.products):
+        for attribute, value in zip(product.type.attributes, product.values, strict=True):
+            table[row, columns[attribute.name]] = value
+    return table
+
+
 def _following(department: Department, stocked: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return, per type, the cumulative probabilities of the type of the next purchase."""
     types = department.types
-    table = np.full((len(types), len(types)), 0.10 / len(types))
+    table = np.full((len(types), len(types)), 0.08 / len(types))
     for place, kind in enumerate(types):
-        table[place, place] += 0.12
+        table[place, place] += 0.22
         family = [other for other, found in enumerate(types) if found.family == kind.family]
         table[place, family] += 0.18 / len(family)
         shares = np.array([0.6, 0.3, 0.1][: len(kind.goes_with)])
-        table[place, list(kind.goes_with)] += 0.60 * shares / shares.sum()
+        table[place, list(kind.goes_with)] += 0.52 * shares / shares.sum()
     table *= stocked
     return np.cumsum(table / table.sum(axis=1, keepdims=True), axis=1)

@@ -1,0 +1,69 @@
+"""SA: short and repeated texts, the split by text, equal shares per category."""
+
+from collections import Counter
+from typing import Any
+
+from stores import store
+
+from ecellm.records import Sample
+from ecellm.tasks.sa import OPTIONS, TASK
+from ecellm.tasks.task import Draw, Plan
+
+
+def review(text: str, stars: int = 5, category: str = "Home", product: str = "P") -> dict[str, Any]:
+    return {"category": category, "product_id": product, "user_id": "U", "stars": stars, "text": text, "time": 1}
+
+
+def long(number: int) -> str:
+    return f"this is review number {number} and it has more than ten words"
+
+
+def draw(rows: list[dict[str, Any]], test: int = 100, categories: tuple[str, ...] = ("Home",)) -> Draw:
+    quotas = {("train", "IND"): 100, ("validation", "IND"): 100, ("test", "IND"): test, ("test", "OOD"): 100}
+    return TASK.draw(store(reviews=rows), Plan(1, quotas, categories, ("Tools",)))  # type: ignore[arg-type]
+
+
+def parts(samples: list[Sample]) -> Counter[tuple[str, str]]:
+    return Counter((sample.split, sample.domain) for sample in samples)
+
+
+def test_stars_become_options_and_the_input_is_the_bare_text() -> None:
+    found = draw([review(long(stars), stars) for stars in range(1, 6)]).samples
+    assert {sample.input: sample.output for sample in found} == {long(stars): OPTIONS[5 - stars] for stars in range(1, 6)}
+
+
+def test_short_repeated_and_contradicting_texts_are_left_out_and_counted() -> None:
+    rows = [review("one two three four five six seven eight nine"), review(long(1)), review(long(1), product="Q")]
+    rows += [review(long(2), 5), review(long(2), 1)]
+    found = draw(rows)
+    assert [sample.input for sample in found.samples] == [long(1)]
+    assert dict(found.dropped) == {
+        "review has fewer than 10 words": 1,
+        "review text repeats": 2,
+        "equal texts have different stars": 1,
+    }
+
+
+def test_the_split_follows_the_text_whatever_the_order_or_the_category() -> None:
+    rows = [review(long(number), category=name) for number in range(60) for name in ("Home", "Sports")]
+    one, other = draw(rows, categories=("Home", "Sports")), draw(rows[::-1], categories=("Home", "Sports"))
+    assert [sample.id for sample in one.samples] == [sample.id for sample in other.samples]
+    splits: dict[str, set[str]] = {}
+    for sample in one.samples:
+        splits.setdefault(sample.input, set()).add(sample.split)
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_categories_give_equal_shares_while_they_last() -> None:
+    rows = [review(long(number), category="Home") for number in range(2000)]
+    rows += [review(long(number), category="Sports") for number in range(5000, 5200)]
+    found = draw(rows, test=10, categories=("Home", "Sports")).samples
+    tested = [sample.category for sample in found if sample.split == "test"]
+    assert tested[:20].count("Home") == tested[:20].count("Sports") == 10
+
+
+def test_out_of_domain_rows_come_from_their_categories_and_are_test_rows() -> None:
+    rows = [review(long(number), category=("Home", "Tools")[number % 2]) for number in range(200)]
+    found = draw(rows).samples
+    assert {(sample.category, sample.domain) for sample in found} == {("Home", "IND"), ("Tools", "OOD")}
+    assert parts([sample for sample in found if sample.domain == "OOD"]).keys() == {("test", "OOD")}

@@ -1,0 +1,125 @@
+"""SR: the core, the history, the candidates, and how a long row is taken apart."""
+
+import ast
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stores import store
+
+from ecellm.records import Sample
+from ecellm.tasks.sr import CANDIDATES, TASK, item_text, ordinal, pieces
+from ecellm.tasks.task import Draw, Plan
+
+QUOTAS = {("train", "IND"): 50, ("validation", "IND"): 50, ("test", "IND"): 50}
+ITEMS = 40
+
+
+def product(number: int, title: str | None = None) -> dict[str, Any]:
+    return {
+        "catalogue": "amazon_2018",
+        "category": "Games",
+        "product_id": f"P{number:02}",
+        "title": title or f"Game {number}",
+        "categories": ["Video Games", "Action", "Old"],
+        "brand": "Acme",
+    }
+
+
+def purchase(user: int, item: int, time: int) -> dict[str, Any]:
+    return {"category": "Games", "product_id": f"P{item:02}", "user_id": f"U{user:02}", "time": time}
+
+
+def purchases() -> list[dict[str, Any]]:
+    return [purchase(user, (user * 3 + step) % ITEMS, step) for user in range(30) for step in range(10)]
+
+
+def draw(rows: list[dict[str, Any]], products: list[dict[str, Any]] | None = None) -> Draw:
+    made = products or [product(number) for number in range(ITEMS)]
+    return TASK.draw(store(products=made, purchases=rows), Plan(1, QUOTAS, ("Games",)))  # type: ignore[arg-type]
+
+
+def test_the_last_item_is_tested_the_one_before_validated_the_one_before_that_trained_on() -> None:
+    found = {sample.split: sample for sample in draw(purchases()).samples if sample.products[0] == "amazon_2018|P00"}
+    lengths = {split: len(ast.literal_eval(sample.input)) for split, sample in found.items()}
+    assert lengths == {"train": 7, "validation": 8, "test": 9}
+    tested = found["test"]
+    options = ast.literal_eval(tested.options or "")
+    target = options["ABCDEFGHIJKLMNOPQRST".index(tested.output)]
+    assert target[3:] == "Game 9. Video Games. Action. Acme."
+    assert ast.literal_eval(tested.input)[:2] == [
+        "1st: Game 0. Video Games. Action. Acme.",
+        "2nd: Game 1. Video Games. Action. Acme.",
+    ]
+
+
+def test_candidates_are_twenty_distinct_texts_without_the_shoppers_last_three_but_the_target() -> None:
+    for sample in draw(purchases()).samples:
+        options = [option[3:] for option in ast.literal_eval(sample.options or "")]
+        assert len(options) == len(set(options)) == CANDIDATES
+        user = int(sample.products[0].removeprefix("amazon_2018|P")) if sample.split == "test" else None
+        if user is not None:
+            first = user
+            later = {f"Game {(first + step) % ITEMS}. Video Games. Action. Acme." for step in (7, 8)}
+            assert not later & set(options)
+
+
+def test_row_order_and_repeated_purchases_do_not_matter() -> None:
+    rows = purchases()
+    one, other = draw(rows), draw(rows[::-1] + rows[:7])
+    assert [sample.id for sample in one.samples] == [sample.id for sample in other.samples]
+    assert other.dropped["purchase repeats"] == 7
+
+
+def test_users_items_and_unknown_products_below_the_core_are_left_out_and_counted() -> None:
+    rows = [*purchases(), purchase(90, 1, 5), *(purchase(user, 99, 50) for user in range(3))]
+    found = draw(rows)
+    assert found.dropped["purchase of a product without metadata"] == 3
+    assert found.dropped["purchase of a user or item with fewer than 5"] == 1
+    assert [sample.id for sample in found.samples] == [sample.id for sample in draw(purchases()).samples]
+
+
+def test_too_few_items_give_no_rows_and_a_reason() -> None:
+    rows = [purchase(user, step, step) for user in range(9) for step in range(6)]
+    found = draw(rows)
+    assert found.samples == [] and any("to choose from" in reason for reason in found.dropped)
+
+
+def test_an_items_text_is_cleaned_cut_and_filled_from_2014() -> None:
+    row = {"title": 'A <b>"big"</b>\ngame.', "brand": "", "categories": ["Video Games", "x" * 2000]}
+    assert item_text(row, {"brand": "Acme"}) == "A big game. Video Games. Acme."
+    words = " ".join(f"w{number}" for number in range(40))
+    cut = item_text({"title": words, "brand": None, "categories": []}, {})
+    assert cut.endswith("w24...") and len(cut.split(" ")) == 25
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st"), (22, "22nd")],
+)
+def test_ordinals(number: int, said: str) -> None:
+    assert ordinal(number) == said
+
+
+TEXTS = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=6)
+
+
+@given(TEXTS, TEXTS)
+def test_pieces_join_to_the_row_whatever_its_quotes(history: list[str], options: list[str]) -> None:
+    shown = repr([f"{ordinal(place)}: {text}" for place, text in enumerate(history, 1)])
+    lettered = repr([f"{letter}: {text}" for letter, text in zip("ABCDEF", options, strict=False)])
+    sample = Sample("x", "SR", "IND", "test", shown, lettered, "A")
+    parts = pieces(sample)
+    assert "".join(piece.text for piece in parts.input) == shown
+    assert "".join(piece.text for piece in parts.options) == lettered
+    assert [piece.mark for piece in parts.options if piece.mark] == list("ABCDEF"[: len(options)])
+
+
+def test_the_oldest_purchases_are_dropped_first_and_the_newest_only_after_the_options_were_shortened() -> None:
+    shown = repr([f"{ordinal(place)}: item {place}" for place in range(1, 7)])
+    parts = pieces(Sample("x", "SR", "IND", "test", shown, repr(["A: one", "B: two"]), "A"))
+    ranks = [piece.rank for piece in parts.input if piece.how == "drop" and piece.rank is not None]
+    bodies = {piece.rank for piece in parts.options if piece.rank is not None}
+    assert ranks == sorted(ranks) and len(bodies) == 1
+    assert [rank > min(bodies) for rank in ranks] == [False, False, False, True, True, True]
