@@ -164,3 +164,10 @@ def test_a_tuned_models_answers_do_not_depend_on_the_batch(
             assert one.probability == pytest.approx(other.probability, abs=1e-5)
         if one.scores:
             assert sum(one.scores.values()) == pytest.approx(1)
+
+
+def test_the_pointers_begin_as_dot_products(model: PrefixLM) -> None:
+    states = torch.randn(2, 3, 32)
+    for pointer in (model.option_pointer, model.start_pointer, model.end_pointer, model.copy_pointer):
+        expected = states @ states.transpose(1, 2) / 32**0.5
+        assert torch.allclose(pointer(states, states), expected, atol=1e-5)

@@ -4,13 +4,14 @@ Figures made with MiniLM are not comparable with those of the published default 
 score row names the model. No idf weighting, no rescaling, the model's last layer.
 """
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.text.bert import bert_score
 
 from ecellm.evaluation.metrics import Floats
@@ -20,6 +21,8 @@ from ecellm.models.minilm import HUB_NAME, minilm_folder
 MOST_TOKENS = 512
 TEXTS_AT_ONCE = 64
 PAIRS_AT_ONCE = 512
+#: Tokens that every text gets around its own.
+FRAME = 2
 
 Pair = tuple[str, str]
 Encoded = tuple[Tensor, Tensor]
@@ -45,21 +48,9 @@ class BertScorer:
 
     def _compute(self, pairs: Sequence[Pair]) -> None:
         encoded = self._encode({text for pair in pairs for text in pair})
-        _, model = self._model()
-        for answer, reference in pairs:
-            said, wanted = encoded[answer], encoded[reference]
-            # Two tokens are the frame that every text gets.
-            if min(len(said[0]), len(wanted[0])) <= 2:
-                self._known[answer, reference] = (0.0, 0.0, 0.0)
-                continue
-            # One pair a call: torchmetrics 1.9 sorts answers and references apart by length and does not
-            # restore their order (its issue 2728), so a batch compares texts that do not belong together.
-            states = {tuple(ids.tolist()): state for ids, state in (said, wanted)}
-            figures: dict[str, Any] = bert_score(
-                _batch(said[0]), _batch(wanted[0]), model=model, user_forward_fn=partial(_looked_up, states)
-            )
-            precision, recall, f1 = (float(figures[name]) for name in ("precision", "recall", "f1"))
-            self._known[answer, reference] = (precision, recall, f1)
+        with _one_thread():
+            for answer, reference in pairs:
+                self._known[answer, reference] = _score_one(encoded[answer], encoded[reference])
 
     def _encode(self, texts: Iterable[str]) -> dict[str, Encoded]:
         """Return token ids [tokens] and states [tokens, hidden] of each text, computed in batches by length."""
@@ -88,14 +79,51 @@ class BertScorer:
         return self._loaded
 
 
+class _Known(nn.Module):
+    """Stands for the model in torchmetrics: it has the states of two texts already, [tokens, hidden] each."""
+
+    def __init__(self, *texts: Encoded):
+        super().__init__()
+        self.config = SimpleNamespace(num_hidden_layers=1)  # torchmetrics asks for it
+        self.states = {tuple(ids.tolist()): states for ids, states in texts}
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the states [1, tokens, hidden] of the batch's one text, to be written into."""
+        return self.states[tuple(batch["input_ids"][0].tolist())].clone()[None]
+
+
+def _score_one(said: Encoded, wanted: Encoded) -> tuple[float, float, float]:
+    """Return precision, recall and F1 of one answer and its reference.
+
+    One pair a call: torchmetrics 1.9 sorts answers and references apart by length and does not restore their
+    order (its issue 2728), so that a batch compares texts that do not belong together.
+    """
+    if min(len(said[0]), len(wanted[0])) <= FRAME:
+        return 0.0, 0.0, 0.0
+    figures: dict[str, Any] = bert_score(
+        _batch(said[0]),
+        _batch(wanted[0]),
+        model=_Known(said, wanted),
+        user_forward_fn=lambda known, batch: known(batch),
+    )
+    precision, recall, f1 = (float(figures[name]) for name in ("precision", "recall", "f1"))
+    return precision, recall, f1
+
+
 def _batch(ids: Tensor) -> dict[str, Tensor]:
     """Return a batch of one tokenised text, with its own mask: torchmetrics writes into it."""
     return {"input_ids": ids[None], "attention_mask": torch.ones_like(ids)[None]}
 
 
-def _looked_up(states: dict[tuple[int, ...], Tensor], model: Any, batch: dict[str, Tensor]) -> Tensor:
-    """Return the states [1, tokens, hidden] of the batch's one text; torchmetrics writes into them too."""
-    return states[tuple(batch["input_ids"][0].tolist())].clone()[None]
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: on matrices this small, waiting for a second one takes most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _encodable(text: str) -> str:

@@ -1,5 +1,6 @@
 """The scores as a table that a person can read: the main metric of each task under each setting."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,10 +69,12 @@ def print_scores(scores: dict[str, Any]) -> None:
     for row in scores["not_scored"]:
         if row["reason"] != NO_PREDICTIONS:
             console.print(f"Not scored: {row['task']} {row['setting']}: {row['reason']}", markup=False)
-    silent = [row for row in scores["not_scored"] if row["reason"] == NO_PREDICTIONS]
-    if silent:
-        names = ", ".join(f"{row['task']} {row['setting']}" for row in silent)
-        console.print(f"Without predictions: {names}.", markup=False)
+    silent: dict[str, list[str]] = defaultdict(list)
+    for row in scores["not_scored"]:
+        if row["reason"] == NO_PREDICTIONS:
+            silent[row["setting"]].append(row["task"])
+    for setting, tasks in silent.items():
+        console.print(f"Without predictions: {setting}: {', '.join(tasks)}.", markup=False)
 
 
 def _console() -> Console:

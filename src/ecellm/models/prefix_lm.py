@@ -106,13 +106,13 @@ class PrefixLM(PreTrainedModel):
         self.copy_gate = nn.Linear(size, 1)
         self.post_init()  # type: ignore[no-untyped-call]
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)  # type: ignore[no-untyped-call]
-        if isinstance(module, Pointer):
-            nn.init.eye_(module.query.weight)
-            nn.init.eye_(module.key.weight)
-            nn.init.zeros_(module.query.bias)
+    def start_as_dot_products(self) -> None:
+        """Make every pointer a plain dot product of states: MiniLM was trained to compare means by just that."""
+        with torch.no_grad():
+            self.summary.weight.copy_(torch.eye(len(self.summary.weight)))
+            for pointer in (self.option_pointer, self.start_pointer, self.end_pointer, self.copy_pointer):
+                pointer.query.weight.copy_(torch.eye(len(pointer.query.weight)))
+                pointer.key.weight.copy_(torch.eye(len(pointer.key.weight)))
 
     def states(self, batch: Batch, cache: DynamicCache | None = None) -> Tensor:
         """Return the last layer's states, [B, T, H]: prompt tokens see the prompt, response tokens see the
@@ -244,7 +244,7 @@ class PrefixLM(PreTrainedModel):
 
 
 class Pointer(nn.Module):
-    """Bilinear attention scores that begin as a scaled dot product of states (identity weights)."""
+    """Bilinear attention scores."""
 
     def __init__(self, size: int):
         super().__init__()
@@ -313,6 +313,7 @@ def warm_start(folder: Path) -> PrefixLM:
     finally:
         logging.set_verbosity(verbosity)
     model.bert.load_state_dict(encoder.state_dict())
+    model.start_as_dot_products()
     return model
 
 

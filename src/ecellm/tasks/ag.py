@@ -9,57 +9,31 @@ Source: AmazonQA, answerable and descriptive questions; the answer with the most
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ecellm.records import Sample, sample_id
 from ecellm.tasks.answers import FreeText
-from ecellm.tasks.drawing import first_by_key
-from ecellm.tasks.questions import (
-    NO_SNIPPETS,
-    asked,
-    fact,
-    product_key,
-    question_input,
-    question_pieces,
-    without_snippets,
-)
+from ecellm.tasks.questions import drawn_questions, question_pieces, question_sample
 from ecellm.tasks.task import Draw, Plan, Task
 
 if TYPE_CHECKING:
     from ecellm.store import Store
 
+NO_ANSWER = "question has no answer with text"
+
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw answerable, descriptive questions that somebody answered."""
-    rows = asked(store, plan.seed)
-    rows = rows.filter(rows.answerable & (rows.kind == "descriptive"))
-    dropped = Counter({NO_SNIPPETS: without_snippets(store)})
+    rows, dropped = drawn_questions(
+        store, plan, "AG", lambda questions: questions.answerable & (questions.kind == "descriptive")
+    )
     samples = []
-    for split, domain in plan.quotas:
-        categories = plan.in_domain if domain == "IND" else plan.out_of_domain
-        part = rows.filter((rows.split == split) & rows.category.isin(categories))
-        for row in first_by_key(part, "key", plan.enough(split, domain)):
-            answer = best_answer(row["answers"])
-            if answer is None:
-                dropped["question has no answer with text"] += 1
-                continue
-            text = question_input(row)
-            samples.append(
-                Sample(
-                    id=sample_id("AG", domain, text, None),
-                    task="AG",
-                    domain=domain,
-                    split=split,
-                    input=text,
-                    options=None,
-                    output=answer,
-                    category=row["category"],
-                    facts=(fact(row),),
-                    products=(product_key(row),),
-                )
-            )
-    return Draw(samples, +dropped)
+    for split, domain, row in rows:
+        answer = best_answer(row["answers"])
+        if answer is None:
+            dropped[NO_ANSWER] += 1
+        else:
+            samples.append(question_sample("AG", split, domain, row, answer))
+    return Draw(samples, dropped)
 
 
 def best_answer(answers: list[dict[str, Any]]) -> str | None:

@@ -16,6 +16,11 @@ from ecellm.records import Sample
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TRIPLE_KEYS = ("attribute", "value", "source")
 
+#: A letter and nothing else: B, b, (B), B. or B:
+LETTER_ALONE = re.compile(r"\(?([A-Za-z])\)?[.:]?")
+#: A letter that opens a longer answer: B: .., B) .., (B) .., B. .. or a line of its own; not "T.V. stand".
+LETTER_FIRST = re.compile(r"(?:\(([A-Z])\)|([A-Z])(?:[:)]|\.\s|\n)).*", re.DOTALL)
+
 Triple = dict[str, str]
 
 
@@ -47,10 +52,10 @@ def option_texts(options: str) -> list[str]:
     """
     try:
         read = json.loads(options)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             read = ast.literal_eval(options)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             read = None
     if not isinstance(read, list) or not all(isinstance(option, str) for option in read):
         raise ValueError(f"Options are not a list of texts: {options[:80]!r}.")
@@ -100,32 +105,23 @@ class Letter:
 
     def print(self, answer: str, sample: Sample) -> str:
         """Return the letter, or the option that begins with it."""
-        if not self.whole_option:
+        # Imported rows may come without their options: the letter stands in.
+        if not (self.whole_option and sample.options):
             return answer
-        return _options(sample)[LETTERS.index(answer)]
+        return option_texts(sample.options)[LETTERS.index(answer)]
 
     def parse(self, text: str, sample: Sample) -> str | None:
         """Take "B", "b", "(B)", "B.", "B: ..." or an option's text; "Based on ..." gives nothing."""
-        # Imported rows may come without their options: the published letters stand in.
         options = option_texts(sample.options) if sample.options else []
-        letters = LETTERS[: len(options)] or self.published_letters
         said = text.strip()
-        bodies = [re.sub(r"^[A-Z]:\s*", "", option).casefold() for option in options]
+        bodies = [re.sub(r"^[A-Z]:\s*", "", option).strip().casefold() for option in options]
         if said.casefold() in bodies:
-            return letters[bodies.index(said.casefold())]
-        match = re.match(r"\(?([A-Za-z])(?:\)|(?=[:.)\s]|$))", said)
+            return LETTERS[bodies.index(said.casefold())]
+        match = LETTER_ALONE.fullmatch(said) or LETTER_FIRST.fullmatch(said)
         if match is None:
             return None
-        letter = match[1].upper()
-        rest = said[match.end() :].lstrip(":.) \n")
-        if letter not in letters:
-            return None
-        if match[1].islower() and rest:
-            return None  # "a good product" is a sentence, not option A
-        separator = said[match.end() : match.end() + 1]
-        if rest and separator not in {":", ".", ")", "\n"} and match[0][-1] != ")":
-            return None  # "A good product" too
-        return letter
+        letter = next(group for group in match.groups() if group).upper()
+        return letter if letter in self._letters(sample) else None
 
     def parse_published(self, text: str) -> str | None:
         """Read the first character (or, for SR, the whole stripped text) as an upper-case letter."""
@@ -135,8 +131,13 @@ class Letter:
 
     def candidates(self, sample: Sample) -> tuple[str, ...]:
         """Return the letters, or the whole options, in order."""
-        options = _options(sample)
-        return tuple(options) if self.whole_option else tuple(LETTERS[: len(options)])
+        if self.whole_option and sample.options:
+            return tuple(option_texts(sample.options))
+        return tuple(self._letters(sample))
+
+    def _letters(self, sample: Sample) -> str:
+        """Return a letter per option; without options, those that the published evaluation accepts."""
+        return LETTERS[: len(option_texts(sample.options))] if sample.options else self.published_letters
 
     def schema(self, sample: Sample) -> dict[str, Any]:
         """Return an enumeration of the candidates."""
@@ -153,8 +154,8 @@ class Ranking:
         return ",".join(answer)
 
     def letters(self, sample: Sample) -> str:
-        """Return the letters in use: one per product of the sample's list."""
-        return LETTERS[: len(json.loads(sample.input)["product list"])]
+        """Return the letters in use, one per product of the sample's list; raises ValueError without a list."""
+        return LETTERS[: len(_input_part(sample, "product list"))]
 
     def parse(self, text: str, sample: Sample) -> list[str] | None:
         """Take every letter exactly once, divided by commas; spaces are allowed."""
@@ -185,8 +186,8 @@ class Triples:
     name = "triples"
 
     def attributes(self, sample: Sample) -> list[str]:
-        """Return the attributes that the sample asks for, in order."""
-        return str(json.loads(sample.input)["target attributes"]).split(" and ")
+        """Return the attributes that the sample asks for, in order; raises ValueError where it names none."""
+        return str(_input_part(sample, "target attributes")).split(" and ")
 
     def print(self, answer: list[Triple], sample: Sample) -> str:
         """Return the JSON text with Python's defaults."""
@@ -253,6 +254,11 @@ class FreeText:
         return {"type": "string"}
 
 
-def _options(sample: Sample) -> list[str]:
-    assert sample.options is not None, sample.id
-    return option_texts(sample.options)
+def _input_part(sample: Sample, name: str) -> Any:
+    try:
+        read = json.loads(sample.input)
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict) or name not in read:
+        raise ValueError(f"The input of {sample.id} has no {name!r}: it is not in the form of {sample.task}.")
+    return read[name]

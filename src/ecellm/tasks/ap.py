@@ -9,21 +9,10 @@ Source: AmazonQA, in natural proportions.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from ecellm.records import Sample, sample_id
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.drawing import first_by_key
-from ecellm.tasks.questions import (
-    NO_SNIPPETS,
-    asked,
-    fact,
-    product_key,
-    question_input,
-    question_pieces,
-    without_snippets,
-)
+from ecellm.tasks.questions import drawn_questions, question_pieces, question_sample
 from ecellm.tasks.task import Draw, Plan, Task
 
 if TYPE_CHECKING:
@@ -32,28 +21,13 @@ if TYPE_CHECKING:
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw questions of the plan's categories from the source's own splits."""
-    rows = asked(store, plan.seed)
-    samples = []
-    for split, domain in plan.quotas:
-        categories = plan.in_domain if domain == "IND" else plan.out_of_domain
-        part = rows.filter((rows.split == split) & rows.category.isin(categories))
-        for row in first_by_key(part, "key", plan.enough(split, domain)):
-            text = question_input(row)
-            samples.append(
-                Sample(
-                    id=sample_id("AP", domain, text, None),
-                    task="AP",
-                    domain=domain,
-                    split=split,
-                    input=text,
-                    options=None,
-                    output="yes" if row["answerable"] else "no",
-                    category=row["category"],
-                    facts=(fact(row),),
-                    products=(product_key(row),),
-                )
-            )
-    return Draw(samples, +Counter({NO_SNIPPETS: without_snippets(store)}))
+    import ibis
+
+    rows, dropped = drawn_questions(store, plan, "AP", lambda questions: ibis.literal(True))
+    samples = [
+        question_sample("AP", split, domain, row, "yes" if row["answerable"] else "no") for split, domain, row in rows
+    ]
+    return Draw(samples, dropped)
 
 
 TASK = Task(

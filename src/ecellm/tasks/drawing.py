@@ -20,6 +20,11 @@ def eighty_ten_ten(key: ir.StringValue) -> ir.StringValue:
     return ibis.cases((key < TRAIN_BELOW, "train"), (key < VALIDATION_BELOW, "validation"), else_="test")
 
 
+def normalised(text: ir.StringValue) -> ir.StringValue:
+    """Return the text in lower case with single spaces for white space: equal results are the same text."""
+    return text.re_replace(r"[\t\n\x0B\f\r ]+", " ").strip().lower()
+
+
 def first_by_key(table: ir.Table, key: str, count: int) -> list[dict[str, Any]]:
     """Collect the `count` rows with the smallest values of the key column, in that order.
 

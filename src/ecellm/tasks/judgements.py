@@ -68,7 +68,7 @@ def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
     counts = [int(table.count().to_pyarrow().as_py()) for table in (rows, worded, joined, once)]
     reasons = (NO_QUERY, NO_TITLE, REPEATED)
     lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}
-    return store.keep(once), +Counter(lost)
+    return once, +Counter(lost)
 
 
 def drawn_pairs(store: Store, plan: Plan, task: str) -> tuple[list[tuple[Split, dict[str, Any]]], Counter[str]]:

@@ -34,11 +34,14 @@ def json_pieces(text: str, rule: Rule) -> tuple[Piece, ...]:
     """Return the pieces of a JSON text; `rule(path, value)` says how a string value may be cut.
 
     A value that is dropped takes the comma before it along, so drop list items from the last one on and
-    never the first. A text that is not JSON in Python's default layout becomes one piece.
+    never the first. Paths have at least one step: a text that is not a JSON list or object in Python's default
+    layout becomes one piece.
     """
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
+        return whole(text)
+    if not isinstance(value, dict | list):
         return whole(text)
     pieces = _merged(_walk(value, (), rule))
     return pieces if "".join(piece.text for piece in pieces) == text else whole(text)

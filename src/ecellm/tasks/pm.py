@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Sample, sample_id
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.drawing import eighty_ten_ten, first_by_split
+from ecellm.tasks.drawing import first_by_split
 from ecellm.tasks.pieces import Cut, Path, json_pieces
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -31,13 +31,20 @@ RECORD = ("title", "description", "brand", "price")
 
 
 def draw(store: Store, plan: Plan) -> Draw:
-    """Draw matches and as many random non-matches, split 80/10/10 by pair (paper, appendix on PM)."""
+    """Draw matches and as many random non-matches, split 80/10/10 by pair (paper, appendix on PM).
+
+    The shares are exact, as in the paper: its 2,528 pairs make 2,022, 253 and 253.
+    """
+    import ibis
+
     from ecellm.store import keyed
 
     yes, no, dropped = _pairs(store, plan.seed)
     pairs = yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no")))
-    key = keyed(plan.seed, "PM", pairs.left_id, pairs.right_id)
-    pairs = pairs.mutate(key=key, split=eighty_ten_ten(keyed(plan.seed, "PM split", key)))
+    count = int(pairs.count().to_pyarrow().as_py())
+    place = ibis.row_number().over(order_by=keyed(plan.seed, "PM split", pairs.left_id, pairs.right_id))
+    split = ibis.cases((place < round(0.8 * count), "train"), (place < round(0.9 * count), "validation"), else_="test")
+    pairs = pairs.mutate(key=keyed(plan.seed, "PM", pairs.left_id, pairs.right_id), split=split)
     counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
     rows = first_by_split(pairs, "key", counts)
     samples = [_sample(row, split) for split, found in rows.items() for row in found]
@@ -54,7 +61,11 @@ def _pairs(store: Store, seed: int) -> tuple[ir.Table, ir.Table, Counter[str]]:
     left = _record(products, "amazon", "left")
     right = _record(products, "google", "right")
     matches = store["matches"].distinct()
-    yes = matches.inner_join(left, "left_id").inner_join(right, "right_id")
+    listed = matches.inner_join(left, "left_id").inner_join(right, "right_id")
+    # Records of other ids may read the same: a pair of texts counts once.
+    texts = [name for name in listed.columns if not name.endswith("_id")]
+    first_id = ibis.row_number().over(group_by=texts, order_by=["left_id", "right_id"])
+    yes = listed.mutate(turn=first_id).filter(lambda t: t.turn == 0).drop("turn")
     # The k-th Amazon product by key meets the k-th Google product by key: each product at most once.
     first = left.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no left", left.left_id)))
     second = right.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no right", right.right_id)))
@@ -65,12 +76,12 @@ def _pairs(store: Store, seed: int) -> tuple[ir.Table, ir.Table, Counter[str]]:
     key = keyed(seed, "PM no", apart.left_id, apart.right_id)
     found = int(yes.count().to_pyarrow().as_py())
     no = apart.order_by(key).limit(found)
-    listed = int(store["matches"].count().to_pyarrow().as_py())
-    candidates = int(crossed.count().to_pyarrow().as_py()) - int(apart.count().to_pyarrow().as_py())
+    rows = int(store["matches"].count().to_pyarrow().as_py())
+    alike = int(crossed.count().to_pyarrow().as_py()) - int(apart.count().to_pyarrow().as_py())
     dropped = Counter(
         {
-            "match repeats or names a product that is not there": listed - found,
-            "random pair is, or reads like, a match": candidates,
+            "match repeats or names a product that is not there": rows - found,
+            "random pair is, or reads like, a match": alike,
         }
     )
     return yes, no.select(yes.columns), +dropped

@@ -1,18 +1,22 @@
 """Shoppers' questions as the two AmazonQA tasks (AP, AG) share them: splits, forms, facts.
 
-The source's own splits are used. A question text that stands in several of them belongs to the last for both
-tasks, so that none is trained on by one task and tested by the other.
+The source's own splits are used. A question that stands in several of them, for whatever product, belongs to the
+last for both tasks, so that none is trained on by one task and tested by the other. Case and white space do not
+tell questions apart.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import SEPARATOR
-from ecellm.records import Sample
+from ecellm.records import Domain, Sample, Split, sample_id
+from ecellm.tasks.drawing import first_by_key, normalised
 from ecellm.tasks.pieces import Cut, Path, json_pieces
-from ecellm.tasks.task import Pieces
+from ecellm.tasks.task import Pieces, Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -20,61 +24,75 @@ if TYPE_CHECKING:
     from ecellm.store import Store
 
 NO_SNIPPETS = "question has no review snippets"
-#: Snippets are cut from the last one on; this many may be told apart.
-MOST_RANKS = 1000
+
+Eligible = Callable[["ir.Table"], "ir.BooleanValue"]
 
 
-def asked(store: Store, seed: int) -> ir.Table:
-    """Return the questions that have snippets, each with the split of its text and the key for drawing."""
-    import ibis
+def drawn_questions(
+    store: Store, plan: Plan, task: str, eligible: Eligible
+) -> tuple[list[tuple[Split, Domain, dict[str, Any]]], Counter[str]]:
+    """Collect the questions that a task draws from the plan's categories, and what was dropped.
 
-    from ecellm.store import keyed
-
-    rows = store["questions"]
-    rows = rows.mutate(name=rows.question.lower().strip())
-    order = ibis.cases((rows.split == "train", 0), (rows.split == "validation", 1), else_=2)
-    rows = rows.mutate(place=order).drop("split")
-    last = rows.group_by("name").agg(last=rows.place.max())
-    joined = rows.inner_join(last, "name").filter(lambda t: t.snippets.length() > 0)
-    split = ibis.cases((joined["last"] == 0, "train"), (joined["last"] == 1, "validation"), else_="test")
-    text = joined.snippets.join("\n")
-    # The answers are part of the key: without them, rows that differ in them alone would come in any order.
-    replies = joined.answers.map(lambda answer: answer.text + SEPARATOR + answer.helpful.cast("string")).join("\n")
-    whole = (joined.question, joined.category, joined.product_id, joined.answerable.cast("int64"), text, replies)
-    key = keyed(seed, "QA", joined.name, *whole)
-    return joined.mutate(split=split, key=key).drop("name", "place", "last")
-
-
-def without_snippets(store: Store) -> int:
-    """Return how many questions have no snippets."""
-    rows = store["questions"]
-    return int(rows.filter(rows.snippets.length() == 0).count().to_pyarrow().as_py())
+    `eligible` says which questions the task may ask. A row has the columns of the Store's table, `split` being
+    the question's own, and `name`, which tells questions apart.
+    """
+    rows = _placed(store["questions"])
+    rows = rows.filter(eligible(rows) & rows.category.isin((*plan.in_domain, *plan.out_of_domain)))
+    shown = rows.filter(rows.snippets.length() > 0)
+    shown = shown.mutate(key=_key(shown, plan.seed, task))
+    found = []
+    for (split, domain), quota in plan.quotas.items():
+        categories = plan.in_domain if domain == "IND" else plan.out_of_domain
+        if quota and categories:
+            part = shown.filter((shown.split == split) & shown.category.isin(categories))
+            found += [(split, domain, row) for row in first_by_key(part, "key", plan.enough(split, domain))]
+    without = int(rows.filter(rows.snippets.length() == 0).count().to_pyarrow().as_py())
+    return found, +Counter({NO_SNIPPETS: without})
 
 
-def question_input(row: dict[str, Any]) -> str:
-    """Return the published input text."""
-    return json.dumps({"question": row["question"], "document": row["snippets"]})
-
-
-def fact(row: dict[str, Any]) -> str:
-    """Return the key of the question that a row's answer gives away."""
-    return f"question|{row['question'].strip().casefold()}"
-
-
-def product_key(row: dict[str, Any]) -> str:
-    """Return the key of the product asked about."""
-    return f"amazon_qa|{row['product_id']}"
+def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any], output: str) -> Sample:
+    """Return the sample of one question, as `drawn_questions` gives it."""
+    text = json.dumps({"question": row["question"], "document": row["snippets"]})
+    return Sample(
+        id=sample_id(task, domain, text, None),
+        task=task,
+        domain=domain,
+        split=split,
+        input=text,
+        options=None,
+        output=output,
+        category=row["category"],
+        facts=(f"question|{row['name']}",),
+        products=(f"amazon_qa|{row['product_id']}",),
+    )
 
 
 def question_pieces(sample: Sample) -> Pieces:
     """Drop snippets from the last one on, shorten the first, then the question."""
 
     def rule(path: Path, value: str) -> Cut | None:
-        if path[0] == "question":
-            return Cut(rank=MOST_RANKS + 2)
-        place = int(path[1])
-        if place == 0:
-            return Cut(rank=MOST_RANKS + 1, mark="snippet")
-        return Cut(rank=MOST_RANKS - place, how="drop", mark="snippet")
+        if path[0] != "document" or len(path) != 2:
+            return Cut(rank=3)
+        return Cut(rank=2, mark="snippet") if path[1] == 0 else Cut(rank=1, how="drop", mark="snippet")
 
     return Pieces(json_pieces(sample.input, rule))
+
+
+def _placed(rows: ir.Table) -> ir.Table:
+    """Add `name`, which tells questions apart, and put each question into the last of its splits."""
+    import ibis
+
+    rows = rows.mutate(name=normalised(rows.question))
+    order = ibis.cases((rows.split == "train", 0), (rows.split == "validation", 1), else_=2)
+    last = rows.mutate(place=order).group_by("name").agg(last=lambda t: t.place.max())
+    split = ibis.cases((last["last"] == 0, "train"), (last["last"] == 1, "validation"), else_="test")
+    return rows.drop("split").inner_join(last.select(name="name", split=split), "name")
+
+
+def _key(rows: ir.Table, seed: int, task: str) -> ir.StringValue:
+    """Return the key for drawing. It holds all that a row shows: rows of one key are equal rows."""
+    from ecellm.store import keyed
+
+    replies = rows.answers.map(lambda answer: answer.text + SEPARATOR + answer.helpful.cast("string"))
+    place = (rows.category, rows.product_id, rows.kind, rows.answerable.cast("int64"))
+    return keyed(seed, task, rows.question, *place, rows.snippets.join("\n"), replies.join("\n"))

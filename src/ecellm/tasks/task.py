@@ -27,8 +27,8 @@ class Piece:
 
     text: str
     rank: int | None = None
-    """None is never cut. Otherwise rank 1 is cut first, then 2, and so on; pieces of equal rank are
-    shortened evenly."""
+    """None is never cut. Otherwise rank 1 is cut first, then 2, and so on; of equal rank, the pieces that are
+    dropped go first, the last one before the others, then the rest are shortened evenly."""
     how: Literal["drop", "end"] = "drop"
     """drop: the piece goes as a whole; end: it loses tokens from its end."""
     mark: str | None = None

@@ -35,7 +35,7 @@ class Software:
 
 
 class Voice:
-    """How a catalogue speaks: Amazon likes the first synonym, Google any."""
+    """How a catalogue speaks: how often it says the first synonym."""
 
     def __init__(self, draw: Draw, plain: float):
         self.draw = draw
@@ -44,7 +44,7 @@ class Voice:
     def say(self, entry: str) -> str:
         """Return one of an entry's synonyms."""
         found = synonyms(entry)
-        return found[0] if self.draw.chance(self.plain) else self.draw.pick(found)
+        return found[0] if self.draw.chance(self.plain) else found[-1]
 
 
 def write(files: Files, shard: int, size: float, draw: Draw) -> int:
@@ -107,7 +107,7 @@ def _sibling(product: Software, draw: Draw) -> Software:
 
 
 def _amazon(asin: str, product: Software, draw: Draw) -> Row:
-    voice = Voice(draw, 0.8)
+    voice = Voice(draw, 0.85)
     first = synonyms(product.word)[0]
     name = f"{product.front} {first} {product.back}"
     parts = [
@@ -127,7 +127,7 @@ def _amazon(asin: str, product: Software, draw: Draw) -> Row:
 
 def _google(feed: str, product: Software, draw: Draw) -> Row:
     """Return a product as Google's feed has it: reworded, shortened, in another order, often without maker."""
-    voice = Voice(draw, 0.15)
+    voice = Voice(draw, 0.3)
     name = _renamed(product, draw)
     parts = [name]
     for entry, share in ((product.kind["names"], 0.4), (product.edition, 0.5), (product.license, 0.3)):
@@ -141,7 +141,7 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
         parts.append(voice.say(product.platform))
     if draw.chance(0.35):
         parts = draw.some(parts, len(parts))
-    text = None if draw.chance(0.3) else _description(product, name, voice)
+    text = None if draw.chance(0.35) else _description(product, name, voice)
     maker = voice.say(product.publisher) if draw.chance(0.15) else None
     return feed, " ".join(parts), text, maker, round(product.price * (0.8 + 0.35 * draw.number()), 2)
 
@@ -150,11 +150,11 @@ def _renamed(product: Software, draw: Draw) -> str:
     """Return the name as the other catalogue writes it: kept, run together, shortened, turned, or initials."""
     first, second = synonyms(product.word)
     way = draw.below(10)
-    if way < 2:
+    if way < 1:
         return f"{product.front} {first} {product.back}"
-    if way < 4:
+    if way < 3:
         return f"{product.front}{first} {product.back[:4]}"
-    if way < 5:
+    if way < 4:
         return f"{first}{product.back}"
     if way < 6:
         return f"{second} {product.back}"
@@ -168,6 +168,6 @@ def _description(product: Software, name: str, voice: Voice) -> str:
     data = words("software")
     kind, does = voice.say(product.kind["names"]), voice.say(product.kind["does"])
     opening = voice.draw.pick(data["openings"]).format(kind=kind, does=does, name=name)
-    extras = voice.draw.some(data["extras"], 1 + voice.draw.below(2))
+    extras = voice.draw.some(data["extras"], 2 + voice.draw.below(2))
     end = f"for {voice.say(product.platform)}, {voice.say(product.license)}." if voice.draw.chance(0.4) else ""
     return " ".join([opening, *extras, end]).strip()

@@ -48,10 +48,14 @@ PRODUCTS = pa.schema(
 
 @dataclass(frozen=True)
 class Want:
-    """What a shopper looks for: a product as it should be, and the attributes (places) that count."""
+    """What a shopper looks for: a product as it should be, and the attributes that count."""
 
     product: Product
     asked: list[int]
+    """Places of the attributes asked for."""
+    said: dict[str, str]
+    """The words of the query for their values, by attribute name."""
+    noun: str
     branded: bool
 
 
@@ -98,7 +102,9 @@ def _results(draw: Draw) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
     department = draw.pick(departments())
     product = products.make(department, draw, draw.below(len(department.types)))
     asked = draw.some(range(len(product.values)), 1 + draw.chance(0.55))
-    want = Want(product, asked, draw.chance(BRANDED))
+    kinds = product.type.attributes
+    said = {kinds[place].name: products.surface(kinds[place], product.values[place], draw) for place in asked}
+    want = Want(product, asked, said, products.noun(product.type, draw), draw.chance(BRANDED))
     results = []
     for _ in range(4 + draw.below(MOST_RESULTS - 4)):
         label = draw.by_weight(LABELS, SHARES[len(asked)])
@@ -110,12 +116,9 @@ def _results(draw: Draw) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
 
 def _query(want: Want, draw: Draw) -> str:
     """Return the words a shopper types: attributes, type, maybe the brand."""
-    product = want.product
-    values = [
-        products.surface(product.type.attributes[place], product.values[place], draw).lower() for place in want.asked
-    ]
-    name = products.noun(product.type, draw).lower()
-    brand = [product.maker.name.lower()] if want.branded else []
+    values = [value.lower() for value in want.said.values()]
+    name = want.noun.lower()
+    brand = [want.product.maker.name.lower()] if want.branded else []
     layout = draw.below(4)
     if layout == 0:
         return " ".join([*brand, *values, name])
@@ -170,9 +173,11 @@ def _alike(product: Product, want: Want) -> Product:
 
 def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]:
     must = want.asked if label in "ES" else _shared(want, product.type)
-    text = products.title(product, draw, must, 1.0 if want.branded else 0.85).text
+    # Hits are found by meaning, in words of their own; misses are found because they share the query's words.
+    said = want.said if label in "CI" else {}
+    text = products.title(product, draw, must, 1.0 if want.branded else 0.85, said).text
     if label == "C" and draw.chance(0.5):
-        text += f" for {products.shown(products.noun(want.product.type, draw))}"
+        text += f" for {products.shown(want.noun)}"
     told = draw.some(range(len(product.values)), 4)
     colors = [
         products.surface(kind, value, draw)

@@ -1,6 +1,6 @@
 """Products of the simulated shop and the texts that describe them, with the places of attribute values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -110,16 +110,23 @@ def surface(attribute: Attribute, value: int, draw: Draw) -> str:
     return surfaces[0] if draw.chance(0.75) else draw.pick(surfaces)
 
 
-def title(product: Product, draw: Draw, must: Sequence[int] = (), named: float = 0.85) -> Text:
+def title(
+    product: Product,
+    draw: Draw,
+    must: Sequence[int] = (),
+    named: float = 0.85,
+    said: Mapping[str, str] | None = None,
+) -> Text:
     """Return a title of 5 to 14 words.
 
-    `must` are places of attributes that it names in any case, `named` is how often it names the brand.
+    `must` are places of attributes that it names in any case, `named` is how often it names the brand, `said`
+    gives the words for some attributes' values, by attribute name.
     """
     places = [place for place in range(len(product.values)) if place not in must]
     told = [*must, *draw.some(places, max(0, 2 + draw.below(2) - len(must)))]
-    attributes = [_value(product, place, draw) for place in draw.some(told, len(told))]
+    attributes = [_value(product, place, said or {}, draw) for place in draw.some(told, len(told))]
     brand: list[tuple[str, str | None]] = [(product.maker.name, None)] if draw.chance(named) else []
-    series: list[tuple[str, str | None]] = [(product.series, None)] if draw.chance(0.6) else []
+    series: list[tuple[str, str | None]] = [(product.series, None)] if draw.chance(0.7) else []
     code: list[tuple[str, str | None]] = [(product.code, None)] if draw.chance(0.3) else []
     puff: list[tuple[str, str | None]] = (
         [(shown(draw.early(words("language")["puffs"])), None)] if draw.chance(0.4) else []
@@ -143,9 +150,10 @@ def title(product: Product, draw: Draw, must: Sequence[int] = (), named: float =
     return made
 
 
-def _value(product: Product, place: int, draw: Draw) -> tuple[str, str | None]:
+def _value(product: Product, place: int, said: Mapping[str, str], draw: Draw) -> tuple[str, str | None]:
     attribute = product.type.attributes[place]
-    return shown(surface(attribute, product.values[place], draw)), attribute.name
+    words = said.get(attribute.name) or surface(attribute, product.values[place], draw)
+    return shown(words), attribute.name
 
 
 def description(product: Product, draw: Draw, places: Sequence[int]) -> Text:

@@ -144,7 +144,8 @@ def purchases(shelf: Shelf, size: float, rng: np.random.Generator) -> Purchases:
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     stocked = np.flatnonzero(counts)
     following = _following(shelf.department, counts > 0)
-    liked_brand = brand[order[(rng.random(users) * len(order)).astype(int)]]
+    liked = order[(rng.random(users) * len(order)).astype(int)]
+    series = np.unique([product.series for product in shelf.products], return_inverse=True)[1]
     liked_level = 1 + 2 * rng.random(users)
     looks = _looks(shelf)
     liked_looks = looks.max(axis=0) * rng.random((users, looks.shape[1])) ** 1.5
@@ -162,8 +163,9 @@ def purchases(shelf: Shelf, size: float, rng: np.random.Generator) -> Purchases:
         tail = rng.random(seen.shape) < 0.02
         seen = np.where(tail, (counts[kinds][:, None] * rng.random(seen.shape)).astype(int), seen)
         items = order[starts[kinds][:, None] + seen]
-        taste = 3.0 * (brand[items] == liked_brand[here][:, None]) - np.abs(level[items] - liked_level[here][:, None])
-        taste += (looks[items] == liked_looks[here][:, None, :]).sum(axis=2)
+        taste = 3.0 * (brand[items] == brand[liked[here]][:, None]) - np.abs(level[items] - liked_level[here][:, None])
+        taste += 2.0 * (series[items] == series[liked[here]][:, None])
+        taste += 1.5 * (looks[items] == liked_looks[here][:, None, :]).sum(axis=2)
         had = (items[:, :, None] == bought[here][:, None, :]).any(axis=2)
         best = np.argmax(taste - 10.0 * had + 0.5 * rng.random(items.shape), axis=1)
         bought[here, step] = items[np.arange(len(here)), best]
