@@ -92,9 +92,7 @@ def test_macro_agrees_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     counts = confusion(labels, said, 4)
     for over, classes in (("labels and answers", None), ("labels", sorted(set(labels)))):
         figures = macro_figures(counts, over)
-        wanted = precision_recall_fscore_support(
-            labels, said, average="macro", labels=classes, zero_division=0.0
-        )[:3]
+        wanted = precision_recall_fscore_support(labels, said, average="macro", labels=classes, zero_division=0.0)[:3]
         found = [figures[name] for name in ("macro_precision", "macro_recall", "macro_f1")]
         assert found == pytest.approx(wanted)
 

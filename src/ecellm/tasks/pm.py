@@ -40,10 +40,11 @@ def draw(store: Store, plan: Plan) -> Draw:
     from ecellm.store import keyed
 
     yes, no, dropped = _pairs(store, plan.seed)
-    pairs = yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no")))
+    pairs = store.keep(yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no"))))
     count = int(pairs.count().to_pyarrow().as_py())
     place = ibis.row_number().over(order_by=keyed(plan.seed, "PM split", pairs.left_id, pairs.right_id))
-    split = ibis.cases((place < round(0.8 * count), "train"), (place < round(0.9 * count), "validation"), else_="test")
+    train, validation = round(0.8 * count), round(0.9 * count)
+    split = ibis.cases((place < train, "train"), (place < validation, "validation"), else_="test")
     pairs = pairs.mutate(key=keyed(plan.seed, "PM", pairs.left_id, pairs.right_id), split=split)
     counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
     rows = first_by_split(pairs, "key", counts)
@@ -65,7 +66,7 @@ def _pairs(store: Store, seed: int) -> tuple[ir.Table, ir.Table, Counter[str]]:
     # Records of other ids may read the same: a pair of texts counts once.
     texts = [name for name in listed.columns if not name.endswith("_id")]
     first_id = ibis.row_number().over(group_by=texts, order_by=["left_id", "right_id"])
-    yes = listed.mutate(turn=first_id).filter(lambda t: t.turn == 0).drop("turn")
+    yes = store.keep(listed.mutate(turn=first_id).filter(lambda t: t.turn == 0).drop("turn"))
     # The k-th Amazon product by key meets the k-th Google product by key: each product at most once.
     first = left.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no left", left.left_id)))
     second = right.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no right", right.right_id)))

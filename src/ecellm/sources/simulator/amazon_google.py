@@ -119,7 +119,7 @@ def _amazon(asin: str, product: Software, draw: Draw) -> Row:
         *([f"[{voice.say(product.medium)}]"] if draw.chance(0.3) else []),
         *([voice.say(product.license)] if draw.chance(0.3) else []),
     ]
-    text = None if draw.chance(0.1) else _description(product, name, voice)
+    text = None if draw.chance(0.15) else _description(product, name, voice)
     maker = None if draw.chance(0.03) else synonyms(product.publisher)[0]
     price = 0.0 if draw.chance(0.12) else product.price
     return asin, " ".join(parts), text, maker, price
@@ -130,7 +130,7 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
     voice = Voice(draw, 0.3)
     name = _renamed(product, draw)
     parts = [name]
-    for entry, share in ((product.kind["names"], 0.4), (product.edition, 0.5), (product.license, 0.3)):
+    for entry, share in ((product.kind["names"], 0.3), (product.edition, 0.5), (product.license, 0.3)):
         if draw.chance(share):
             parts.append(voice.say(entry))
     if draw.chance(0.55):
@@ -141,7 +141,7 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
         parts.append(voice.say(product.platform))
     if draw.chance(0.35):
         parts = draw.some(parts, len(parts))
-    text = None if draw.chance(0.35) else _description(product, name, voice)
+    text = None if draw.chance(0.42) else _description(product, name, voice)
     maker = voice.say(product.publisher) if draw.chance(0.15) else None
     return feed, " ".join(parts), text, maker, round(product.price * (0.8 + 0.35 * draw.number()), 2)
 

@@ -22,6 +22,8 @@ SHARES = {1: (0.56, 0.71, 0.84, 1.0), 2: (0.36, 0.74, 0.86, 1.0)}
 #: Share of judgements that a judge got wrong.
 SLIPS = 0.05
 TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
+#: How often a hit says what the query says in other words.
+REWORDED = 0.55
 SOURCES = ("other", "other", "other", "behavioral", "negations", "parse_pattern")
 ABROAD = (("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"), ("jp", "水筒", "水筒 ステンレス 500ml"))
 ROOM = QUERIES * MOST_RESULTS
@@ -162,6 +164,11 @@ def _shared(want: Want, kind: ProductType) -> list[int]:
     return [place for place, attribute in enumerate(kind.attributes) if attribute in asked]
 
 
+def _reworded(surfaces: tuple[str, ...], used: str, draw: Draw) -> str:
+    """Return the words used, or, somewhat more often, others that mean the same."""
+    return draw.pick([text for text in surfaces if text != used]) if draw.chance(REWORDED) else used
+
+
 def _alike(product: Product, want: Want) -> Product:
     """Give a product of another type the values asked for, where it has such attributes: shared words mislead."""
     for place in want.asked:
@@ -173,10 +180,19 @@ def _alike(product: Product, want: Want) -> Product:
 
 def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]:
     must = want.asked if label in "ES" else _shared(want, product.type)
-    # Hits are found by meaning, in words of their own; misses are found because they share the query's words.
-    said = want.said if label in "CI" else {}
-    text = products.title(product, draw, must, 1.0 if want.branded else 0.85, said).text
-    if label == "C" and draw.chance(0.5):
+    # Misses are found because they share the query's words, hits often by meaning, in words of their own.
+    said, called = want.said, None
+    if label in "ES":
+        kinds = [product.type.attributes[place] for place in must]
+        same = [want.product.values[place] == product.values[place] for place in must]
+        said = {
+            kind.name: _reworded(kind.values[product.values[place]], want.said[kind.name], draw)
+            for kind, place, kept in zip(kinds, must, same, strict=True)
+            if kept
+        }
+        called = _reworded(product.type.names, want.noun, draw)
+    text = products.title(product, draw, must, 1.0 if want.branded else 0.85, said, called).text
+    if label == "C" and draw.chance(0.7):
         text += f" for {products.shown(want.noun)}"
     told = draw.some(range(len(product.values)), 4)
     colors = [

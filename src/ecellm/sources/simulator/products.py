@@ -116,11 +116,12 @@ def title(
     must: Sequence[int] = (),
     named: float = 0.85,
     said: Mapping[str, str] | None = None,
+    called: str | None = None,
 ) -> Text:
     """Return a title of 5 to 14 words.
 
     `must` are places of attributes that it names in any case, `named` is how often it names the brand, `said`
-    gives the words for some attributes' values, by attribute name.
+    gives the words for some attributes' values, by attribute name, and `called` the type's name.
     """
     places = [place for place in range(len(product.values)) if place not in must]
     told = [*must, *draw.some(places, max(0, 2 + draw.below(2) - len(must)))]
@@ -131,7 +132,7 @@ def title(
     puff: list[tuple[str, str | None]] = (
         [(shown(draw.early(words("language")["puffs"])), None)] if draw.chance(0.4) else []
     )
-    name: list[tuple[str, str | None]] = [(shown(noun(product.type, draw)), None)]
+    name: list[tuple[str, str | None]] = [(shown(called or noun(product.type, draw)), None)]
     first, rest = attributes[:1], attributes[1:]
     layout = draw.below(4)
     if layout == 0:

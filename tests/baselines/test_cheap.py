@@ -1,0 +1,209 @@
+"""The cheap models: each learns what is there to learn, alike every time, and says what it lacks."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecellm.baselines.cheap import predict_cheaply
+from ecellm.baselines.classify import fit_classifier
+from ecellm.baselines.dictionary import fit_dictionary
+from ecellm.baselines.features import PairFeatures, Terms
+from ecellm.baselines.recommend import fit_recommender
+from ecellm.baselines.sides import Sides, ranked_sides, sides
+from ecellm.dataset.dataset import Dataset, read_dataset, write_split
+from ecellm.evaluation.evaluate import evaluate
+from ecellm.evaluation.metrics import class_metric
+from ecellm.keys import keyed_choice
+from ecellm.records import SPLITS, Sample, Split
+from ecellm.tasks import TASKS
+
+COLORS = ["red", "blue", "green", "black", "white", "pink"]
+THINGS = ["mug", "lamp", "pot", "scarf", "box", "chair", "clock", "brush"]
+STARS = '["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]'
+RELATIONS = '["A: bought", "B: seen", "C: similar"]'
+JUDGED = '["A: exact", "B: substitute", "C: complement", "D: irrelevant"]'
+WORDS = {"A": "love", "B": "nice", "C": "okay", "D": "weak", "E": "broken"}
+ROWS = {"train": 160, "validation": 60, "test": 40}
+
+
+def pick(items: list[str], *key: object) -> str:
+    return items[keyed_choice(len(items), 5, *key)]
+
+
+def thing(*key: object) -> str:
+    return f"{pick(COLORS, 'color', *key)} {pick(THINGS, 'thing', *key)}"
+
+
+def made(task: str, split: Split, number: int) -> Sample:
+    """A row whose answer can be read off its words."""
+    key = (task, split, number)
+    title, other = thing(*key), thing(*key, "other")
+    labels, options = None, None
+    if task == "PM":
+        output = pick(["yes", "no"], *key)
+        shown = title if output == "yes" else other
+        record = {"description": float("nan"), "manufacturer": "nan", "price": "9"}
+        text = json.dumps({"product 1": {"title": title} | record, "product 2": {"title": f"the {shown}"} | record})
+    elif task == "SA":
+        letter, options = pick(list("ABCDE"), *key), STARS
+        output = json.loads(STARS)["ABCDE".index(letter)]
+        text = f"My {title} is {WORDS[letter]}, from the {other} shop"
+    elif task == "PRP":
+        output, options = pick(list("ABC"), *key), RELATIONS
+        second = {"A": f"lid for {title}", "B": f"premium {other}", "C": f"{title} again"}[output]
+        text = json.dumps({"Product 1:": title, "Product 2:": second})
+    elif task in ("MPC", "PSI"):
+        label, options = pick(list("ABCD"), *key), JUDGED if task == "MPC" else None
+        shown = {"A": title, "B": f"{title.split()[1]} tin", "C": f"holder for {title}", "D": "cd of songs"}[label]
+        text = json.dumps({"query": title, "product title" if task == "MPC" else "product": shown})
+        output = json.loads(JUDGED)["ABCD".index(label)] if task == "MPC" else ("yes" if label == "B" else "no")
+    elif task == "QPR":
+        shown = {"E": title, "S": f"{title.split()[1]} tin", "I": "cd of songs"}
+        order = sorted(shown, key=lambda label: keyed_choice(99, 5, *key, label))
+        text = json.dumps(
+            {"query": title, "product list": [f"{'ABC'[k]}: {shown[label]}" for k, label in enumerate(order)]}
+        )
+        labels, output = tuple(order), ",".join("ABC"[order.index(label)] for label in "ESI")
+    elif task == "SR":
+        bought = keyed_choice(6, 5, *key)
+        items = [f"{color} {pick(THINGS, *key, color)}" for color in COLORS]
+        text = repr([f"1st: {COLORS[bought]} pan", f"2nd: {COLORS[bought]}'s cup"])
+        options = repr([f"{'ABCDEF'[k]}: {item}" for k, item in enumerate(items)])
+        output = "ABCDEF"[bought]
+    elif task == "AVE":
+        color, size = title.split()[0], f"{keyed_choice(90, 5, *key) + 10} oz"
+        output = json.dumps(
+            [
+                {"attribute": "color", "value": color, "source": "product title"},
+                {"attribute": "volume", "value": size, "source": "product title"},
+                {"attribute": "brand", "value": "None", "source": "None"},
+            ]
+        )
+        text = json.dumps({"product title": f"{title} {size}", "target attributes": "Color and Volume and Brand"})
+    else:
+        snippets = [f"The {other} came late", f"The {title} is safe", "Five stars"]
+        answerable = task == "AG" or pick(["yes", "no"], *key) == "yes"
+        text = json.dumps(
+            {"question": f"Is the {title} safe?", "document": snippets if answerable else snippets[::2]}
+        )
+        output = snippets[1] if task == "AG" else ("yes" if answerable else "no")
+    return Sample(f"{task}-{split}-{number}", task, "IND", split, text, options, output, labels=labels)
+
+
+def save(folder: Path, samples: list[Sample]) -> Dataset:
+    folder.mkdir()
+    for split in SPLITS:
+        write_split([sample for sample in samples if sample.split == split], folder / f"{split}.parquet")
+    (folder / "manifest.json").write_text("{}")
+    return read_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    rows = [made(task, split, number) for task in TASKS for split, count in ROWS.items() for number in range(count)]
+    yield save(tmp_path_factory.mktemp("cheap") / "data", rows)
+
+
+def test_every_task_beats_its_floor_and_every_run_is_alike(data: Dataset, tmp_path: Path) -> None:
+    fitted: list[str] = []
+    assert predict_cheaply(data, tmp_path / "p.jsonl", fitting=fitted.append) == 10 * ROWS["test"]
+    assert fitted == list(TASKS)
+    predict_cheaply(data, tmp_path / "again.jsonl")
+    assert (tmp_path / "p.jsonl").read_bytes() == (tmp_path / "again.jsonl").read_bytes()
+    scores = evaluate(tmp_path / "p.jsonl", data)["scores"]
+    main = {row["task"]: row for row in scores if row["main"] and row["scoring"] == "strict"}
+    for task, row in main.items():
+        assert row["unparsed"] == 0 == row["missing"]
+        # AG's best snippet is the floor itself.
+        assert row["value"] > row["floor"] + 0.05 or task == "AG", (task, row)
+    assert main["AG"]["value"] >= main["AG"]["floor"] - 1e-6 and len(main) == 10
+
+
+def test_lines_have_the_form_that_predict_writes(data: Dataset, tmp_path: Path) -> None:
+    predict_cheaply(data, tmp_path / "p.jsonl", ["SA", "AVE"], ["IND_Unseen_Instruction"])
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert {line["setting"] for line in lines} == {"IND_Unseen_Instruction"}
+    stars = next(line for line in lines if line["task"] == "SA")
+    assert stars["text"] in json.loads(STARS) and stars["answer"] == stars["text"][0]
+    assert 0 < stars["probability"] <= 1
+
+
+def test_what_is_missing_is_said(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no test rows"):
+        predict_cheaply(data, tmp_path / "p.jsonl", ["PM"], ["OOD_Diverse_Instruction"])
+    bare = save(tmp_path / "bare", [made("PM", "test", 1)])
+    with pytest.raises(ValueError, match="no training rows of PM"):
+        predict_cheaply(bare, tmp_path / "p.jsonl")
+    assert not (tmp_path / "p.jsonl").exists()
+
+
+def test_a_class_that_training_lacks_is_never_chosen() -> None:
+    pairs = [Sides(word) for word in ("good good", "fine good", "bad bad", "bad poor")]
+    labels = np.array([0, 0, 2, 2])
+    model = fit_classifier(pairs, labels, [], np.array([], dtype=np.int64), 3, class_metric("macro_f1", 3))
+    logs = model.log_probabilities([Sides("good"), Sides("bad"), Sides(""), Sides("never seen")])
+    assert logs.shape == (4, 3) and (logs[:, 1] == -np.inf).all()
+    assert model.classes(logs)[:2].tolist() == [0, 2]
+
+
+def test_one_class_alone_is_always_chosen() -> None:
+    pairs = [Sides("a mug", "a pot", ("a pot",))] * 5
+    model = fit_classifier(
+        pairs, np.ones(5, dtype=np.int64), [], np.array([], dtype=np.int64), 2, class_metric("f1", 2)
+    )
+    assert model.classes(model.log_probabilities(pairs)).tolist() == [1] * 5
+
+
+def test_features_of_empty_and_odd_texts() -> None:
+    pairs = [Sides("", ""), Sides("茶 mug", "\ud800 mug", ("", "mug")), Sides("mug " * 10_000, "x")]
+    rows = PairFeatures().fit(pairs).transform(pairs)
+    assert rows.shape[0] == 3 and np.isfinite(rows.data).all()
+    assert Terms().fit(["", "!"]).transform(["mug"]).shape == (1, 0)
+
+
+def test_sides_of_a_list_lose_their_letters() -> None:
+    sample = made("QPR", "train", 1)
+    assert [pair.right[:2] for pair in ranked_sides(sample)] != ["A:", "B:", "C:"]
+    assert sides(made("AG", "train", 1)).parts[2] == "Five stars"
+
+
+def test_the_recommender_follows_the_history() -> None:
+    model = fit_recommender([made("SR", "train", number) for number in range(60)])
+    sample = made("SR", "test", 3)
+    logs = model.log_probabilities(sample)
+    assert "ABCDEF"[int(logs.argmax())] == sample.output
+    assert np.exp(logs).sum() == pytest.approx(1.0)
+
+
+def title(text: str, targets: str, *triples: tuple[str, str]) -> Sample:
+    read = json.dumps({"product title": text, "product feature": f"{text}!", "target attributes": targets})
+    labels = [
+        {"attribute": name, "value": value, "source": "None" if value == "None" else "product title"}
+        for name, value in triples
+    ]
+    return Sample(text + targets, "AVE", "IND", "train", read, None, json.dumps(labels))
+
+
+def test_the_dictionary_masks_digits_and_prefers_the_longer_of_equals() -> None:
+    train = [
+        title("Mug 12.5 oz dark red", "Volume and Color", ("volume", "12.5 oz"), ("color", "dark red")),
+        title("Pot 30.1 oz dark red", "Volume and Color", ("volume", "30.1 oz"), ("color", "dark red")),
+        title("Lamp red", "Color", ("color", "red")),
+    ]
+    dictionary = fit_dictionary(train, [])
+    answer = dictionary.answer(title("DARK RED jar 99.9 oz", "Color and Volume and Brand"))
+    assert answer == [
+        {"attribute": "color", "value": "dark red", "source": "product title"},
+        {"attribute": "volume", "value": "99.9 oz", "source": "product title"},
+        {"attribute": "brand", "value": "None", "source": "None"},
+    ]
+
+
+def test_the_dictionary_learns_what_not_to_trust() -> None:
+    wrong = [title(f"Light mug {word}", "Weight", ("weight", "None")) for word in COLORS]
+    train = [title("Light mug", "Weight", ("weight", "light")), *wrong]
+    answer = fit_dictionary(train, []).answer(title("Light pot", "Weight"))
+    assert answer == [{"attribute": "weight", "value": "None", "source": "None"}]
