@@ -26,7 +26,7 @@ STARS = '["A: very positive", "B: positive", "C: neutral", "D: negative", "E: ve
 RELATIONS = '["A: bought", "B: seen", "C: similar"]'
 JUDGED = '["A: exact", "B: substitute", "C: complement", "D: irrelevant"]'
 WORDS = {"A": "love", "B": "nice", "C": "okay", "D": "weak", "E": "broken"}
-ROWS = {"train": 160, "validation": 60, "test": 40}
+ROWS = {"train": 90, "validation": 45, "test": 30}
 
 
 def pick(items: list[str], *key: object) -> str:
@@ -61,7 +61,7 @@ def made(task: str, split: Split, number: int) -> Sample:
         text = json.dumps({"query": title, "product title" if task == "MPC" else "product": shown})
         output = json.loads(JUDGED)["ABCD".index(label)] if task == "MPC" else ("yes" if label == "B" else "no")
     elif task == "QPR":
-        shown = {"E": title, "S": f"{title.split()[1]} tin", "I": "cd of songs"}
+        shown = {"E": title, "S": f"{title.split()[1]} tin", "I": f"poster of {title}"}
         order = sorted(shown, key=lambda label: keyed_choice(99, 5, *key, label))
         text = json.dumps(
             {"query": title, "product list": [f"{'ABC'[k]}: {shown[label]}" for k, label in enumerate(order)]}
@@ -107,12 +107,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     yield save(tmp_path_factory.mktemp("cheap") / "data", rows)
 
 
+def _only(lines: str, tasks: str) -> str:
+    return "".join(line for line in lines.splitlines(True) if json.loads(line)["task"] in tasks.split())
+
+
 def test_every_task_beats_its_floor_and_every_run_is_alike(data: Dataset, tmp_path: Path) -> None:
     fitted: list[str] = []
     assert predict_cheaply(data, tmp_path / "p.jsonl", fitting=fitted.append) == 10 * ROWS["test"]
     assert fitted == list(TASKS)
-    predict_cheaply(data, tmp_path / "again.jsonl")
-    assert (tmp_path / "p.jsonl").read_bytes() == (tmp_path / "again.jsonl").read_bytes()
+    predict_cheaply(data, tmp_path / "again.jsonl", ["AVE", "PRP", "SR", "QPR"])
+    assert (tmp_path / "again.jsonl").read_text() == _only((tmp_path / "p.jsonl").read_text(), "AVE PRP SR QPR")
     scores = evaluate(tmp_path / "p.jsonl", data)["scores"]
     main = {row["task"]: row for row in scores if row["main"] and row["scoring"] == "strict"}
     for task, row in main.items():

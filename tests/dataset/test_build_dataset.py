@@ -85,8 +85,8 @@ def test_the_manifest_counts_all_that_was_drawn(tmp_path: Path) -> None:
     manifest = built(tmp_path, [task], seed=3, tasks={"PM": {"train": 4}})
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
     assert manifest["seed"] == 3
-    assert manifest["counts"]["PM"] == {"train": {"IND": 4}, "validation": {"IND": 0}, "test": {"IND": 1, "OOD": 0}}
-    assert manifest["quotas"]["PM"]["train"] == {"IND": 4}
+    assert manifest["counts"]["PM"] == {"train IND": 4, "validation IND": 0, "test IND": 1, "test OOD": 0}
+    assert manifest["quotas"]["PM"]["train IND"] == 4
     assert manifest["dropped"]["PM"] == {"input stands there already": 1, "title is markup": 4}
     assert (manifest["drawn"]["PM"], manifest["spare"]["PM"]) == (8, 2)
     assert manifest["config"]["seed"] == 42

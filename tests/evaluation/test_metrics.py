@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, ndcg_score, precision_recall_fscore_
 from ecellm.evaluation.metrics import (
     GAINS,
     binary_figures,
+    class_metric,
     dcg,
     hit_figures,
     macro_figures,
@@ -95,6 +96,17 @@ def test_macro_agrees_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
         wanted = precision_recall_fscore_support(labels, said, average="macro", labels=classes, zero_division=0.0)[:3]
         found = [figures[name] for name in ("macro_precision", "macro_recall", "macro_f1")]
         assert found == pytest.approx(wanted)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40))
+def test_the_fast_metrics_are_the_same_figures(pairs: list[tuple[int, int]]) -> None:
+    labels, said = np.array(pairs).T
+    figures = macro_figures(confusion(list(labels), list(said), 3), "labels")
+    assert class_metric("macro_f1", 3)(labels, said) == pytest.approx(figures["macro_f1"])
+    assert class_metric("accuracy", 3)(labels, said) == pytest.approx(figures["accuracy"])
+    two = np.minimum(labels, 1), np.minimum(said, 1)
+    wanted = binary_figures(confusion(list(two[0]), list(two[1]), 2))["f1"]
+    assert class_metric("f1", 2)(*two) == pytest.approx(wanted)
 
 
 @given(st.permutations("ESCI").flatmap(lambda order: st.tuples(st.just(order), st.integers(2, 4))))

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from raw_files import page, page_file, rating_file, read, review, review_file, write_lines
+from source_files import page, page_file, rating_file, read, review, review_file, write_lines
 
 from ecellm.dataset.config import Sources
 

@@ -18,7 +18,7 @@ from ecellm.inference.decide import Metric, decide, fit_offsets
 
 Labels = NDArray[np.int64]
 
-STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.03, 0.1, 0.3, 1.0)
 #: Below this many validation rows neither strength nor thresholds are fitted.
 FEWEST_ROWS = 40
 ITERATIONS = 300
@@ -60,16 +60,12 @@ def fit_classifier(
     if len(held_out) < FEWEST_ROWS:
         return Classifier(features, _fit(rows, labels, 1.0), np.zeros(classes))
     held_out_rows = features.transform(held_out)
-    best: tuple[float, Classifier] | None = None
-    for strength in STRENGTHS:
-        model = _fit(rows, labels, strength)
-        logs = _log_probabilities(model, held_out_rows, classes)
-        offsets = fit_offsets(logs, held_out_labels, metric)
-        value = metric(held_out_labels, decide(logs, offsets))
-        if best is None or value > best[0]:
-            best = value, Classifier(features, model, offsets)
-    assert best is not None
-    return best[1]
+    fits = [_fit(rows, labels, strength) for strength in STRENGTHS]
+    logs = [_log_probabilities(model, held_out_rows, classes) for model in fits]
+    offsets = [fit_offsets(log, held_out_labels, metric) for log in logs]
+    chosen = [decide(log, offset) for log, offset in zip(logs, offsets, strict=True)]
+    best = int(np.argmax([metric(held_out_labels, labels) for labels in chosen]))
+    return Classifier(features, fits[best], offsets[best])
 
 
 def _fit(rows: Any, labels: Labels, strength: float) -> Any:

@@ -67,28 +67,18 @@ def _show(manifest: dict[str, Any], console: "Console") -> None:
     """Print the counts per task, then what was left out and why, and what has no rows at all."""
     from rich.table import Table
 
-    parts = (("train", "IND"), ("validation", "IND"), ("test", "IND"), ("test", "OOD"))
+    parts = ("train IND", "validation IND", "test IND", "test OOD")
     table = Table("task", title="Rows (asked)")
-    for split, domain in parts:
-        table.add_column(f"{split} {domain}", justify="right")
-    for task, counts in manifest["counts"].items():
-        asked = manifest["quotas"][task]
-        table.add_row(
-            task,
-            *(
-                f"{counts[split][domain]:,} ({asked[split][domain]:,})" if domain in counts[split] else "-"
-                for split, domain in parts
-            ),
-        )
-    console.print(table)
+    for part in parts:
+        table.add_column(part, justify="right")
     said = [f"Left out of {task}: {_listed(reasons)}." for task, reasons in manifest["dropped"].items() if reasons]
     said += [f"Set aside from {file}: {_listed(reasons)}." for file, reasons in manifest["rejected"].items()]
     for task, counts in manifest["counts"].items():
         asked = manifest["quotas"][task]
-        empty = [
-            f"{split} {domain}" for split, domain in parts if asked[split].get(domain) and not counts[split][domain]
-        ]
+        table.add_row(task, *(f"{counts[part]:,} ({asked[part]:,})" if part in counts else "-" for part in parts))
+        empty = [part for part, count in counts.items() if asked[part] and not count]
         said += [f"Warning: {task} has no rows in {', '.join(empty)}."] if empty else []
+    console.print(table)
     for line in said:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 

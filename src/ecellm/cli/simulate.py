@@ -8,20 +8,18 @@ import typer
 
 def simulate(
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist.")],
-    scale: Annotated[
-        float, typer.Option(help="1 is about 1,000 products and 6,000 reviews per category; rows grow with it.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another shop.")] = 42,
+    scale: Annotated[float, typer.Option(help="How big the shop is; 1.0 is the demo's size.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 42,
 ) -> None:
-    """Write a simulated shop's raw files in the five public sources' formats."""
+    """Write a made-up shop in the real formats of all five sources."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from ecellm.sources.simulator import simulate as run
 
     columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("simulating", total=1.0)
         rows = run(out, scale, seed, lambda share: progress.update(bar, completed=share))
-    said = ", ".join(f"{count:,} {name}" for name, count in rows.items())
-    typer.echo(f"{said} written to {out}.")
+    counts = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+    typer.echo(f"Simulated shop written to {out}: {counts}.")

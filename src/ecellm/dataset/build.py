@@ -127,7 +127,7 @@ def _manifest(
     return {
         "seed": seed,
         "counts": {name: _counts(selection.samples[name], plan) for name, plan in plans.items()},
-        "quotas": {name: _by_split(plan.quotas) for name, plan in plans.items()},
+        "quotas": {name: _named(plan.quotas) for name, plan in plans.items()},
         "drawn": {name: len(draw.samples) for name, draw in draws.items()},
         "dropped": {
             name: dict(sorted((draw.dropped + _losses(selection.dropped[name])).items()))
@@ -147,16 +147,13 @@ def _manifest(
     }
 
 
-def _counts(parts: Mapping[Part, Sequence[Sample]], plan: Plan) -> dict[str, dict[str, int]]:
-    """Return a task's rows per split and domain, zeros included where rows were asked for."""
-    return _by_split({part: len(parts.get(part, ())) for part in plan.quotas})
+def _counts(parts: Mapping[Part, Sequence[Sample]], plan: Plan) -> dict[str, int]:
+    """Return a task's rows per split and domain ("train IND"), zeros included where rows may be asked for."""
+    return _named({part: len(parts.get(part, ())) for part in plan.quotas})
 
 
-def _by_split(numbers: Mapping[Part, int]) -> dict[str, dict[str, int]]:
-    nested: dict[str, dict[str, int]] = {}
-    for (split, domain), number in numbers.items():
-        nested.setdefault(split, {})[domain] = number
-    return nested
+def _named(numbers: Mapping[Part, int]) -> dict[str, int]:
+    return {f"{split} {domain}": number for (split, domain), number in numbers.items()}
 
 
 def _losses(dropped: Counter[str]) -> Counter[str]:

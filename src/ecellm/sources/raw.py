@@ -341,7 +341,8 @@ class Workbench:
             f'WHERE ({key}) IN (SELECT ({key}) FROM "{name}" GROUP BY {key} HAVING count(*) > 1)) WHERE turn > 1'
         )
         self._sql(
-            f"INSERT INTO rejects SELECT file, NULL, 'product stands there already', left(excerpt, {EXCERPT}) FROM repeats"
+            f"INSERT INTO rejects SELECT file, NULL, 'product stands there already', left(excerpt, {EXCERPT}) "
+            "FROM repeats"
         )
         self._sql(f'DELETE FROM "{name}" WHERE rowid IN (SELECT place FROM repeats)')
         self._sql("DROP TABLE repeats")

@@ -79,7 +79,7 @@ def write(files: Files, shard: int, size: float, draw: Draw) -> int:
 
 def _software(draw: Draw) -> Software:
     data = words("software")
-    kind = draw.early(data["kinds"])
+    kind = draw.early(data["kinds"], skew=3.5)
     version = draw.pick(("2006", "2007", "2008", "3.0", "4.5", "5.0", "6.0", "7.5", "10", "12.0"))
     return Software(
         kind=kind,
@@ -111,7 +111,7 @@ def _amazon(asin: str, product: Software, draw: Draw) -> Row:
     first = synonyms(product.word)[0]
     name = f"{product.front} {first} {product.back}"
     parts = [
-        *([synonyms(product.publisher)[0]] if draw.chance(0.4) else []),
+        *([synonyms(product.publisher)[0]] if draw.chance(0.3) else []),
         name,
         *([product.version] if draw.chance(0.7) else []),
         *([voice.say(product.edition)] if draw.chance(0.5) else []),
@@ -133,8 +133,8 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
     for entry, share in ((product.kind["names"], 0.3), (product.edition, 0.5), (product.license, 0.3)):
         if draw.chance(share):
             parts.append(voice.say(entry))
-    if draw.chance(0.55):
-        parts.append(product.version)
+    if draw.chance(0.4):
+        parts.append(product.version if draw.chance(0.5) else _short(product.version))
     if draw.chance(0.3):
         parts.append(voice.say(product.publisher))
     if draw.chance(0.4):
@@ -146,22 +146,27 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
     return feed, " ".join(parts), text, maker, round(product.price * (0.8 + 0.35 * draw.number()), 2)
 
 
+def _short(version: str) -> str:
+    """Return a version as busy sellers write it: 2007 is 07, 5.0 is v5."""
+    return version[2:] if version.startswith("20") else f"v{version.removesuffix('.0')}"
+
+
 def _renamed(product: Software, draw: Draw) -> str:
     """Return the name as the other catalogue writes it: kept, run together, shortened, turned, or initials."""
     first, second = synonyms(product.word)
     way = draw.below(10)
     if way < 1:
         return f"{product.front} {first} {product.back}"
-    if way < 3:
+    if way < 2:
         return f"{product.front}{first} {product.back[:4]}"
-    if way < 4:
+    if way < 3:
         return f"{first}{product.back}"
-    if way < 6:
+    if way < 4:
         return f"{second} {product.back}"
-    if way < 7:
+    if way < 5:
         return f"{product.back} for {second}, {product.front}"
     letters = product.front[0] + first[0] + product.back[0]
-    return f"{letters}{product.version}" if way < 9 else f"{letters}-{product.version} {second}"
+    return f"{letters}{_short(product.version)}" if way < 7 else f"{letters}-{product.version} {second}"
 
 
 def _description(product: Software, name: str, voice: Voice) -> str:

@@ -9,7 +9,7 @@ from ecellm.sources.simulator import products
 from ecellm.sources.simulator.draws import Draw, identifiers
 from ecellm.sources.simulator.files import Files
 from ecellm.sources.simulator.products import Product
-from ecellm.sources.simulator.words import ProductType, departments
+from ecellm.sources.simulator.words import ProductType, departments, words
 
 FOLDER = "shopping_queries_dataset"
 #: Of a whole shard.
@@ -18,12 +18,14 @@ MOST_RESULTS = 10
 LABELS = "ESCI"
 #: Cumulative shares of exact, substitute, complement and irrelevant results, by the number of attributes asked
 #: for: the more a query asks, the fewer products are exactly that.
-SHARES = {1: (0.56, 0.71, 0.84, 1.0), 2: (0.36, 0.74, 0.86, 1.0)}
+SHARES = {1: (0.51, 0.66, 0.82, 1.0), 2: (0.29, 0.72, 0.85, 1.0)}
 #: Share of judgements that a judge got wrong.
-SLIPS = 0.05
+SLIPS = 0.07
 TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
-#: How often a hit says what the query says in other words.
-REWORDED = 0.55
+#: How often a hit has other words for a value, and for the product, than the query.
+OTHER_VALUE, OTHER_NAME = 0.25, 0.6
+#: How often a miss is a novelty that only names what was searched for, such as a poster of it.
+NOVELTY = 0.4
 SOURCES = ("other", "other", "other", "behavioral", "negations", "parse_pattern")
 ABROAD = (("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"), ("jp", "水筒", "水筒 ステンレス 500ml"))
 ROOM = QUERIES * MOST_RESULTS
@@ -142,9 +144,9 @@ def _result(want: Want, label: str, draw: Draw) -> Product:
         for place in want.asked:
             made.values[place] = wanted.values[place]
         if label == "S" and (not other_brand or made.brand == wanted.brand):
-            place = draw.pick(want.asked)
-            count = len(wanted.type.attributes[place].values)
-            made.values[place] = (wanted.values[place] + 1 + draw.below(count - 1)) % count
+            for place in draw.some(want.asked, 1 + draw.chance(0.5)):
+                count = len(wanted.type.attributes[place].values)
+                made.values[place] = (wanted.values[place] + 1 + draw.below(count - 1)) % count
         return made
     if label == "C":
         kind = draw.early(wanted.type.goes_with)
@@ -164,9 +166,16 @@ def _shared(want: Want, kind: ProductType) -> list[int]:
     return [place for place, attribute in enumerate(kind.attributes) if attribute in asked]
 
 
-def _reworded(surfaces: tuple[str, ...], used: str, draw: Draw) -> str:
-    """Return the words used, or, somewhat more often, others that mean the same."""
-    return draw.pick([text for text in surfaces if text != used]) if draw.chance(REWORDED) else used
+def _novelty(want: Want, draw: Draw) -> str:
+    """Return the title of a thing that bears the searched product's words and is something else."""
+    things = words("language")["novelties"]
+    values = [*want.said.values(), want.noun, draw.pick(things)]
+    return " ".join([products.shown(value) for value in values] + [f"by {draw.pick(want.product.department.brands).name}"])
+
+
+def _reworded(surfaces: tuple[str, ...], used: str, share: float, draw: Draw) -> str:
+    """Return the words used or, in a share of draws, others that mean the same."""
+    return draw.pick([text for text in surfaces if text != used]) if draw.chance(share) else used
 
 
 def _alike(product: Product, want: Want) -> Product:
@@ -186,14 +195,19 @@ def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]
         kinds = [product.type.attributes[place] for place in must]
         same = [want.product.values[place] == product.values[place] for place in must]
         said = {
-            kind.name: _reworded(kind.values[product.values[place]], want.said[kind.name], draw)
+            kind.name: _reworded(kind.values[product.values[place]], want.said[kind.name], OTHER_VALUE, draw)
             for kind, place, kept in zip(kinds, must, same, strict=True)
             if kept
         }
-        called = _reworded(product.type.names, want.noun, draw)
+        called = _reworded(product.type.names, want.noun, OTHER_NAME, draw)
     text = products.title(product, draw, must, 1.0 if want.branded else 0.85, said, called).text
-    if label == "C" and draw.chance(0.7):
+    if label == "I" and draw.chance(NOVELTY):
+        text = _novelty(want, draw)
+    elif label == "C" and draw.chance(0.75):
         text += f" for {products.shown(want.noun)}"
+    elif draw.chance(0.4):
+        partner = product.department.types[draw.pick(product.type.goes_with)]
+        text += f" for {products.shown(products.noun(partner, draw))}"
     told = draw.some(range(len(product.values)), 4)
     colors = [
         products.surface(kind, value, draw)

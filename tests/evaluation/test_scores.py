@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -175,3 +177,9 @@ def test_thousands_of_predictions_take_seconds(tmp_path: Path) -> None:
     made = evaluate(file, data)
     assert len(made["scores"]) == 2 * (6 + 4 + 1 + 1 + 3)
     assert time.perf_counter() - start < 30
+
+
+def test_scoring_needs_no_engine() -> None:
+    code = "import sys, ecellm.evaluation.evaluate, ecellm.baselines.cheap; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"duckdb", "ibis", "pyspark", "torch"} & set(loaded)

@@ -1,0 +1,130 @@
+"""`ecellm evaluate`, `baseline` and `results` on the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from ecellm.cli.baseline import baseline
+from ecellm.cli.evaluate import evaluate
+from ecellm.cli.results import results
+from ecellm.dataset.dataset import write_split
+from ecellm.records import SPLITS, Sample
+
+app = typer.Typer()
+for verb in (evaluate, baseline, results):
+    app.command()(verb)
+
+STARS = '["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]'
+IND = "IND_Diverse_Instruction"
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    rows = []
+    for split in SPLITS:
+        for number in range(60):
+            output = json.loads(STARS)[4 * (number % 2)]
+            text = f"{'bad and broken' if number % 2 else 'good and nice'} number {number}"
+            rows.append(Sample(f"SA-{split}-{number}", "SA", "IND", split, text, STARS, output))
+    for split in SPLITS:
+        write_split([row for row in rows if row.split == split], folder / f"{split}.parquet")
+    (folder / "manifest.json").write_text('{"counts": {"SA": {"train IND": 60, "test IND": 60}}}')
+    return folder
+
+
+def test_baseline_then_evaluate_then_the_page(data: Path, tmp_path: Path) -> None:
+    answers, scores = tmp_path / "cheap.jsonl", tmp_path / "scores.json"
+    result = run("baseline", "--data", data, "--out", answers, "--tasks", "SA")
+    assert result.exit_code == 0, result.output
+    assert f"60 answers written to {answers}." in result.output.replace("\n", "")
+    result = run("evaluate", answers, "--data", data, "--out", scores)
+    assert result.exit_code == 0, result.output
+    assert "macro_f1" in result.output and "1.000 [1.000, 1.000]" in result.output
+    assert "Without predictions: IND_Single_Instruction: SA." in result.output
+    made = json.loads(scores.read_text())
+    row = next(row for row in made["scores"] if row["main"] and row["scoring"] == "strict")
+    assert (row["task"], row["metric"], row["value"], row["n"]) == ("SA", "macro_f1", 1.0, 60)
+    before = scores.read_bytes()
+    assert run("evaluate", answers, "--data", data, "--out", scores, "--overwrite").exit_code == 0
+    assert scores.read_bytes() == before
+
+    folder = tmp_path / "results" / "run"
+    folder.mkdir(parents=True)
+    for name, content in {
+        "run.json": json.dumps({"title": "T", "model": "XS", "machine": "m", "commands": [], "seconds": {}}),
+        "scores.json": scores.read_text(),
+        "cheap.json": scores.read_text(),
+        "manifest.json": (data / "manifest.json").read_text(),
+        "text.md": "Text.",
+    }.items():
+        (folder / name).write_text(content)
+    (tmp_path / "results" / "introduction.md").write_text("# Results")
+    assert run("results", tmp_path / "results", "--out", tmp_path / "page.md").exit_code == 0
+    assert "| SA | macro_f1 | 1.000 [1.000, 1.000] |" in (tmp_path / "page.md").read_text()
+
+
+def test_existing_files_are_kept(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "kept"
+    out.write_text("precious")
+    for arguments in (["evaluate", tmp_path / "p.jsonl", "--data", data], ["baseline", "--data", data]):
+        result = run(*arguments, "--out", out)
+        assert isinstance(result.exception, ValueError) and "exists already" in str(result.exception)
+    assert out.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [("", "has no predictions"), ("{", "line 1: not valid JSON"), ('{"id": "x"}', "line 1: 'task' is missing")],
+)
+def test_bad_predictions_leave_no_file(data: Path, tmp_path: Path, line: str, problem: str) -> None:
+    (tmp_path / "p.jsonl").write_text(line)
+    result = run("evaluate", tmp_path / "p.jsonl", "--data", data, "--out", tmp_path / "scores.json")
+    assert result.exit_code != 0 and problem in str(result.exception)
+    assert not (tmp_path / "scores.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--tasks", "XX"], "XX"),
+        (["--tasks", "PM"], "no test rows"),
+        (["--setting", "IND"], "Unknown setting 'IND'"),
+        (["--setting", "OOD_Diverse_Instruction"], "no test rows"),
+    ],
+)
+def test_a_baseline_of_nothing_is_refused(data: Path, tmp_path: Path, arguments: list[str], problem: str) -> None:
+    result = run("baseline", "--data", data, "--out", tmp_path / "p.jsonl", *arguments)
+    assert result.exit_code != 0 and problem in str(result.exception)
+    assert not (tmp_path / "p.jsonl").exists()
+
+
+def test_what_is_no_dataset_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text("{}")
+    result = run("evaluate", tmp_path / "p.jsonl", "--data", tmp_path, "--out", tmp_path / "s.json")
+    assert "is not a dataset" in str(result.exception)
+
+
+def test_answers_that_cannot_be_scored_are_said(tmp_path: Path) -> None:
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    text = json.dumps({"query": "mug", "product list": ["A: x", "B: y"]})
+    sample = Sample("QPR-1", "QPR", "IND", "test", text, None, "A,B")
+    for split in SPLITS:
+        write_split([sample] if split == "test" else [], folder / f"{split}.parquet")
+    (folder / "manifest.json").write_text("{}")
+    line = {"id": "QPR-1", "task": "QPR", "setting": IND, "text": "A,B"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(line))
+    result = run("evaluate", tmp_path / "p.jsonl", "--data", folder, "--out", tmp_path / "s.json")
+    assert result.exit_code == 0
+    assert "Not scored: QPR" in result.output and "--qpr-labels" in result.output

@@ -1,0 +1,92 @@
+"""The page of results is what the command makes of the stored scores, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rows import dataset, predictions, yes_no
+
+from ecellm.evaluation.evaluate import evaluate, write_scores
+from ecellm.evaluation.results_page import results_page, write_results_page
+
+DOCS = Path(__file__).parents[2] / "docs"
+PM = yes_no(["yes", "no", "no", "no"])
+FACTS = {
+    "title": "A small shop",
+    "model": "XS",
+    "machine": "two cores",
+    "commands": ["ecellm build", "ecellm tune"],
+    "seconds": {"build": 3.2, "tune": 1800.0},
+    "facts": {"peak memory": "2.1 GB"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    data = dataset(tmp_path / "data", PM)
+    run = tmp_path / "results" / "1-shop"
+    run.mkdir(parents=True)
+    first = predictions(tmp_path / "p.jsonl", PM, ["yes", "no", "no", "yes"]).read_text()
+    unseen = predictions(tmp_path / "p.jsonl", PM, ["no"] * 4, "IND_Unseen_Instruction").read_text()
+    (tmp_path / "p.jsonl").write_text(first + unseen)
+    write_scores(evaluate(tmp_path / "p.jsonl", data), run / "scores.json")
+    cheap = evaluate(predictions(tmp_path / "p.jsonl", PM, ["yes", "yes", "perhaps", "no"]), data)
+    write_scores(cheap, run / "cheap.json")
+    (run / "run.json").write_text(json.dumps(FACTS))
+    (run / "manifest.json").write_text(json.dumps({"counts": {"PM": {"train IND": 2022, "test IND": 4}}}))
+    (run / "text.md").write_text("It shows little.\n")
+    (tmp_path / "results" / "introduction.md").write_text("# Results\n")
+    return tmp_path / "results"
+
+
+def test_a_line_has_model_cheap_model_floor_and_unseen(folder: Path) -> None:
+    page = results_page(folder)
+    lines = page.splitlines()
+    assert lines[0] == "# Results" and page.rstrip().endswith("It shows little.")
+    assert "## A small shop" in lines and "- Times: build 3 s, tune 1,800 s." in lines
+    assert "    ecellm tune" in lines and "- Peak memory: 2.1 GB." in lines
+    assert "| PM | 2,022 | 0 | 4 | 0 |" in lines
+    (line,) = [line for line in lines if line.startswith("| PM | f1")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[2].startswith("0.667 [") and cells[3].startswith("0.667 [")
+    assert cells[4] == "0.400 (always yes)"
+    assert cells[5].startswith("0.000 [") and cells[6:] == ["0.667", "4", "0", "0"]
+    assert "Out of domain" not in page
+
+
+def test_runs_stand_in_the_order_of_their_folders(folder: Path) -> None:
+    second = folder / "0-earlier"
+    second.mkdir()
+    for file in (folder / "1-shop").iterdir():
+        (second / file.name).write_text(file.read_text().replace("A small shop", "Another shop"))
+    page = results_page(folder)
+    assert 0 < page.index("## Another shop") < page.index("## A small shop")
+
+
+@pytest.mark.parametrize("name", ["run.json", "scores.json", "cheap.json", "manifest.json", "text.md"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / "1-shop" / name).unlink()
+    with pytest.raises(ValueError, match="no run" if name == "run.json" else name):
+        results_page(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("run.json", "{", "cannot be read as JSON"),
+        ("run.json", "[]", "not a JSON object"),
+        ("run.json", json.dumps({**FACTS, "titel": ""}), "unknown key 'titel'"),
+        ("scores.json", "{}", "has no scores"),
+        ("manifest.json", "{}", "has no counts"),
+    ],
+)
+def test_a_file_out_of_form_is_named(folder: Path, name: str, content: str, problem: str) -> None:
+    (folder / "1-shop" / name).write_text(content)
+    with pytest.raises(ValueError, match=problem):
+        write_results_page(folder, folder / "page.md")
+    assert not (folder / "page.md").exists()
+
+
+@pytest.mark.skipif(not (DOCS / "results").is_dir(), reason="no stored scores in this checkout")
+def test_the_committed_page_is_what_the_command_makes() -> None:
+    assert (DOCS / "results.md").read_text(encoding="utf-8") == results_page(DOCS / "results")
