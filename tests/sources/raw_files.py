@@ -42,7 +42,9 @@ def ratings(root: Path, category: str, lines: Sequence[str]) -> Path:
     return path
 
 
-def leipzig(root: Path, amazon: Sequence[Sequence[str]], google: Sequence[Sequence[str]], pairs: Sequence[str]) -> Path:
+def leipzig(
+    root: Path, amazon: Sequence[Sequence[str]], google: Sequence[Sequence[str]], pairs: Sequence[str]
+) -> Path:
     folder = root / "leipzig"
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -64,7 +66,9 @@ def esci(root: Path, examples: Sequence[Mapping[str, Any]], products: Sequence[M
     return folder
 
 
-def judged(query: str, product: str, label: str, locale: str = "us", small: int = 1, split: str = "train") -> dict[str, Any]:
+def judged(
+    query: str, product: str, label: str, locale: str = "us", small: int = 1, split: str = "train"
+) -> dict[str, Any]:
     return {
         "query": query,
         "product_id": product,

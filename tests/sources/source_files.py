@@ -29,7 +29,9 @@ ALL = Sources(
 class Read:
     """What a build would find: each table's rows, the rejects and the input files."""
 
-    def __init__(self, tables: dict[str, list[dict[str, Any]]], rejects: list[dict[str, Any]], inputs: list[InputFile]):
+    def __init__(
+        self, tables: dict[str, list[dict[str, Any]]], rejects: list[dict[str, Any]], inputs: list[InputFile]
+    ):
         self.tables = tables
         self.rejects = rejects
         self.inputs = inputs

@@ -151,7 +151,12 @@ def test_what_a_page_lacks_is_null_or_empty(tmp_path: Path) -> None:
 
 
 def test_a_page_of_wrong_types_is_set_aside(tmp_path: Path) -> None:
-    lines = [page(), page(item="B2", also_buy="B1"), page(item="B3", title=["x"]), page(item="B4", title="[New] comb")]
+    lines = [
+        page(),
+        page(item="B2", also_buy="B1"),
+        page(item="B3", title=["x"]),
+        page(item="B4", title="[New] comb"),
+    ]
     write_lines(page_file(tmp_path), lines)
     found = read(tmp_path, REVIEWS, metadata=["Beauty"])
     assert {row["product_id"] for row in found["products"]} == {"B000000001", "B4"}
@@ -167,7 +172,7 @@ def test_of_a_repeated_product_one_stays_whatever_the_order(tmp_path: Path) -> N
         found = read(tmp_path, REVIEWS, metadata=["Beauty"])
         kept.add(found.product("B000000001")["title"])
         assert len(found["products"]) == 2
-        assert found.reasons() == {("meta_Beauty.json.gz", "stands there already"): 7}
+        assert found.reasons() == {("meta_Beauty.json.gz", "product stands there already"): 7}
     assert len(kept) == 1
 
 
@@ -184,7 +189,7 @@ def test_the_same_product_may_stand_in_two_categories(tmp_path: Path) -> None:
     [
         '<a href="https://www.amazon.com/x?asin=B000000007&ref=s">a</a><a href="/gp/x?asin=B000000008">b</a>',
         '<a href="/dp/B000000007/ref=psdc_1">x</a> <a href="/dp/B000000008?th=1">y</a><img src="/dp/B000000007"/>',
-        '<tr data-asin="B000000007"></tr><tr data-asin=\'B000000008\'></tr>',
+        "<tr data-asin=\"B000000007\"></tr><tr data-asin='B000000008'></tr>",
         '<a href="https://www.amazon.com/gp/product/B000000007">x</a><a href="/Comb-Oak/dp/B000000008">y</a>',
     ],
 )

@@ -27,9 +27,11 @@ from ecellm.sources import Wanted, open_store
 from ecellm.sources.raw import Workbench
 from ecellm.store import SCHEMAS, Store
 
+NOTHING = Wanted()
+
 
 def opened(
-    root: Path, tables: Collection[str], wanted: Wanted = Wanted(), **sources: str
+    root: Path, tables: Collection[str], wanted: Wanted = NOTHING, **sources: str
 ) -> AbstractContextManager[tuple[Store, Workbench]]:
     return open_store(root, Sources(**sources), wanted, tables)
 
@@ -77,7 +79,14 @@ def test_a_line_of_wrong_encoding_is_set_aside_with_its_number(tmp_path: Path) -
 def test_metadata_gives_products_once_and_relations_from_lists_and_markup(tmp_path: Path) -> None:
     markup = '<tr> <a href="/dp/B000000009?x">y</a> class="z" asin=B000000008 </tr>'
     pages = [
-        page("B1", "Mug", also_buy=["B2", "B2", "B1"], similar_item=markup, description=["one", "", "two"], brand="Acme"),
+        page(
+            "B1",
+            "Mug",
+            also_buy=["B2", "B2", "B1"],
+            similar_item=markup,
+            description=["one", "", "two"],
+            brand="Acme",
+        ),
         page("B1", "Mug again"),
         page("B2", "Cup", also_view=["B1"]),
     ]
@@ -123,7 +132,10 @@ def test_metadata_of_2014_is_read_as_literals_and_never_executed(tmp_path: Path)
     (old / "meta_Home.json.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
     json_gz(meta_folder(tmp_path) / "meta_Home.json.gz", [page("B1", "")])
     wanted = Wanted(metadata=["Home"], ratings=["Home"])
-    with opened(tmp_path, ["relations"], wanted, amazon_reviews="amazon", amazon_reviews_2014="old") as (store, bench):
+    with opened(tmp_path, ["relations"], wanted, amazon_reviews="amazon", amazon_reviews_2014="old") as (
+        store,
+        bench,
+    ):
         (found,) = [row for row in rows(store, "products") if row["catalogue"] == "amazon_2014"]
         assert (found["title"], found["brand"], found["categories"]) == ("Jo's mug", "Acme", ["Home", "Mugs"])
         assert len(bench.rejected()) == 1

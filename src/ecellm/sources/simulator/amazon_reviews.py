@@ -83,7 +83,9 @@ def _similar(shelf: Shelf, places: list[int], draw: Draw) -> str:
     return TABLE + "<tr>" + "\n".join(cells) + "</tr>\n"
 
 
-def write_purchases(files: Files, shelf: Shelf, number: int, size: float, rng: np.random.Generator, first: bool) -> int:
+def write_purchases(
+    files: Files, shelf: Shelf, number: int, size: float, rng: np.random.Generator, first: bool
+) -> int:
     """Append a shelf's reviews and ratings, ordered by product, and return how many were written."""
     bought = purchases(shelf, size, rng)
     meant, given = reviews.stars(shelf, bought, rng)

@@ -20,14 +20,17 @@ LABELS = "ESCI"
 #: for: the more a query asks, the fewer products are exactly that.
 SHARES = {1: (0.51, 0.66, 0.82, 1.0), 2: (0.29, 0.72, 0.85, 1.0)}
 #: Share of judgements that a judge got wrong.
-SLIPS = 0.07
+SLIPS = 0.06
 TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
 #: How often a hit has other words for a value, and for the product, than the query.
 OTHER_VALUE, OTHER_NAME = 0.25, 0.6
 #: How often a miss is a novelty that only names what was searched for, such as a poster of it.
-NOVELTY = 0.4
+NOVELTY = 0.5
 SOURCES = ("other", "other", "other", "behavioral", "negations", "parse_pattern")
-ABROAD = (("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"), ("jp", "水筒", "水筒 ステンレス 500ml"))
+ABROAD = (
+    ("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"),
+    ("jp", "水筒", "水筒 ステンレス 500ml"),
+)
 ROOM = QUERIES * MOST_RESULTS
 EXAMPLES = pa.schema(
     [
@@ -170,7 +173,9 @@ def _novelty(want: Want, draw: Draw) -> str:
     """Return the title of a thing that bears the searched product's words and is something else."""
     things = words("language")["novelties"]
     values = [*want.said.values(), want.noun, draw.pick(things)]
-    return " ".join([products.shown(value) for value in values] + [f"by {draw.pick(want.product.department.brands).name}"])
+    return " ".join(
+        [products.shown(value) for value in values] + [f"by {draw.pick(want.product.department.brands).name}"]
+    )
 
 
 def _reworded(surfaces: tuple[str, ...], used: str, share: float, draw: Draw) -> str:
@@ -216,7 +221,9 @@ def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]
     ]
     return {
         "product_title": text.replace("by", "<b>by</b>") if draw.chance(0.01) else text,
-        "product_description": None if draw.chance(0.4) else f"<p>{products.description(product, draw, told[:2]).text}</p>",
+        "product_description": None
+        if draw.chance(0.4)
+        else f"<p>{products.description(product, draw, told[:2]).text}</p>",
         "product_bullet_point": "\n".join(products.feature(product, draw, spot).text for spot in told[2:]),
         "product_brand": None if draw.chance(0.05) else product.maker.name,
         "product_color": products.shown(colors[0]) if colors else None,

@@ -60,7 +60,9 @@ class Text:
 def shown(text: str) -> str:
     """Return a phrase as titles write it: words begin with capitals, small words and units stay."""
     small = {"of", "with", "for", "by", "on", "in", "to", "the"}
-    return " ".join(word if word in small or not word.islower() else word[0].upper() + word[1:] for word in text.split())
+    return " ".join(
+        word if word in small or not word.islower() else word[0].upper() + word[1:] for word in text.split()
+    )
 
 
 def make(department: Department, draw: Draw, kind: int, brand: int | None = None) -> Product:
@@ -166,7 +168,9 @@ def description(product: Product, draw: Draw, places: Sequence[int]) -> Text:
         fields = {"noun": noun(product.type, draw), "brand": product.maker.name, "series": product.series}
         add_statement(made, template, fields, product, place, draw)
     if not places or draw.chance(0.7):
-        made.add(draw.pick(language["closers"]).format(who=draw.pick(language["who"]), where=draw.pick(language["where"])))
+        made.add(
+            draw.pick(language["closers"]).format(who=draw.pick(language["who"]), where=draw.pick(language["where"]))
+        )
     return made
 
 

@@ -21,7 +21,12 @@ CASUAL = 1_250
 ROOM = 10_000
 #: Share of a type's products that sells; the rest is the long tail.
 SELLING = 0.24
+#: Items of a type that a shopper looks at before buying one.
+CHOICE = 12
 LONGEST = 24
+#: Share of purchases from the long tail.
+TAIL = 0.02
+#: A liked value that no product has.
 NOTHING = -2
 DAY = 86_400
 FIRST_DAY = 14_610
@@ -128,51 +133,71 @@ class Purchases:
 def purchases(shelf: Shelf, size: float, rng: np.random.Generator) -> Purchases:
     """Let shoppers buy, all of them one step at a time.
 
-    A shopper likes a brand and a price level. After each purchase comes, most often, a complement of it, else
-    the same type again, the same family, or anything: so that a history says what comes next.
+    A shopper likes a brand, one of its series, some values of attributes, and a price level. After each purchase
+    comes, most often, a complement of it, else the same type again, the same family, or anything: so that a
+    history says what comes next.
     """
     loyal, casual = round(LOYAL * size), round(CASUAL * size)
     users = max(1, loyal + casual)
     lengths = np.ones(users, dtype=np.int64)
     lengths[:loyal] = np.minimum(6 + rng.geometric(0.45, loyal) - 1, LONGEST)
-    kind = np.array([product.kind for product in shelf.products])
-    brand = np.array([product.brand for product in shelf.products])
-    level = np.array([product.maker.level for product in shelf.products], dtype=np.float64)
-    order = np.argsort(kind, kind="stable")
-    types = len(shelf.department.types)
-    counts = np.bincount(kind, minlength=types)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    stocked = np.flatnonzero(counts)
-    following = _following(shelf.department, counts > 0)
-    liked = order[(rng.random(users) * len(order)).astype(int)]
-    series = np.unique([product.series for product in shelf.products], return_inverse=True)[1]
-    liked_level = 1 + 2 * rng.random(users)
-    looks = _looks(shelf)
-    liked_looks = looks.max(axis=0) * rng.random((users, looks.shape[1])) ** 1.5
-    liked_looks = np.where(looks.max(axis=0) < 0, NOTHING, liked_looks.round())
+    choice = Choice(shelf, users, rng)
+    following = _following(shelf.department, choice.counts > 0)
+    stocked = np.flatnonzero(choice.counts)
+    now = stocked[rng.integers(0, len(stocked), users)]
     bought = np.full((users, int(lengths.max())), -1, dtype=np.int64)
-    now = stocked[(rng.random(users) * len(stocked)).astype(int)]
     for step in range(bought.shape[1]):
         here = np.flatnonzero(lengths > step)
         if step:
-            rows = following[now[here]]
-            now[here] = np.minimum((rows < rng.random(len(here))[:, None]).sum(axis=1), types - 1)
-        kinds = now[here]
-        pool = np.maximum(1, np.ceil(counts[kinds] * SELLING)).astype(int)[:, None]
-        seen = (pool * rng.random((len(here), 7)) ** 1.2).astype(int)
-        tail = rng.random(seen.shape) < 0.02
-        seen = np.where(tail, (counts[kinds][:, None] * rng.random(seen.shape)).astype(int), seen)
-        items = order[starts[kinds][:, None] + seen]
-        taste = 3.0 * (brand[items] == brand[liked[here]][:, None]) - np.abs(level[items] - liked_level[here][:, None])
-        taste += 2.0 * (series[items] == series[liked[here]][:, None])
-        taste += 1.5 * (looks[items] == liked_looks[here][:, None, :]).sum(axis=2)
-        had = (items[:, :, None] == bought[here][:, None, :]).any(axis=2)
-        best = np.argmax(taste - 10.0 * had + 0.5 * rng.random(items.shape), axis=1)
-        bought[here, step] = items[np.arange(len(here)), best]
+            passed = following[now[here]] < rng.random(len(here))[:, None]
+            now[here] = np.minimum(passed.sum(axis=1), len(following) - 1)
+        bought[here, step] = choice.items(here, now[here], bought[here])
     user, step_of = np.nonzero(bought >= 0)
     gaps = rng.integers(1, 90, bought.shape).cumsum(axis=1)
     day = FIRST_DAY + rng.integers(0, 1_500, users)[:, None] + gaps
     return Purchases(user, bought[user, step_of], day[user, step_of] * DAY, rng.normal(0, 0.5, users))
+
+
+class Choice:
+    """What shoppers like, and which item of a type each of them buys."""
+
+    def __init__(self, shelf: Shelf, users: int, rng: np.random.Generator):
+        found = shelf.products
+        self._rng = rng
+        kind = np.array([product.kind for product in found])
+        self.counts = np.bincount(kind, minlength=len(shelf.department.types))
+        """Products per type."""
+        self._order = np.argsort(kind, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
+        self._brand = np.array([product.brand for product in found])
+        self._series = np.unique([product.series for product in found], return_inverse=True)[1]
+        self._level = np.array([product.maker.level for product in found], dtype=np.float64)
+        self._looks = _looks(shelf)
+        self._liked = rng.integers(0, len(found), users)
+        self._liked_level = 1 + 2 * rng.random(users)
+        most = self._looks.max(axis=0)
+        liked = (most * rng.random((users, len(most))) ** 1.5).round().astype(np.int64)
+        self._liked_looks = np.where(most < 0, NOTHING, liked)
+
+    def items(self, users: Numbers, kinds: Numbers, bought: Numbers) -> Numbers:
+        """Return the item of its type that each user buys, [users]; `bought` is [users, steps], -1 for none.
+
+        Each looks at some of the type's bestsellers and takes what suits it best and it does not have yet.
+        """
+        pool = np.maximum(1, np.ceil(self.counts[kinds] * SELLING)).astype(np.int64)[:, None]
+        drawn = self._rng.random((len(users), CHOICE))
+        seen = (pool * drawn**1.2).astype(np.int64)
+        tail = (self.counts[kinds][:, None] * drawn).astype(np.int64)
+        seen = np.where(self._rng.random(seen.shape) < TAIL, tail, seen)
+        items = self._order[self._starts[kinds][:, None] + seen]
+        liked = self._liked[users][:, None]
+        suits = 3.0 * (self._brand[items] == self._brand[liked])
+        suits += 2.0 * (self._series[items] == self._series[liked])
+        suits += 2.0 * (self._looks[items] == self._liked_looks[users][:, None, :]).sum(axis=2)
+        suits -= np.abs(self._level[items] - self._liked_level[users][:, None])
+        suits -= 10.0 * (items[:, :, None] == bought[:, None, :]).any(axis=2)
+        best = np.argmax(suits + 0.5 * self._rng.random(items.shape), axis=1)
+        return items[np.arange(len(users)), best]
 
 
 def _looks(shelf: Shelf) -> Numbers:
