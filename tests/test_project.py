@@ -23,11 +23,12 @@ def tracked() -> list[Path]:
     return [REPOSITORY / name for name in names if (REPOSITORY / name).suffix in TEXT_ENDINGS]
 
 
-@pytest.mark.parametrize("room", ["tuning.tune", "inference.predict", "inference.load", "inference.prefix", "prompts"])
+@pytest.mark.parametrize(
+    "room", ["tuning.tune", "inference.predict", "inference.load", "inference.prefix", "prompts"]
+)
 def test_tuning_and_inference_import_no_database(room: str) -> None:
     code = (
-        f"import ecellm.{room}, sys; "
-        "print([name for name in ('duckdb', 'ibis', 'pyspark') if name in sys.modules])"
+        f"import ecellm.{room}, sys; print([name for name in ('duckdb', 'ibis', 'pyspark') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -29,7 +29,9 @@ def parts(samples: list[Sample]) -> Counter[tuple[str, str]]:
 
 def test_stars_become_options_and_the_input_is_the_bare_text() -> None:
     found = draw([review(long(stars), stars) for stars in range(1, 6)]).samples
-    assert {sample.input: sample.output for sample in found} == {long(stars): OPTIONS[5 - stars] for stars in range(1, 6)}
+    assert {sample.input: sample.output for sample in found} == {
+        long(stars): OPTIONS[5 - stars] for stars in range(1, 6)
+    }
 
 
 def test_short_repeated_and_contradicting_texts_are_left_out_and_counted() -> None:

@@ -96,7 +96,17 @@ def test_an_items_text_is_cleaned_cut_and_filled_from_2014() -> None:
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st"), (22, "22nd")],
+    [
+        (1, "1st"),
+        (2, "2nd"),
+        (3, "3rd"),
+        (4, "4th"),
+        (11, "11th"),
+        (12, "12th"),
+        (13, "13th"),
+        (21, "21st"),
+        (22, "22nd"),
+    ],
 )
 def test_ordinals(number: int, said: str) -> None:
     assert ordinal(number) == said

@@ -3,8 +3,7 @@
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def build(
         _check(task, plans[task.name], config)
     say("reading sources")
     tables = {table for task in tasks for table in task.needs}
-    with _interruptible(), open_store(sources, config.sources, _wanted(tasks, plans), tables) as (store, bench):
+    with open_store(sources, config.sources, _wanted(tasks, plans), tables) as (store, bench):
         draws = {}
         for task in tasks:
             say(f"drawing {task.name}")
@@ -71,17 +70,6 @@ def build(
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
     return manifest
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt where Ctrl-C ended a query: DuckDB says it in errors of several kinds."""
-    try:
-        yield
-    except Exception as error:
-        if "interrupted" in str(error).lower():
-            raise KeyboardInterrupt from error
-        raise
 
 
 def _check(task: Task, plan: Plan, config: BuildConfig) -> None:

@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 
 from ecellm.dataset.config import Sources
 from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave
+from ecellm.sources.interrupt import interruptible
 from ecellm.sources.raw import Workbench, shortage
 from ecellm.store import Store
 
@@ -57,7 +58,8 @@ def open_store(
     with tempfile.TemporaryDirectory(prefix="ecellm-", dir=temporary) as space:
         bench = Workbench(root, Path(space), memory_limit)
         try:
-            yield _read(bench, root, sources, wanted, tables, Path(space)), bench
+            with interruptible(bench.con.con.interrupt):
+                yield _read(bench, root, sources, wanted, tables, Path(space)), bench
         except (duckdb.Error, RuntimeError) as error:
             told = shortage(error, Path(space).parent)
             if told is None:

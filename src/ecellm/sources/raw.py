@@ -379,10 +379,8 @@ class Workbench:
 
 
 def shortage(error: Exception, folder: Path) -> BaseException | None:
-    """Return what DuckDB's error really is where it is no fault of ours or of a file's: a full disk (OSError),
-    too little memory (ValueError), Ctrl-C (KeyboardInterrupt). None for any other error."""
-    if isinstance(error, RuntimeError) and "interrupted" in str(error).lower():
-        return KeyboardInterrupt()
+    """Return what DuckDB's error really is where it is no fault of ours or of a file's: a full disk (OSError) or
+    too little memory (ValueError). None for any other error."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return ValueError(
             f"Reading the sources took more memory, or more disk below {folder}, than there is: free some, or set "

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ecellm.records import Sample, sample_id
 from ecellm.tasks.answers import YesNo
 from ecellm.tasks.drawing import first_by_split
-from ecellm.tasks.pieces import Cut, Path, json_pieces
+from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def pieces(sample: Sample) -> Pieces:
         ranks = {"description": 1, "title": 2}
         return Cut(rank=ranks[str(path[-1])]) if path[-1] in ranks else None
 
-    return Pieces(json_pieces(sample.input, rule))
+    return input_and_options(sample, rule)
 
 
 TASK = Task(

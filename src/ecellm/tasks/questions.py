@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ecellm.keys import SEPARATOR
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.drawing import first_by_key, normalised
-from ecellm.tasks.pieces import Cut, Path, json_pieces
+from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Pieces, Plan
 
 if TYPE_CHECKING:
@@ -71,11 +71,14 @@ def question_pieces(sample: Sample) -> Pieces:
     """Drop snippets from the last one on, shorten the first, then the question."""
 
     def rule(path: Path, value: str) -> Cut | None:
-        if path[0] != "document" or len(path) != 2:
-            return Cut(rank=3)
-        return Cut(rank=2, mark="snippet") if path[1] == 0 else Cut(rank=1, how="drop", mark="snippet")
+        match path:
+            case ("document", 0):
+                return Cut(rank=2, mark="snippet")
+            case ("document", int()):
+                return Cut(rank=1, how="drop", mark="snippet")
+        return Cut(rank=3)
 
-    return Pieces(json_pieces(sample.input, rule))
+    return input_and_options(sample, rule)
 
 
 def _placed(rows: ir.Table) -> ir.Table:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from ecellm.models.examples import Example
 from ecellm.models.prefix_lm import CPU_ATTENTION, PrefixLM, make_batch
@@ -45,6 +46,7 @@ class PrefixTrainer(Trainer):
             callbacks=callbacks,
         )
         self.model_accepts_loss_kwargs = False
+        self.remove_callback(PrinterCallback)  # the run has a progress display of its own
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return batches under the token budget, drawn anew each epoch."""

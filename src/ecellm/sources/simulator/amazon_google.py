@@ -67,6 +67,7 @@ def write(files: Files, shard: int, size: float, draw: Draw) -> int:
         amazon.append(_amazon(asins[len(amazon)].lower(), _software(draw), draw))
     for _ in range(round(GOOGLE_ONLY * size)):
         google.append(_google(feeds[len(google)], _software(draw), draw))
+    google = draw.some(google, len(google))
     files.table(f"{FOLDER}/Amazon.csv", amazon, ("id", "title", "description", "manufacturer", "price"), ENCODING)
     files.table(
         f"{FOLDER}/GoogleProducts.csv", google, ("id", "name", "description", "manufacturer", "price"), ENCODING

@@ -32,7 +32,7 @@ def write(files: Files, shelf: Shelf, size: float, draw: Draw, first: bool) -> i
     for split in SPLITS:
         files.objects(f"{FOLDER}/{split}-qar.jsonl", rows[split])
     if first:
-        files.lines(f"{FOLDER}/train-qar.jsonl", ['{"asin": "B0', ""])
+        files.lines(f"{FOLDER}/train-qar.jsonl", ['{"asin": "B0'])
     return count
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -12,7 +13,7 @@ from ecellm.sources.simulator import products, reviews
 from ecellm.sources.simulator.draws import Draw, identifiers
 from ecellm.sources.simulator.files import Files
 from ecellm.sources.simulator.products import Product
-from ecellm.sources.simulator.shelf import CASUAL, LOYAL, ROOM, Purchases, Shelf, purchases, relations
+from ecellm.sources.simulator.shelf import CASUAL, LOYAL, ROOM, Shelf, purchases, relations
 
 FOLDER = "amazon_review_2018"
 MARKUP = '<span class="a-size-medium a-color-secondary"'
@@ -116,9 +117,15 @@ def _review(shelf: Shelf, item: int, user: str, felt: int, stars: int, time: int
     style = f'"style": {{"Color:": " {draw.pick(COLORS)}"}}, ' if draw.chance(0.3) else ""
     body = "" if draw.chance(0.002) else json.dumps(reviews.text(shelf, item, felt, draw))
     text = f'"reviewText": {body}, ' if body else ""
-    day = datetime.fromtimestamp(time, UTC)
     return (
         f'{{"overall": {stars}.0, {vote}"verified": {"true" if draw.chance(0.9) else "false"}, '
-        f'"reviewTime": "{day:%m} {day.day}, {day.year}", "reviewerID": "{user}", "asin": "{shelf.ids[item]}", '
+        f'"reviewTime": "{_day(time)}", "reviewerID": "{user}", "asin": "{shelf.ids[item]}", '
         f'{style}{text}"summary": {json.dumps(reviews.summary(felt, draw))}, "unixReviewTime": {time}}}'
     )
+
+
+@cache
+def _day(time: int) -> str:
+    """Return a day as the reviews write it, such as 09 4, 2015."""
+    day = datetime.fromtimestamp(time, UTC)
+    return f"{day:%m} {day.day}, {day.year}"

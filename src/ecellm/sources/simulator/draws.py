@@ -1,6 +1,8 @@
 """Random draws of the simulated shop: generators keyed by seed and place, and numbers made from them."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import chain, repeat
 from typing import TypeVar
 
 import numpy as np
@@ -24,15 +26,9 @@ class Draw:
     """Single choices from a generator, read from a buffer because one number at a time is slow."""
 
     def __init__(self, source: np.random.Generator):
-        self.source = source
-        self._numbers: Iterator[float] = iter(())
-
-    def number(self) -> float:
+        buffers = (source.random(BUFFER).tolist() for _ in repeat(None))
+        self.number: Callable[[], float] = chain.from_iterable(buffers).__next__
         """Return a number in [0, 1)."""
-        for found in self._numbers:
-            return found
-        self._numbers = iter(self.source.random(BUFFER).tolist())
-        return next(self._numbers)
 
     def chance(self, probability: float) -> bool:
         """Say yes with a probability."""
@@ -58,11 +54,7 @@ class Draw:
 
     def by_weight(self, items: Sequence[T], cumulative: Sequence[float]) -> T:
         """Return one of the items, by cumulative weights that end at 1."""
-        number = self.number()
-        for item, upto in zip(items, cumulative, strict=True):
-            if number < upto:
-                return item
-        return items[-1]
+        return items[bisect_right(cumulative, self.number(), hi=len(items) - 1)]
 
 
 def identifiers(prefix: str, first: int, count: int, digits: int) -> list[str]:

@@ -1,0 +1,42 @@
+"""The simulated shop as a test bed: cheap models learn from its text, and are far from perfect."""
+
+from pathlib import Path
+
+import pytest
+
+from ecellm.baselines.cheap import predict_cheaply
+from ecellm.dataset.build import build
+from ecellm.dataset.config import read_config
+from ecellm.dataset.dataset import read_dataset
+from ecellm.evaluation.evaluate import evaluate
+from ecellm.sources.simulator import DEMO_CONFIG, simulate
+from ecellm.tasks import TASKS
+
+CLOSED = ("PRP", "PM", "SA", "SR", "MPC", "PSI", "QPR", "AP")
+LEAST_ROWS = 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [42, 7])
+def test_cheap_models_lie_between_the_floor_and_perfect(tmp_path: Path, seed: int) -> None:
+    simulate(tmp_path / "shop", seed=seed)
+    manifest = build(
+        tmp_path / "shop", read_config(DEMO_CONFIG), tmp_path / "data", list(TASKS.values()), seed, lambda step: None
+    )
+    for task in TASKS.values():
+        parts = ["test IND", *(["test OOD"] if task.out_of_domain else [])]
+        assert all(manifest["counts"][task.name].get(part, 0) >= LEAST_ROWS for part in parts), task.name
+    dataset = read_dataset(tmp_path / "data")
+    predict_cheaply(dataset, tmp_path / "cheap.jsonl", CLOSED)
+    rows = [
+        row
+        for row in evaluate(tmp_path / "cheap.jsonl", dataset)["scores"]
+        if row["main"] and row["scoring"] == "strict"
+    ]
+    assert {row["task"] for row in rows} == set(CLOSED)
+    outside = [
+        f"{row['task']} {row['setting']}: {row['value']:.3f}, floor {row['floor']:.3f}"
+        for row in rows
+        if not row["floor"] + 0.05 <= row["value"] <= 0.90
+    ]
+    assert not outside

@@ -1,0 +1,142 @@
+"""What the three ESCI tasks share: cleaned texts, one split per query, one judgement per pair."""
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecellm.records import Sample
+from ecellm.store import Store
+from ecellm.tasks import mpc, psi, qpr
+from ecellm.tasks.judgements import NO_QUERY, NO_TEXT, NO_TITLE, REPEATED, cleaned, judged
+from ecellm.tasks.task import Plan
+from judged_rows import esci, judgement, queries
+from stores import store
+
+PLENTY: Any = {("train", "IND"): 1000, ("validation", "IND"): 1000, ("test", "IND"): 1000}
+TASKS = (mpc.TASK, psi.TASK, qpr.TASK)
+
+
+def drawn(shop: Store, seed: int = 1) -> list[Sample]:
+    return [sample for task in TASKS for sample in task.draw(shop, Plan(seed, PLENTY)).samples]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain words", "plain words"),
+        ("  two\t words\n", "two words"),
+        ("a<br>b</p> <b>c</b>", "a b c"),
+        ("5 < 6 > 4", "5 < 6 > 4"),
+        ("Café crème", "Cafe creme"),
+        ("Lego® ½ kit™", "Lego 12 kitTM"),
+        ("日本", ""),
+    ],
+)
+def test_cleaned_text_is_plain_ascii_with_single_spaces(text: str, shown: str) -> None:
+    assert cleaned(text) == shown
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=1, max_size=30))
+def test_the_stores_queries_are_cleaned_as_python_does(texts: list[str]) -> None:
+    shop = esci([judgement(text, f"p{number}") for number, text in enumerate(texts)])
+    rows, dropped = judged(shop, 1, "PSI")
+    found = {row["product_id"]: row["name"] for row in rows.to_pyarrow().to_pylist()}
+    names = {f"p{number}": cleaned(text).lower() for number, text in enumerate(texts)}
+    assert found == {product: name for product, name in names.items() if name}
+    assert dropped[NO_QUERY] == sum(not name for name in names.values())
+
+
+def test_a_query_with_one_tested_row_is_held_out_whole_however_it_is_spelled() -> None:
+    spellings = ["usb  hub", "USB Hub", "usb\thub ", "\uff55\uff53\uff42 hub", "<b>usb</b> hub"]
+    rows = [judgement(text, f"p{number}", "ES"[number % 2]) for number, text in enumerate(spellings)]
+    rows.append(judgement("usb hub", "untitled", split="test"))
+    samples = drawn(esci([*rows, *queries(10)], {"untitled": None}))
+    splits = {sample.split for sample in samples if "hub" in sample.input.lower()}
+    assert splits in ({"test"}, {"validation"})
+    assert {sample.split for sample in samples if "hub" not in sample.input.lower()} == {"train"}
+    shown = {sample.facts[0].split("|")[1] for sample in samples if "hub" in sample.input.lower()}
+    assert shown == {"usb hub"}
+
+
+def test_the_tested_queries_are_halved_into_validation_and_test() -> None:
+    rows, _ = judged(esci(queries(200, tested=200)), 1, "MPC")
+    sides = {row["name"]: row["split"] for row in rows.to_pyarrow().to_pylist()}
+    tested = sum(side == "test" for side in sides.values())
+    assert set(sides.values()) == {"validation", "test"}
+    assert 70 <= tested <= 130
+
+
+judgements = st.lists(
+    st.builds(
+        judgement,
+        st.sampled_from(["usb hub", "USB  Hub", "tea", "Tea ", "thé", "the", "<b>mug</b>", "mug"]),
+        st.sampled_from("pqrst"),
+        st.sampled_from("ESCI"),
+        st.sampled_from(["train", "test"]),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(judgements, st.sampled_from([0, 1, 2]))
+def test_no_query_and_no_judgement_stands_in_two_splits_of_any_tasks(rows: list[dict[str, Any]], seed: int) -> None:
+    titles: dict[str, str | None] = {"p": "Thing", "q": "thing ", "r": "Thíng", "s": "Other", "t": " "}
+    sides: dict[str, set[str]] = defaultdict(set)
+    for sample in drawn(esci(rows, titles), seed):
+        for key in sample.facts:
+            _, query, title = key.split("|")
+            assert query == cleaned(query).lower() and title == cleaned(title).lower()
+            sides[query].add(sample.split)
+    assert all(len(found) == 1 for found in sides.values())
+    tested = {cleaned(row["query"]).lower() for row in rows if row["split"] == "test"}
+    assert all(("train" not in found) == (query in tested) for query, found in sides.items())
+
+
+def test_what_cannot_be_shown_or_repeats_is_left_out_and_counted() -> None:
+    rows = [
+        judgement("mug", "p", "S"),
+        judgement("MUG", "p", "E"),
+        judgement("mug", "untitled"),
+        judgement("mug", "nowhere"),
+        judgement("日本", "p"),
+        judgement("mug", "foreign"),
+    ]
+    shop = esci(rows, {"untitled": None, "foreign": "日本"})
+    present = shop["products"].filter(lambda t: t.product_id != "nowhere")
+    found = psi.TASK.draw(Store({**shop.tables, "products": present}), Plan(1, PLENTY))
+    assert [sample.facts for sample in found.samples] == [("judgement|mug|thing p",)]
+    assert dict(found.dropped) == {NO_TITLE: 2, NO_QUERY: 1, REPEATED: 1, NO_TEXT: 1}
+
+
+def test_of_two_labels_of_one_pair_the_first_in_the_alphabet_stays() -> None:
+    rows = [judgement("mug", "p", "S"), judgement("mug", "p", "I"), judgement("Mug", "p", "E")]
+    for order in (rows, rows[::-1]):
+        (found,) = mpc.TASK.draw(esci(order), Plan(1, PLENTY)).samples
+        assert found.output.startswith("A: ")
+
+
+def test_products_of_other_catalogues_are_no_answer() -> None:
+    products = [{"catalogue": "amazon", "product_id": "p", "title": "Mug"}]
+    found = mpc.TASK.draw(store(judgements=[judgement("mug", "p")], products=products), Plan(1, PLENTY))
+    assert found.samples == [] and found.dropped == {NO_TITLE: 1}
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_the_order_of_the_rows_changes_nothing_and_the_seed_changes_the_draw(task: Any) -> None:
+    rows = queries(60, tested=20, labels="ESI")
+    one = task.draw(esci(rows), Plan(1, PLENTY)).samples
+    assert task.draw(esci(rows[::-1]), Plan(1, PLENTY)).samples == one
+    assert task.draw(esci(rows), Plan(2, PLENTY)).samples != one
+
+
+def test_tasks_draw_their_own_rows() -> None:
+    shop, plan = esci(queries(200)), Plan(1, {("train", "IND"): 10})
+    one, other = mpc.TASK.draw(shop, plan).samples, psi.TASK.draw(shop, plan).samples
+    assert len(one) == len(other) == 10 + 5 + 20  # the quota and its reserve
+    assert {sample.facts for sample in one} != {sample.facts for sample in other}

@@ -1,0 +1,31 @@
+"""MPC: the published form of a row."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ecellm.tasks.mpc import OPTIONS, TASK
+from ecellm.tasks.task import Plan
+from judged_rows import esci, judgement
+
+TRAIN: Any = {("train", "IND"): 10}
+
+
+def test_a_row_reads_as_the_published_rows() -> None:
+    shop = esci([judgement("mama  koala", "p", "E")], {"p": "Mama Koala® <b>Diapers</b>, 6 Pack"})
+    (found,) = TASK.draw(shop, Plan(1, TRAIN)).samples
+    assert found.input == '{"query": "mama koala", "product title": "Mama Koala Diapers , 6 Pack"}'
+    assert found.options == json.dumps(OPTIONS)
+    assert [option[:3] for option in OPTIONS] == ["A: ", "B: ", "C: ", "D: "]
+    assert found.facts == ("judgement|mama koala|mama koala diapers , 6 pack",)
+    assert found.products == ("esci|p",)
+    assert (found.domain, found.category, found.labels) == ("IND", None, None)
+
+
+@pytest.mark.parametrize(("label", "option"), list(zip("ESCI", OPTIONS, strict=True)))
+def test_each_label_is_a_whole_option(label: str, option: str) -> None:
+    (found,) = TASK.draw(esci([judgement("mug", "p", label)]), Plan(1, TRAIN)).samples
+    assert found.output == option
+    assert TASK.answer.parse(found.output, found) == option[0]
+    assert TASK.answer.print(option[0], found) == option

@@ -1,0 +1,94 @@
+"""QPR: the published form of a list, which lists are drawn, and their right order."""
+
+import json
+from collections import Counter
+from itertools import product
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecellm.records import Sample
+from ecellm.tasks.qpr import LABELS, MOST_PER_QUERY, TASK
+from ecellm.tasks.task import Plan
+from judged_rows import esci, judgement, queries
+
+TRAIN: Any = {("train", "IND"): 1000}
+
+
+def draw(rows: list[dict[str, Any]], quota: int = 1000, titles: dict[str, str | None] | None = None) -> list[Sample]:
+    return TASK.draw(esci(rows, titles), Plan(1, {("train", "IND"): quota})).samples
+
+
+def letters(sample: Sample) -> list[str]:
+    return [shown[:3] for shown in json.loads(sample.input)["product list"]]
+
+
+def test_a_list_reads_as_the_published_rows() -> None:
+    (found,) = draw(
+        [judgement("usb  hub", "p", "E"), judgement("usb hub", "q", "I")], titles={"p": "Hub®", "q": "Tea"}
+    )
+    wanted = {
+        '{"query": "usb hub", "product list": ["A: Hub", "B: Tea"]}': ("A,B", ("E", "I"), ("esci|p", "esci|q")),
+        '{"query": "usb hub", "product list": ["A: Tea", "B: Hub"]}': ("B,A", ("I", "E"), ("esci|q", "esci|p")),
+    }
+    assert (found.output, found.labels, found.products) == wanted[found.input]
+    assert sorted(found.facts) == ["judgement|usb hub|hub", "judgement|usb hub|tea"]
+    assert found.options is None
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("mno"), st.sampled_from("pqrstuvw"), st.sampled_from("ESCI")), max_size=40))
+def test_every_list_has_distinct_labels_ordered_best_first_and_no_list_comes_twice(rows: list[Any]) -> None:
+    found = draw([judgement(query, name, label) for query, name, label in rows])
+    for sample in found:
+        assert sample.labels is not None
+        size = len(sample.labels)
+        assert 2 <= size <= 4 and len(set(sample.labels)) == size
+        assert letters(sample) == [f"{letter}: " for letter in "ABCD"[:size]]
+        ranked = [sample.labels["ABCD".index(letter)] for letter in sample.output.split(",")]
+        assert ranked == sorted(sample.labels, key=LABELS.index)
+        judgements = {(query, f"esci|{name}"): label for query, name, label in sorted(rows, reverse=True)}
+        query = json.loads(sample.input)["query"]
+        assert sample.labels == tuple(judgements[query, key] for key in sample.products)
+    shown = [(json.loads(sample.input)["query"], frozenset(sample.products)) for sample in found]
+    assert len(set(shown)) == len(shown)
+
+
+def test_all_lists_of_a_query_with_few_products_are_drawn() -> None:
+    rows = [judgement("mug", f"{label}{number}", label) for label in "EI" for number in range(2)]
+    found = draw([*rows, judgement("mug", "S0", "S", small=False)])
+    pairs = {frozenset(pair) for pair in product(("esci|E0", "esci|E1"), ("esci|I0", "esci|I1"))}
+    assert {frozenset(sample.products) for sample in found} == pairs and len(found) == 4
+
+
+def test_a_query_with_many_products_gives_some_of_its_lists() -> None:
+    found = draw([judgement("mug", f"{label}{number}", label) for label in "ESCI" for number in range(10)])
+    assert len(found) == MOST_PER_QUERY
+    assert {len(sample.labels or ()) for sample in found} == {2, 3, 4}
+
+
+def test_every_query_has_its_first_list_before_any_has_its_second() -> None:
+    rows = [judgement(f"q{n}", f"{label}{n}{k}", label) for n in range(30) for label in "ES" for k in range(3)]
+    found = draw(rows, quota=4)
+    shown = [json.loads(sample.input)["query"] for sample in found]
+    assert len(shown) == 4 + 2 + 20 and len(set(shown)) == len(shown)
+    assert Counter(json.loads(sample.input)["query"] for sample in draw(rows)[:30]).most_common(1)[0][1] == 1
+
+
+def test_lengths_and_first_letters_are_drawn_evenly() -> None:
+    found = [sample for sample in draw(queries(150, labels="ESCI")) if sample.labels is not None][:150]
+    sizes = Counter(len(sample.labels or ()) for sample in found)
+    assert min(sizes[size] for size in (2, 3, 4)) > 30
+    best = Counter(sample.output[0] for sample in found if len(sample.labels or ()) == 2)
+    assert min(best["A"], best["B"]) > 10
+
+
+def test_one_label_or_one_title_makes_no_list() -> None:
+    assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "E")]) == []
+    assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I")], titles={"p": "Mug", "q": "Mug "}) == []
+    assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I")], titles={"q": "日本"}) == []
+
+
+def test_rows_outside_the_small_version_are_not_ranked() -> None:
+    assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I", small=False)]) == []
