@@ -60,7 +60,7 @@ def rows(split: Split, count: int) -> list[Sample]:
     return made
 
 
-def write_dataset(folder: Path, train: int = 12, held_out: int = 4) -> Path:
+def write_dataset(folder: Path, train: int = 6, held_out: int = 3) -> Path:
     """Write a dataset folder of these rows."""
     folder.mkdir(parents=True)
     for split in SPLITS:

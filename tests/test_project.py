@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 
+from conftest import REPOSITORY
 from ecellm import __version__
 
 MODULES = sorted((REPOSITORY / "src" / "ecellm").rglob("*.py"))

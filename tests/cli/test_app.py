@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from conftest import REPOSITORY
 
+from conftest import REPOSITORY
 from ecellm import __version__
 from ecellm.cli import guarded
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from shop_rows import write_dataset
 
 Run = Callable[..., tuple[int, str, str]]
@@ -162,7 +163,7 @@ def test_ctrl_c_leaves_no_half_written_shop_or_dataset(after: float, shop: Path,
 def test_ctrl_c_while_tuning_can_be_resumed(tmp_path: Path, tiny_base: Path, command: Command) -> None:
     data = write_dataset(tmp_path / "data")
     out = tmp_path / "model"
-    changes = [f"base={tiny_base}", "max_tokens=200", "optimisation.epochs=40", "optimisation.batch_tokens=1024"]
+    changes = [f"base={tiny_base}", "max_tokens=200", "optimisation.epochs=80", "optimisation.batch_tokens=1024"]
     sets = [part for change in [*changes, "validation.per_epoch=3"] for part in ("--set", change)]
     line = [sys.executable, "-m", "ecellm.cli", "tune", "xs", "--data", str(data), "--out", str(out), *sets]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

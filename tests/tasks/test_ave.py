@@ -5,11 +5,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stores import store
 
 from ecellm.records import Sample
 from ecellm.tasks.ave import TASK, pieces
 from ecellm.tasks.task import Plan
+from stores import store
 
 
 def product(number: int, split: str, **texts: str) -> dict[str, Any]:

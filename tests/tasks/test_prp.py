@@ -3,11 +3,10 @@
 import json
 from typing import Any
 
-from stores import store
-
 from ecellm.records import Sample
 from ecellm.tasks.prp import OPTIONS, TASK
 from ecellm.tasks.task import Draw, Plan
+from stores import store
 
 PLAN = Plan(1, {("train", "IND"): 100, ("validation", "IND"): 100, ("test", "IND"): 100}, ("Home",))
 

@@ -3,11 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from stores import store
-
 from ecellm.records import Sample
 from ecellm.tasks.sa import OPTIONS, TASK
 from ecellm.tasks.task import Draw, Plan
+from stores import store
 
 
 def review(text: str, stars: int = 5, category: str = "Home", product: str = "P") -> dict[str, Any]:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stores import store
 
 from ecellm.records import Sample
 from ecellm.tasks.sr import CANDIDATES, TASK, item_text, ordinal, pieces
 from ecellm.tasks.task import Draw, Plan
+from stores import store
 
 QUOTAS = {("train", "IND"): 50, ("validation", "IND"): 50, ("test", "IND"): 50}
 ITEMS = 40
