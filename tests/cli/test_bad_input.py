@@ -82,7 +82,7 @@ def test_what_is_no_dataset_model_or_predictions_file_is_named(run: Run, tmp_pat
     empty.write_text("")
     calls = [
         (("tune", "xs", "--data", tmp_path / "none", "--out", tmp_path / "m"), "is not a dataset"),
-        (("tune", "xs", "--data", data, "--out", tmp_path / "m", "--tasks", "XX"), "Unknown task XX"),
+        (("tune", "xs", "--data", data, "--out", tmp_path / "m", "--tasks", "XX"), "Unknown task 'XX'"),
         (("tune", "xs", "--data", data, "--out", tmp_path / "m", "--setting", "IND"), "Unknown setting"),
         (("tune", "xs", "--data", data, "--out", tmp_path / "m", "--set", "epochs=1"), "unknown key"),
         (("predict", tmp_path, "--data", data, "--out", tmp_path / "p"), "is not a finished model"),

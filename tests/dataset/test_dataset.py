@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecellm.dataset.dataset import Asked, Dataset, read_dataset, split_setting, spread, write_split
@@ -141,6 +141,7 @@ def test_a_folder_that_is_no_dataset_is_told_why(tmp_path: Path) -> None:
         read_dataset(tmp_path / "data")
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(TASKS)), st.integers(1, 30)), st.integers(1, 100), st.integers(0, 3))
 def test_a_limit_is_met_evenly_over_tasks_in_file_order(sizes: dict[str, int], limit: int, seed: int) -> None:
     rows = [Asked(sample(task, number, "test"), "?") for task, size in sizes.items() for number in range(size)]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecellm.dataset.select import (
@@ -153,6 +153,7 @@ def draws(draw: st.DrawFn) -> dict[str, list[Sample]]:
     return {task: [one(task) for _ in range(draw(st.integers(0, 12)))] for task in ("SA", "AP", "AG")}
 
 
+@settings(deadline=None)
 @given(
     draws(),
     st.fixed_dictionaries({task: st.fixed_dictionaries(dict.fromkeys(PRIORITY, few)) for task in ("SA", "AP", "AG")}),

@@ -220,7 +220,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=LINES, plain=st.booleans())
 def test_every_line_is_a_row_or_a_reject_whatever_it_holds(tmp_path: Path, lines: list[bytes], plain: bool) -> None:
     folder = tmp_path

@@ -39,7 +39,7 @@ def test_cleaned_text_is_plain_ascii_with_single_spaces(text: str, shown: str) -
     assert cleaned(text) == shown
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=1, max_size=30))
 def test_the_stores_queries_are_cleaned_as_python_does(texts: list[str]) -> None:
     shop = esci([judgement(text, f"p{number}") for number, text in enumerate(texts)])
@@ -83,7 +83,7 @@ judgements = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(judgements, st.sampled_from([0, 1, 2]))
 def test_no_query_and_no_judgement_stands_in_two_splits_of_any_tasks(rows: list[dict[str, Any]], seed: int) -> None:
     titles: dict[str, str | None] = {"p": "Thing", "q": "thing ", "r": "Thíng", "s": "Other", "t": " "}

@@ -89,7 +89,7 @@ rows_strategy = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rows_strategy)
 def test_no_question_stands_in_two_splits_of_any_tasks(rows: list[dict[str, Any]]) -> None:
     samples: list[Sample] = [sample for task in TASKS for sample in draw(task, rows).samples]

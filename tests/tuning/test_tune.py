@@ -46,7 +46,9 @@ def test_a_finished_run_has_weights_tokenizer_facts_and_log(
     assert not (out / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("stop", [2, 5, 7])
+@pytest.mark.parametrize(
+    "stop", [5, pytest.param(2, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 def test_a_run_cut_at_any_step_and_resumed_ends_with_the_same_weights(
     stop: int, tiny_recipe: Recipe, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

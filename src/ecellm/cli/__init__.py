@@ -84,9 +84,6 @@ def _about_files(error: OSError) -> str:
 def _fault(error: Exception) -> int:
     if os.environ.get("ECELLM_TRACEBACK"):
         raise error
-    full_disk = "No space left" in str(error) or "File too large" in str(error)
-    if full_disk:
-        return _said("no space left to write: free some, then run the same command again.", 1)
     hint = "set ECELLM_TRACEBACK=1 to see where, and report it"
     said = (str(error).splitlines() or [""])[0]
     return _said(f"a fault of ours, not yours: {type(error).__name__}: {said} ({hint}).", FAULT)

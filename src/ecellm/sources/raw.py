@@ -386,7 +386,7 @@ def shortage(error: Exception, folder: Path) -> BaseException | None:
             f"Reading the sources took more memory, or more disk below {folder}, than there is: free some, or set "
             "TMPDIR to a folder with more room."
         )
-    if isinstance(error, duckdb.IOException) and "No space left" in str(error):
+    if any(said in str(error) for said in ("No space left", "File too large", "Disk quota")):
         return OSError(errno.ENOSPC, "No space left on device", str(folder))
     return None
 
