@@ -50,12 +50,14 @@ def tune(
     if resume and is_finished(out):
         console.print(f"{out} is finished: nothing to do.")
         return
-    _open_run(recipe, dataset, out, tasks, setting, limit, resume)
+    run = _checked_run(recipe, dataset, out, tasks, setting, limit, resume)
     set_seed(recipe.optimisation.seed)
     tokenizer = AutoTokenizer.from_pretrained(base_folder(recipe))
     rows = spread(dataset.view(setting, "train", tasks), limit, dataset.seed)
     if not rows:
         raise ValueError(f"{dataset.path} has no training rows for {setting} and these tasks.")
+    with whole_file(out / RUN) as path:
+        path.write_text(json.dumps(run, indent=2), encoding="utf-8")
     train = lessons(rows, recipe, tokenizer, console)
     validation = lessons(dataset.view(setting, "validation", tasks), recipe, tokenizer, console)
     weigh(train, recipe)
@@ -135,7 +137,7 @@ def _labels_are_shuffled(task: str, examples: Sequence[Example]) -> bool:
     return any(len(example.tokens) > 5 for example in examples if example.task == task)
 
 
-def _open_run(
+def _checked_run(
     recipe: Recipe,
     dataset: Dataset,
     out: Path,
@@ -143,8 +145,8 @@ def _open_run(
     setting: str,
     limit: int | None,
     resume: bool,
-) -> None:
-    """Record what the run is made of, or check a resumed run against the record."""
+) -> dict[str, Any]:
+    """Return what the run is made of; raises ValueError where `out` holds something that it cannot go on with."""
     run = {
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.hash(),
@@ -164,10 +166,9 @@ def _open_run(
                 f"{out} was begun with another {', '.join(different)}: "
                 "resume with the same ones, or name another output."
             )
-        return
-    refuse_existing(out)
-    with whole_file(record) as path:
-        path.write_text(json.dumps(run, indent=2), encoding="utf-8")
+    else:
+        refuse_existing(out)
+    return run
 
 
 def _last_checkpoint(out: Path) -> str | None:
