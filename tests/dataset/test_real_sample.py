@@ -26,9 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not RAW, reason="ECELLM_REAL_
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     out = tmp_path_factory.mktemp("real") / "dataset"
-    start = time.perf_counter()
+    start = time.process_time()  # not the clock's, which a busy machine stretches
     build(Path(RAW), read_config(EXAMPLE), out, list(TASKS.values()), None, lambda step: None)
-    assert time.perf_counter() - start < LONGEST_SECONDS
+    assert time.process_time() - start < LONGEST_SECONDS
     return read_dataset(out)
 
 

@@ -1,5 +1,6 @@
 """The real sample's files, read whole: the rows that its README counts."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -17,8 +18,6 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def found() -> Read:
-    import os
-
     folder = os.environ.get("ECELLM_REAL_DATA")
     if not folder:
         pytest.skip("ECELLM_REAL_DATA names no folder")

@@ -86,6 +86,7 @@ class Workbench:
         )
         self._sql("SET preserve_insertion_order = false")
         self._sql("SET enable_progress_bar = false")
+        self._sql("PRAGMA disable_checkpoint_on_shutdown")  # the database is thrown away
         self._sql("CREATE TABLE rejects (file VARCHAR, line BIGINT, reason VARCHAR, excerpt VARCHAR)")
         self._tables = 0
 
@@ -309,7 +310,7 @@ class Workbench:
         broken: list[tuple[Any, ...]] = []
         if self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"):
             broken = self._sql(
-                "SELECT line, lower(replace(any_value(error_type)::VARCHAR, '_', ' ')), any_value(csv_line) "
+                "SELECT line, lower(replace(min(error_type::VARCHAR), '_', ' ')), min(csv_line) "
                 "FROM reject_errors GROUP BY line ORDER BY line"
             ).fetchall()
             self._sql("DROP TABLE reject_errors")
