@@ -2,7 +2,8 @@
 
     python benchmarks/simulate.py [SCALE]
 
-Prints both times (of the processor, one core), measured in this run, and their ratio. The simulator makes all five sources;
+Prints both times (of the processor, one core), measured in this run, and their ratio. The simulator makes all five
+sources;
 the reference only serialises and compresses one review over and over, the least that any writer must do.
 """
 
