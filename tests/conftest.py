@@ -1,21 +1,22 @@
 """Shared fixtures: the network is blocked (pytest-socket, in pyproject), the hub is offline, errors are short."""
 
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from ecellm.dataset.dataset import Dataset, read_dataset
 from ecellm.tuning.recipe import Recipe, read_recipe
+from repository import REPOSITORY
 from shop_rows import write_dataset
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -50,6 +51,22 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(line, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
 
     return call
+
+
+@pytest.fixture
+def file_limit() -> Callable[[int], AbstractContextManager[None]]:
+    """A block in which no file grows past some bytes: what a full disk does, without filling one."""
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY
 from ecellm import __version__
+from repository import REPOSITORY
 
 MODULES = sorted((REPOSITORY / "src" / "ecellm").rglob("*.py"))
 TEXT_ENDINGS = {".py", ".toml", ".md", ".txt", ".json", ".csv", ".cfg", ""}

@@ -1,11 +1,53 @@
-"""Writing files whole or not at all: write beside, then rename."""
+"""Writing files whole or not at all: write beside, then rename. A full disk is an OSError that names the output."""
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: The system's numbers for "no room": a full disk, a quota, a limit on a file's size.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: How safetensors and torch.save say the same: the first hides the number in a text, the second drops it.
+_SAYS_NO_ROOM = re.compile(
+    rf"\(os error ({'|'.join(map(str, NO_ROOM))})\)|PytorchStreamWriter failed|inline_container\.cc.*unexpected pos"
+)
+
+
+@contextmanager
+def naming(path: Path, beside: Path | None = None) -> Iterator[None]:
+    """Turn the error of a full disk, whichever library raised it, into an OSError that names `path`.
+
+    An error that names another file than `path` or `beside` (where `path` is being written) stays as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = error.errno in NO_ROOM if isinstance(error, OSError) else bool(_SAYS_NO_ROOM.search(str(error)))
+        named = str(getattr(error, "filename", None) or path)
+        ours = any(named.startswith(str(known)) for known in (path, beside) if known is not None)
+        if full and ours:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def append_whole(path: Path, text: str) -> None:
+    """Append `text` to a file, or, where that fails (a full disk), leave the file as it was.
+
+    A lone half of a surrogate pair, which UTF-8 cannot hold, is written as JSON's escape for it.
+    """
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with naming(path), path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text)
+    except OSError:
+        if path.exists():
+            os.truncate(path, before)
+        raise
 
 
 @contextmanager
@@ -16,7 +58,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     os.close(handle)
     beside = Path(name)
     try:
-        yield beside
+        with naming(path, beside):
+            yield beside
         beside.chmod(0o666 & ~_umask())
         beside.replace(path)
     finally:
@@ -33,7 +76,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
-        yield beside
+        with naming(path, beside):
+            yield beside
         beside.chmod(0o777 & ~_umask())
         if path.is_dir():
             path.rmdir()

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import REPOSITORY
 from ecellm import __version__
 from ecellm.cli import guarded
+from repository import REPOSITORY
 
 Run = Callable[..., tuple[int, str, str]]
 VERBS = ("simulate", "build", "tune", "predict", "baseline", "evaluate", "results", "recipes", "demo")

@@ -1,15 +1,17 @@
 """Mistakes and accidents of a whole command: one sentence, an exit code, nothing half-written.
 
-Broken raw files and rows are tested beside the readers (tests/sources) and with `ecellm build` (test_build.py).
+Every kind of broken raw file and row is tested beside the readers (tests/sources); a few here, through the command.
 """
 
+import gzip
+import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from shop_rows import write_dataset
 
 Run = Callable[..., tuple[int, str, str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Limit = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -95,40 +98,142 @@ def test_what_is_no_dataset_model_or_predictions_file_is_named(run: Run, tmp_pat
     assert leftovers(tmp_path) == ["data", "empty.jsonl"]
 
 
-def small_files() -> None:
-    """No file may grow past 20 kB: what a full disk does, without filling one."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-
-def test_a_full_disk_leaves_no_half_written_shop(command: Command, tmp_path: Path) -> None:
-    done = command("simulate", "--out", tmp_path / "shop", "--scale", "0.1", preexec_fn=small_files)
-    assert done.returncode == 1
-    assert "space" in one_sentence(done.stderr)
-    assert leftovers(tmp_path) == []
-
-
-def test_a_full_disk_leaves_no_half_written_dataset(command: Command, shop: Path, tmp_path: Path) -> None:
-    config = config_of(tmp_path)
-    done = command("build", "--sources", shop, "--config", config, "--out", tmp_path / "d", preexec_fn=small_files)
-    assert done.returncode == 1
-    assert "space" in one_sentence(done.stderr)
-    assert leftovers(tmp_path) == ["config.toml"]
-
-
-def test_a_full_disk_leaves_no_scores(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["simulate", "build", "evaluate", "baseline"])
+def test_a_full_disk_leaves_nothing_half_written(
+    verb: str, run: Run, file_limit: Limit, shop: Path, tmp_path: Path
+) -> None:
     data = write_dataset(tmp_path / "data", train=2, held_out=2)
     answers = tmp_path / "answers.jsonl"
-    done = command("baseline", "--data", data, "--out", answers, "--tasks", "PM")
-    assert done.returncode == 0, done.stderr
+    assert run("baseline", "--data", data, "--out", answers, "--tasks", "PM")[0] == 0
+    out, config = tmp_path / "out", config_of(tmp_path)
+    call, size = {
+        "simulate": (("simulate", "--out", out, "--scale", "0.1"), 20_000),
+        "build": (("build", "--sources", shop, "--config", config, "--out", out), 5_000),
+        "evaluate": (("evaluate", answers, "--data", data, "--out", out), 100),
+        "baseline": (("baseline", "--data", data, "--out", out), 100),
+    }[verb]
+    with file_limit(size):
+        code, _, err = run(*call)
+    assert code == 1 and f"no space left to write {out}: " in one_sentence(err)
+    assert leftovers(tmp_path) == ["answers.jsonl", "config.toml", "data"]
 
-    def none() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
-    done = command("evaluate", answers, "--data", data, "--out", tmp_path / "scores.json", preexec_fn=none)
-    assert done.returncode == 1 and "space" in one_sentence(done.stderr)
-    assert leftovers(tmp_path) == ["answers.jsonl", "data"]
+@pytest.mark.slow
+def test_a_full_disk_while_tuning_and_asking_loses_nothing(
+    run: Run, file_limit: Limit, tiny_base: Path, tmp_path: Path
+) -> None:
+    data, model, answers = tmp_path / "data", tmp_path / "model", tmp_path / "answers.jsonl"
+    write_dataset(data)
+    changes = [f"base={tiny_base}", "max_tokens=200", "optimisation.epochs=1", "optimisation.batch_tokens=1024"]
+    sets = [part for change in [*changes, "validation.fit_thresholds=false"] for part in ("--set", change)]
+    tune = ("tune", "xs", "--data", data, "--out", model, *sets)
+    with file_limit(1_000_000):
+        code, _, err = run(*tune)
+    assert code == 1 and f"no space left to write {model}: " in one_sentence(err)
+    assert not (model / "ecellm.json").exists()
+    assert run(*tune, "--resume")[0] == 0
+
+    predict = ("predict", model, "--data", data, "--out", answers, "--tasks", "PM,SA")
+    with file_limit(1_500):
+        code, _, err = run(*predict)
+    assert code == 1 and f"no space left to write {answers}: " in one_sentence(err)
+    assert not answers.exists() or answers.read_text()[-1:] in ("", "\n")
+    assert run(*predict)[0] == 0
+    assert run("evaluate", answers, "--data", data, "--out", tmp_path / "scores.json")[0] == 0
+
+
+@pytest.mark.parametrize("verb", ["simulate", "build", "evaluate", "baseline"])
+def test_ctrl_c_at_the_last_moment_leaves_nothing(
+    verb: str, run: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment when all is written and only the name is missing."""
+    data = write_dataset(tmp_path / "data", train=2, held_out=2)
+    answers = tmp_path / "answers.jsonl"
+    assert run("baseline", "--data", data, "--out", answers, "--tasks", "PM")[0] == 0
+    out, config = tmp_path / "out", config_of(tmp_path)
+    call = {
+        "simulate": ("simulate", "--out", out, "--scale", "0.05"),
+        "build": ("build", "--sources", shop, "--config", config, "--out", out),
+        "evaluate": ("evaluate", answers, "--data", data, "--out", out),
+        "baseline": ("baseline", "--data", data, "--out", out, "--tasks", "PM"),
+    }[verb]
+
+    def press(path: Path, target: Path) -> None:
+        assert target == out and path.exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", press)
+    monkeypatch.setattr(Path, "rename", press)
+    code, _, err = run(*call)
+    assert code == 130 and "interrupted" in one_sentence(err)
+    assert leftovers(tmp_path) == ["answers.jsonl", "config.toml", "data"]
+
+
+REVIEWS = "amazon_review_2018/review/all_category/Electronics.json.gz"
+SA = """[sources]
+amazon_reviews = "amazon_review_2018"
+[tasks.SA]
+train = 50
+validation = 10
+test = 10
+out_of_domain_test = 0
+in_domain = ["Electronics"]
+"""
+
+
+@pytest.fixture
+def reviews(shop: Path, tmp_path: Path) -> Path:
+    """A copy of the shop's reviews of one category, to spoil, with a config that reads it."""
+    copy = tmp_path / "raw" / REVIEWS
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((shop / REVIEWS).read_bytes())
+    (tmp_path / "config.toml").write_text(SA)
+    return copy
+
+
+def spoiled_byte(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda data: data[: len(data) // 2], id="truncated"),
+        pytest.param(spoiled_byte, id="corrupt"),
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(gzip.decompress, id="not gzip"),
+    ],
+)
+def test_a_damaged_source_file_is_named_and_nothing_written(
+    spoil: Callable[[bytes], bytes], reviews: Path, run: Run, tmp_path: Path
+) -> None:
+    reviews.write_bytes(spoil(reviews.read_bytes()))
+    arguments = ("--sources", tmp_path / "raw", "--config", tmp_path / "config.toml", "--out", tmp_path / "data")
+    code, _, err = run("build", *arguments)
+    assert code == 1 and reviews.name in one_sentence(err)
+    assert leftovers(tmp_path) == ["config.toml", "raw"]
+
+
+def test_bad_lines_of_a_source_file_are_counted_and_set_aside(reviews: Path, run: Run, tmp_path: Path) -> None:
+    arguments = ("--sources", tmp_path / "raw", "--config", tmp_path / "config.toml", "--out")
+
+    def rejects(name: str) -> list[str]:
+        code, _, err = run("build", *arguments, tmp_path / name)
+        assert code == 0, err
+        counted = json.loads((tmp_path / name / "manifest.json").read_text())["rejected"].get(REVIEWS, {})
+        kept = tmp_path / name / "rejects.jsonl"
+        lines = kept.read_text().splitlines() if kept.exists() else []
+        assert len(lines) == sum(counted.values())
+        return [json.loads(line)["excerpt"] for line in lines]
+
+    before = rejects("before")
+    bad = [b'{"overall": 5.0, "reviewText"', b'{"overall": 5.0, "reviewText": "caf\xe9 is Latin-1 here"}']
+    lines = gzip.decompress(reviews.read_bytes()).splitlines()
+    reviews.write_bytes(gzip.compress(b"\n".join([lines[0], *bad, *lines[1:]]) + b"\n"))
+    after = rejects("after")
+    assert len(after) == len(before) + 2
+    assert any('"reviewText"' in line for line in after) and any("Latin-1" in line for line in after)
 
 
 def interrupted(arguments: list[object], after: float) -> tuple[int, str]:

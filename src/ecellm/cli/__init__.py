@@ -3,7 +3,6 @@
 Exit codes: 0 done; 1 a user's mistake or a full disk; 2 a wrong option; 70 a fault of ours; 130 interrupted.
 """
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from ecellm.cli.recipes import recipes
 from ecellm.cli.results import results
 from ecellm.cli.simulate import simulate
 from ecellm.cli.tune import tune
+from ecellm.files import NO_ROOM
 
 FAULT, INTERRUPTED = 70, 130
 
@@ -75,8 +75,8 @@ def guarded(run: Callable[[], object]) -> int:
 
 def _about_files(error: OSError) -> str:
     where = f" {error.filename}" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left to write{where}: free some, then run the same command again; nothing is half-written."
+    if error.errno in NO_ROOM:
+        return f"no space left to write{where}: free some, then run the command again; nothing is half-written."
     reason = (error.strerror or str(error)).lower()
     return f"cannot use{where}: {reason}."
 

@@ -24,18 +24,13 @@ def tune(
 ) -> None:
     """Tune a model on a dataset and write a MODEL folder."""
     from ecellm.dataset.dataset import read_dataset
+    from ecellm.files import naming
     from ecellm.tasks import chosen_tasks
     from ecellm.tuning.recipe import read_recipe
     from ecellm.tuning.tune import tune as run
 
     chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
-    run(
-        read_recipe(recipe, set_),
-        read_dataset(data),
-        out,
-        tasks=chosen,
-        setting=setting,
-        resume=resume,
-        limit=limit,
-    )
+    read, dataset = read_recipe(recipe, set_), read_dataset(data)
+    with naming(out):
+        run(read, dataset, out, tasks=chosen, setting=setting, resume=resume, limit=limit)
     typer.echo(f"Model written to {out}.")

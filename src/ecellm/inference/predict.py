@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecellm.dataset.dataset import Asked, Dataset, split_setting, spread
-from ecellm.files import whole_file
+from ecellm.files import append_whole, whole_file
 from ecellm.inference.closed import candidates_of
 from ecellm.inference.generator import Generator, Question, Reply
 from ecellm.keys import keyed_hash
@@ -82,26 +82,23 @@ def predict(
     counts = Counts(sum(len(rows) for rows in asked.values()))
     keys = {(row.sample.id, setting) for setting, rows in asked.items() for row in rows}
     counts.skipped = len(keys & before)
-    # A lone half of a surrogate pair, which UTF-8 cannot hold, is written as JSON's escape for it.
-    with out.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        for setting, rows in asked.items():
-            if all((row.sample.id, setting) in before for row in rows):
+    for setting, rows in asked.items():
+        if all((row.sample.id, setting) in before for row in rows):
+            continue
+        for batch in batches(_with_prompts(generator, rows)):
+            new = [(question.asked.sample.id, setting) not in before for question in batch]
+            if not any(new):
                 continue
-            for batch in batches(_with_prompts(generator, rows)):
-                new = [(question.asked.sample.id, setting) not in before for question in batch]
-                if not any(new):
-                    continue
-                if progress is not None:
-                    progress(counts.skipped + counts.answered, counts.questions)
-                # The whole batch is asked, answered rows too: a row's padding is then what it always was.
-                replies = generator.reply(batch)
-                lines = [
-                    _line(question, setting, reply, counts)
-                    for question, reply, fresh in zip(batch, replies, new, strict=True)
-                    if fresh
-                ]
-                file.write("".join(line + "\n" for line in lines))
-                file.flush()
+            if progress is not None:
+                progress(counts.skipped + counts.answered, counts.questions)
+            # The whole batch is asked, answered rows too: a row's padding is then what it always was.
+            replies = generator.reply(batch)
+            lines = [
+                _line(question, setting, reply, counts)
+                for question, reply, fresh in zip(batch, replies, new, strict=True)
+                if fresh
+            ]
+            append_whole(out, "".join(line + "\n" for line in lines))
     if progress is not None:
         progress(counts.skipped + counts.answered, counts.questions)
     return counts

@@ -118,7 +118,7 @@ def _amazon(asin: str, product: Software, draw: Draw) -> Row:
         *([f"[{voice.say(product.medium)}]"] if draw.chance(0.3) else []),
         *([voice.say(product.license)] if draw.chance(0.3) else []),
     ]
-    text = None if draw.chance(0.15) else _description(product, name, voice)
+    text = None if draw.chance(0.2) else _description(product, name, voice)
     maker = None if draw.chance(0.03) else synonyms(product.publisher)[0]
     price = 0.0 if draw.chance(0.12) else product.price
     return asin, " ".join(parts), text, maker, price
@@ -140,7 +140,7 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
         parts.append(voice.say(product.platform))
     if draw.chance(0.35):
         parts = draw.some(parts, len(parts))
-    text = None if draw.chance(0.42) else _description(product, name, voice)
+    text = None if draw.chance(0.5) else _description(product, name, voice)
     maker = voice.say(product.publisher) if draw.chance(0.15) else None
     return feed, " ".join(parts), text, maker, round(product.price * (0.8 + 0.35 * draw.number()), 2)
 

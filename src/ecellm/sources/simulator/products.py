@@ -9,7 +9,7 @@ from ecellm.sources.simulator.words import Attribute, Brand, Department, Product
 
 #: The three names of a type, the usual one most often.
 NAME_WEIGHTS = (0.56, 0.82, 1.0)
-SERIES_PER_BRAND = 6
+SERIES_PER_BRAND = 4
 
 
 @dataclass(slots=True)
