@@ -58,11 +58,13 @@ def guarded(run: Callable[[], object]) -> int:
     try:
         run()
     except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
+            return _interrupted()
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except ValueError as error:
         return _said(str(error), 1)
     except KeyboardInterrupt:
-        return _said("interrupted; what was finished before is kept, nothing is half-written.", INTERRUPTED)
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -71,6 +73,11 @@ def guarded(run: Callable[[], object]) -> int:
     except Exception as error:
         return _fault(error)
     return 0
+
+
+def _interrupted() -> int:
+    print("ecellm: interrupted; what was finished before is kept, nothing is half-written.", file=sys.stderr)  # noqa: T201
+    return INTERRUPTED
 
 
 def _about_files(error: OSError) -> str:

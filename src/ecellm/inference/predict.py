@@ -79,6 +79,7 @@ def predict(
     Raises ValueError where `out` holds the answers of another run, or lines that are no answers.
     """
     before = open_answers(out, run)
+    out.touch()  # what cannot be written is said before the first question
     counts = Counts(sum(len(rows) for rows in asked.values()))
     keys = {(row.sample.id, setting) for setting, rows in asked.items() for row in rows}
     counts.skipped = len(keys & before)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,17 +56,17 @@ def open_store(
     if not root.is_dir():
         raise ValueError(f"There is no sources folder {root}.")
     with tempfile.TemporaryDirectory(prefix="ecellm-", dir=temporary) as space:
-        bench = Workbench(root, Path(space), memory_limit)
         try:
-            with interruptible(bench.con.con.interrupt):
+            with (
+                closing(Workbench(root, Path(space), memory_limit)) as bench,
+                interruptible(bench.con.con.interrupt),
+            ):
                 yield _read(bench, root, sources, wanted, tables, Path(space)), bench
         except (duckdb.Error, RuntimeError) as error:
             told = shortage(error, Path(space).parent)
             if told is None:
                 raise
             raise told from error
-        finally:
-            bench.close()
 
 
 def _read(

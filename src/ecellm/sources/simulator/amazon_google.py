@@ -140,7 +140,7 @@ def _google(feed: str, product: Software, draw: Draw) -> Row:
         parts.append(voice.say(product.platform))
     if draw.chance(0.35):
         parts = draw.some(parts, len(parts))
-    text = None if draw.chance(0.5) else _description(product, name, voice)
+    text = None if draw.chance(0.42) else _description(product, name, voice)
     maker = voice.say(product.publisher) if draw.chance(0.15) else None
     return feed, " ".join(parts), text, maker, round(product.price * (0.8 + 0.35 * draw.number()), 2)
 
@@ -159,10 +159,8 @@ def _renamed(product: Software, draw: Draw) -> str:
     if way < 2:
         return f"{product.front}{first} {product.back[:4]}"
     if way < 3:
-        return f"{first}{product.back}"
-    if way < 4:
         return f"{second} {product.back}"
-    if way < 5:
+    if way < 4:
         return f"{product.back} for {second}, {product.front}"
     letters = product.front[0] + first[0] + product.back[0]
     return f"{letters}{_short(product.version)}" if way < 7 else f"{letters}-{product.version} {second}"

@@ -13,19 +13,21 @@ from ecellm.sources.simulator.words import ProductType, departments, words
 
 FOLDER = "shopping_queries_dataset"
 #: Of a whole shard.
-QUERIES = 470
-MOST_RESULTS = 10
+QUERIES = 450
+MOST_RESULTS = 11
 LABELS = "ESCI"
 #: Cumulative shares of exact, substitute, complement and irrelevant results, by the number of attributes asked
 #: for: the more a query asks, the fewer products are exactly that.
-SHARES = {1: (0.51, 0.66, 0.82, 1.0), 2: (0.29, 0.72, 0.85, 1.0)}
+SHARES = {1: (0.54, 0.66, 0.83, 1.0), 2: (0.33, 0.69, 0.85, 1.0), 3: (0.18, 0.72, 0.86, 1.0)}
+ASKED = (0.4, 0.75, 1.0)
+"""Cumulative shares of queries that ask for one, two and three attributes."""
 #: Share of judgements that a judge got wrong.
-SLIPS = 0.07
+SLIPS = 0.05
 TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
 #: How often a hit has other words for a value, and for the product, than the query.
 OTHER_VALUE, OTHER_NAME = 0.25, 0.6
 #: How often a miss is a novelty that only names what was searched for, such as a poster of it.
-NOVELTY = 0.5
+NOVELTY = 0.6
 SOURCES = ("other", "other", "other", "behavioral", "negations", "parse_pattern")
 ABROAD = (
     ("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"),
@@ -108,12 +110,12 @@ def _results(draw: Draw) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
     """Return a query and its results with their labels."""
     department = draw.pick(departments())
     product = products.make(department, draw, draw.below(len(department.types)))
-    asked = draw.some(range(len(product.values)), 1 + draw.chance(0.55))
+    asked = draw.some(range(len(product.values)), draw.by_weight((1, 2, 3), ASKED))
     kinds = product.type.attributes
     said = {kinds[place].name: products.surface(kinds[place], product.values[place], draw) for place in asked}
     want = Want(product, asked, said, products.noun(product.type, draw), draw.chance(BRANDED))
     results = []
-    for _ in range(4 + draw.below(MOST_RESULTS - 4)):
+    for _ in range(5 + draw.below(MOST_RESULTS - 4)):
         label = draw.by_weight(LABELS, SHARES[len(asked)])
         row = _row(_result(want, label, draw), want, label, draw)
         judged = draw.pick(LABELS) if draw.chance(SLIPS) else label
@@ -208,7 +210,7 @@ def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]
     text = products.title(product, draw, must, 1.0 if want.branded else 0.85, said, called).text
     if label == "I" and draw.chance(NOVELTY):
         text = _novelty(want, draw)
-    elif label == "C" and draw.chance(0.75):
+    elif label == "C" and draw.chance(0.85):
         text += f" for {products.shown(want.noun)}"
     elif draw.chance(0.4):
         partner = product.department.types[draw.pick(product.type.goes_with)]
