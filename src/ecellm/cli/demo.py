@@ -9,9 +9,13 @@ from typing import Annotated
 
 import typer
 
+from ecellm.records import DIVERSE, DOMAINS, UNSEEN
+
 #: Marks a folder that `ecellm demo` made and may replace.
 MARKER = ".ecellm-demo"
 RECIPE = "demo"
+#: What its table shows. The rest is a matter of `ecellm predict`.
+SETTINGS = tuple(f"{domain}_{part}" for part in (DIVERSE, UNSEEN) for domain in DOMAINS)
 
 
 def demo(
@@ -46,7 +50,8 @@ def demo(
     with _step("Tuned XS"):
         tune(recipe=RECIPE, data=data, out=model, set_=[f"optimisation.seed={seed}", *(set_ or [])])
     with _step("Asked XS"):
-        predict(model=model, data=data, out=out / "predictions.jsonl")
+        for setting in SETTINGS:
+            predict(model=model, data=data, out=out / "predictions.jsonl", setting=setting)
     with _step("Fitted and asked the cheap models"):
         baseline(data=data, out=out / "cheap.jsonl")
     with _step("Scored both"):

@@ -129,10 +129,11 @@ class PrefixLM(PreTrainedModel):
         return out.last_hidden_state
 
     def answer_states(self, states: Tensor, batch: Batch) -> Tensor:
-        """Return [B, H]: the state from which a closed answer is read, the prompt's last token and mean."""
-        places = torch.arange(states.shape[1], device=states.device)
-        inside = (places < batch.prompt_lengths[:, None]).to(states.dtype)
-        mean = (states * inside[:, :, None]).sum(1) / batch.prompt_lengths[:, None]
+        """Return [B, H]: the state from which a closed answer is read, of the prompt's last token and the mean
+        of the prompt without its options, which would make it alike to all of them."""
+        inside = question_places(batch).to(states.device)
+        weights = inside.to(states.dtype) / inside.sum(1, keepdim=True)
+        mean = (states * weights[:, :, None]).sum(1)
         last = states[torch.arange(len(states), device=states.device), batch.prompt_lengths - 1]
         return last + self.summary(mean)
 
@@ -288,6 +289,16 @@ def prefix_mask(prompt_lengths: Tensor, lengths: Tensor, width: int) -> Tensor:
     )
     allowed = (seen | written) & (places[None, None, :] < lengths[:, None, None])
     return torch.where(allowed, 0.0, NEVER)[:, None]
+
+
+def question_places(batch: Batch) -> Tensor:
+    """Return [B, T]: which tokens are of the prompt and of none of its options."""
+    inside = torch.zeros(batch.ids.shape, dtype=torch.bool)
+    for row, example in enumerate(batch.examples):
+        inside[row, : len(example.ids)] = True
+        for start, end in example.options:
+            inside[row, start:end] = False
+    return inside
 
 
 def span_means(states: Tensor, spans: Sequence[Sequence[tuple[int, int]]], most: int) -> Tensor:

@@ -41,9 +41,9 @@ def draw(store: Store, plan: Plan) -> Draw:
     """
     attributes = store["attributes"]
     attributes = attributes.filter(~attributes.attribute.contains(JOINER))
-    held_out = list(plan.out_of_domain) or held_out_attributes(attributes, plan)
-    asked = attributes.mutate(held=attributes.attribute.isin(held_out))
     texts = _texts(store, plan.seed)
+    held_out = list(plan.out_of_domain) or held_out_attributes(attributes, texts, plan)
+    asked = attributes.mutate(held=attributes.attribute.isin(held_out))
     per_product = asked.group_by(["product_id", "split"]).agg(any_held=asked.held.max())
     rows = per_product.inner_join(texts, "product_id")
     mixed = int(rows.filter(rows.any_held & (rows.split != "test")).count().to_pyarrow().as_py())
@@ -57,24 +57,30 @@ def draw(store: Store, plan: Plan) -> Draw:
     return Draw(samples, +dropped)
 
 
-def held_out_attributes(attributes: ir.Table, plan: Plan) -> list[str]:
+def held_out_attributes(attributes: ir.Table, texts: ir.Table, plan: Plan) -> list[str]:
     """Return the attributes to hold out: drawn by key until the quota of out-of-domain test rows is met.
 
-    At most a fifth of the attribute names is drawn, so that a small source keeps something to train on.
+    A product counts once, however many of the attributes it has and however often its texts stand in the
+    source. At most a fifth of the attribute names is drawn, so that a small source keeps something to train on.
     """
+    import ibis
+
     from ecellm.store import keyed
 
-    tested = attributes.filter(attributes.split == "test")
-    counts = tested.group_by("attribute").agg(rows=tested.product_id.nunique())
-    names = counts.mutate(key=keyed(plan.seed, "AVE held out", counts.attribute)).order_by("key")
-    known = names.to_pyarrow().to_pylist()
+    tested = attributes.filter(attributes.split == "test").inner_join(texts, "product_id")
+    key = keyed(plan.seed, "AVE held out", tested.attribute)
+    placed = tested.select("attribute", text=tested.key, place=ibis.dense_rank().over(order_by=key))
+    first_places = placed.group_by("text").agg(place=placed.place.min())
+    gains = first_places.group_by("place").agg(rows=first_places.count())
+    names = placed.group_by(["place", "attribute"]).agg()
+    known = names.left_join(gains, "place").order_by("place").to_pyarrow().to_pylist()
     drawn: list[str] = []
     rows = 0
     for name in known[: int(MOST_HELD_OUT * len(known))]:
         if rows >= plan.quotas.get(("test", "OOD"), 0):
             break
         drawn.append(name["attribute"])
-        rows += name["rows"]
+        rows += name["rows"] or 0
     return drawn
 
 

@@ -14,7 +14,7 @@ from ecellm.sources.simulator.words import ProductType, departments, words
 FOLDER = "shopping_queries_dataset"
 #: Of a whole shard.
 QUERIES = 450
-MOST_RESULTS = 11
+MOST_RESULTS = 16
 LABELS = "ESCI"
 #: Cumulative shares of exact, substitute, complement and irrelevant results, by the number of attributes asked
 #: for: the more a query asks, the fewer products are exactly that.
@@ -22,12 +22,12 @@ SHARES = {1: (0.54, 0.66, 0.83, 1.0), 2: (0.33, 0.69, 0.85, 1.0), 3: (0.18, 0.72
 ASKED = (0.4, 0.75, 1.0)
 """Cumulative shares of queries that ask for one, two and three attributes."""
 #: Share of judgements that a judge got wrong.
-SLIPS = 0.05
+SLIPS = 0.12
 TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
 #: How often a hit has other words for a value, and for the product, than the query.
-OTHER_VALUE, OTHER_NAME = 0.25, 0.6
+OTHER_VALUE, OTHER_NAME = 0.05, 0.4
 #: How often a miss is a novelty that only names what was searched for, such as a poster of it.
-NOVELTY = 0.6
+NOVELTY = 0.75
 SOURCES = ("other", "other", "other", "behavioral", "negations", "parse_pattern")
 ABROAD = (
     ("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"),
@@ -207,7 +207,7 @@ def _row(product: Product, want: Want, label: str, draw: Draw) -> dict[str, Any]
             if kept
         }
         called = _reworded(product.type.names, want.noun, OTHER_NAME, draw)
-    text = products.title(product, draw, must, 1.0 if want.branded else 0.85, said, called).text
+    text = products.title(product, draw, must, 1.0 if want.branded else 0.95, said, called).text
     if label == "I" and draw.chance(NOVELTY):
         text = _novelty(want, draw)
     elif label == "C" and draw.chance(0.85):
