@@ -55,6 +55,8 @@ class Prompt:
     text: str
     ids: list[int]
     marks: tuple[Mark, ...] = ()
+    contents: tuple[Mark, ...] = ()
+    """The sample's own texts: all that might have been cut, and marked pieces. Without a mark, named by place."""
     cut: dict[str, int] = field(default_factory=dict)
     """What was cut to fit, such as {"pieces dropped": 3, "tokens cut": 41, "one-shot left out": 1}; "tokens
     cut" counts those taken off the ends of pieces."""
@@ -220,7 +222,7 @@ def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, bud
         for place, ids, offsets in zip(open_places, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             draft = drafts[place]
             if len(ids) <= budget:
-                prompts[place] = Prompt(draft.text, ids, _marks(draft, offsets), draft.cut)
+                prompts[place] = Prompt(draft.text, ids, *_spans(draft, offsets), draft.cut)
             else:
                 _shorten(draft, offsets, len(ids) - budget, budget)
                 still_open.append(place)
@@ -314,19 +316,23 @@ def _token_ends(texts: Sequence[str], offsets: Offsets) -> list[list[int]]:
     return ends
 
 
-def _marks(draft: _Draft, offsets: Offsets) -> tuple[Mark, ...]:
-    """Return the token spans of the marked pieces that are left: all tokens with a character of the piece."""
-    if all(piece.mark is None for piece in draft.pieces):
-        return ()
+def _spans(draft: _Draft, offsets: Offsets) -> tuple[tuple[Mark, ...], tuple[Mark, ...]]:
+    """Return the token spans of the marked pieces that are left, and of all that are of the sample itself: all
+    tokens with a character of the piece."""
     real = [token for token, (start, end) in enumerate(offsets) if end > start]
     starts = [offsets[token][0] for token in real]
     ends = [offsets[token][1] for token in real]
-    marks, start = [], 0
-    for piece, text in zip(draft.pieces, draft.kept, strict=True):
+    marks: list[Mark] = []
+    contents: list[Mark] = []
+    start = 0
+    for place, (piece, text) in enumerate(zip(draft.pieces, draft.kept, strict=True)):
         end = start + len(text)
-        if piece.mark is not None:
+        if piece.mark is not None or piece.rank is not None:
             first, after = bisect_right(ends, start), bisect_left(starts, end)
             if first < after:
-                marks.append(Mark(piece.mark, real[first], real[after - 1] + 1))
+                span = real[first], real[after - 1] + 1
+                contents.append(Mark(piece.mark or str(place), *span))
+                if piece.mark is not None:
+                    marks.append(contents[-1])
         start = end
-    return tuple(marks)
+    return tuple(marks), tuple(contents)

@@ -4,6 +4,7 @@ Nothing here knows a task by name: the form follows from the answer type.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -37,6 +38,8 @@ class Example:
     """Where each asked attribute stands in the prompt."""
     fields: list[Span] = field(default_factory=list)
     """The product's text fields, of which values are spans."""
+    shared: list[bool] = field(default_factory=list)
+    """Of each prompt token: whether it stands in two of the sample's texts, such as query and title."""
     label: int = 0
     """The right candidate's index."""
     order: list[int] = field(default_factory=list)
@@ -63,6 +66,7 @@ def question(asked: Asked, prompt: Prompt, tokenizer: Any) -> Example:
         example.fields = [(mark.start, mark.end) for mark in field_marks(prompt)]
         asked_for = answer.attributes(sample)
         assert len(example.attributes) == len(asked_for), (sample.id, asked_for)
+    example.shared = shared_tokens(prompt, example.options)
     return example
 
 
@@ -82,6 +86,27 @@ def lesson(asked: Asked, prompt: Prompt, tokenizer: Any, most_response_tokens: i
         ids = tokenizer(sample.output, add_special_tokens=False).input_ids
         example.response = [*ids[: most_response_tokens - 1], tokenizer.sep_token_id]
     return example
+
+
+def shared_tokens(prompt: Prompt, options: Sequence[Span]) -> list[bool]:
+    """Say of each token whether it stands in another of the sample's texts too.
+
+    Texts of one name, such as review snippets, count as one text, and so do all options.
+    """
+    choosing = {place for start, end in options for place in range(start, end)}
+    texts = [
+        ("options" if content.start in choosing else content.name, range(content.start, content.end))
+        for content in prompt.contents
+    ]
+    standing: dict[int, set[str]] = defaultdict(set)
+    for name, places in texts:
+        for place in places:
+            standing[prompt.ids[place]].add(name)
+    shared = [False] * len(prompt.ids)
+    for _, places in texts:
+        for place in places:
+            shared[place] = len(standing[prompt.ids[place]]) > 1
+    return shared
 
 
 def letter_spans(prompt: Prompt) -> list[Span]:

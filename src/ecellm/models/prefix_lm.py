@@ -96,6 +96,7 @@ class PrefixLM(PreTrainedModel):
         super().__init__(config)
         self.bert = BertModel(config, add_pooling_layer=False)
         size = config.hidden_size
+        self.shared = nn.Parameter(torch.zeros(size))
         self.summary = nn.Linear(size, size)
         self.answer = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.LayerNorm(size))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
@@ -116,11 +117,17 @@ class PrefixLM(PreTrainedModel):
 
     def states(self, batch: Batch, cache: DynamicCache | None = None) -> Tensor:
         """Return the last layer's states, [B, T, H]: prompt tokens see the prompt, response tokens see the
-        prompt and what was written before."""
+        prompt and what was written before.
+
+        Tokens that two of the sample's texts share are told to the stack by a learned vector: exact matches
+        are what it is slowest to find by itself (MarkedBERT, Boualili et al. 2020, marks them too).
+        """
         mask = prefix_mask(batch.prompt_lengths, batch.lengths, batch.ids.shape[1])
         types = torch.arange(batch.ids.shape[1], device=batch.ids.device) >= batch.prompt_lengths[:, None]
+        shared = _padded([example.shared for example in batch.examples], batch.ids.shape[1], 0)
+        words = self.bert.embeddings.word_embeddings(batch.ids)
         out = self.bert(
-            batch.ids,
+            inputs_embeds=words + shared.to(words)[:, :, None] * self.shared,
             attention_mask=mask,
             token_type_ids=types.long(),
             past_key_values=cache,
