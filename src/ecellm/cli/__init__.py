@@ -14,6 +14,8 @@ from ecellm.cli.baseline import baseline
 from ecellm.cli.build import build
 from ecellm.cli.demo import demo
 from ecellm.cli.evaluate import evaluate
+from ecellm.cli.export import export
+from ecellm.cli.import_ import import_
 from ecellm.cli.predict import predict
 from ecellm.cli.recipes import recipes
 from ecellm.cli.results import results
@@ -31,8 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (simulate, build, tune, predict, baseline, evaluate, results, recipes, demo):
+for verb in (simulate, build, export, tune, predict, baseline, evaluate, results, recipes, demo):
     app.command()(verb)
+app.command("import")(import_)
 
 
 def _version(wanted: bool) -> None:

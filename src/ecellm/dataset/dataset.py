@@ -21,6 +21,8 @@ from ecellm.records import DIVERSE, ONE_SHOT, SETTINGS, SINGLE, SPLITS, UNSEEN, 
 from ecellm.tasks import TASKS
 
 MANIFEST = "manifest.json"
+#: Of imported datasets only: what the published rows say beside their samples (`published.py`).
+PUBLISHED = "published.parquet"
 
 SCHEMA = pa.schema(
     [
@@ -62,11 +64,16 @@ class Dataset:
         """The seed it was built with; instructions are drawn by it."""
         return int(self.manifest.get("seed", 0))
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether it was imported and so has instructions of its own."""
+        return (self.path / PUBLISHED).is_file()
+
     def hash(self) -> str:
-        """Return a sha256 over the three split files: two datasets of equal hash have equal rows."""
+        """Return a sha256 over its Parquet files: two datasets of equal hash have equal rows."""
         digest = hashlib.sha256()
-        for split in SPLITS:
-            with (self.path / f"{split}.parquet").open("rb") as file:
+        for name in [*(f"{split}.parquet" for split in SPLITS), *([PUBLISHED] if self.is_imported else [])]:
+            with (self.path / name).open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
@@ -82,14 +89,18 @@ class Dataset:
         """Return the samples of a split as a setting asks them, in file order.
 
         The one-shot example of test row i of a task is that task's train row i (counted round where train is
-        shorter), for OOD rows too, as in the paper. Raises ValueError for an unknown setting, and for train or
-        validation rows under the unseen or 1-shot settings: the one would give the unseen instruction away,
-        the other a train row's own answer.
+        shorter), for OOD rows too, as in the paper. An imported dataset has the rows, instructions and examples
+        that its file gives the setting; a row without an instruction gets ours.
+
+        Raises ValueError for an unknown setting, and for train or validation rows under the unseen or 1-shot
+        settings: the one would give the unseen instruction away, the other a train row's own answer.
         """
         domain, part = split_setting(setting)
         if split != "test" and part in (UNSEEN, ONE_SHOT):
             raise ValueError(f"{setting} has test rows only: take {domain}_{DIVERSE} or {domain}_{SINGLE}.")
         samples = self.samples(split, domain, tasks)
+        if self.is_imported:
+            return self._as_published(samples, setting, split)
         shots = self._shots(tasks) if part == ONE_SHOT else {}
         places: dict[str, int] = defaultdict(int)
         asked = []
@@ -112,8 +123,26 @@ class Dataset:
 
     def settings(self) -> list[str]:
         """Return the settings that have test rows, in the published order."""
+        if self.is_imported:
+            rows = pq.read_table(self.path / PUBLISHED, columns=["setting"], filters=pc.field("split") == "test")
+            named = set(rows["setting"].to_pylist())
+            return [setting for setting in SETTINGS if setting in named]
         domains = set(pq.read_table(self.path / "test.parquet", columns=["domain"])["domain"].to_pylist())
         return [setting for setting in SETTINGS if split_setting(setting)[0] in domains]
+
+    def _as_published(self, samples: Sequence[Sample], setting: str, split: Split) -> list[Asked]:
+        """Return those of the samples that the imported file has under a setting, as it asks them."""
+        wanted = (pc.field("setting") == setting) & (pc.field("split") == split)
+        columns = ["id", "instruction", "few_shot_example"]
+        rows = pq.read_table(self.path / PUBLISHED, columns=columns, filters=wanted).to_pylist()
+        by_id = {row["id"]: row for row in rows}
+        part = split_setting(setting)[1]
+        asked = []
+        for sample in (sample for sample in samples if sample.id in by_id):
+            row = by_id[sample.id]
+            shot = _published_example(row["few_shot_example"], sample) if row["few_shot_example"] else None
+            asked.append(Asked(sample, row["instruction"] or self.instruction(sample, part), shot))
+        return asked
 
     def _shots(self, tasks: Collection[str] | None) -> dict[str, list[Sample]]:
         train: dict[str, list[Sample]] = defaultdict(list)
@@ -195,3 +224,17 @@ def _sample(row: dict[str, Any], split: Split) -> Sample:
     labels = values.get("labels")
     values["labels"] = tuple(labels) if labels else None
     return Sample(**{**values, "split": split})
+
+
+def _published_example(text: str, asked: Sample) -> Sample:
+    """Return a published worked example as a train row; a text in no known form stands as its input."""
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        read = None
+    known = isinstance(read, dict) and isinstance(read.get("input"), str) and isinstance(read.get("output"), str)
+    values = read if known else {"input": text, "output": ""}
+    options = values.get("options") or None
+    if options is not None and not isinstance(options, str):
+        options = json.dumps(options)
+    return Sample("", asked.task, "IND", "train", values["input"], options, values["output"])

@@ -1,0 +1,137 @@
+"""The published ECInstruct form: one JSON array of rows, each setting's row written out whole.
+
+    {"instruction": .., "input": .., "options": .., "output": .., "few_shot_example": ..,
+     "task": "Product_Matching", "split": "val", "setting": "IND_Diverse_Instruction"}
+
+Here a sample is stored once and a setting is a view of it. An imported dataset keeps in `published.parquet` what
+the views cannot give back: each row's instruction, worked example, spellings, and place in the file.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecellm.dataset.dataset import PUBLISHED, Asked, Dataset
+from ecellm.files import whole_file
+from ecellm.records import DOMAINS, ONE_SHOT, SETTINGS, SPLITS, UNSEEN, Sample, Split
+from ecellm.tasks import TASKS
+
+#: Ours to theirs.
+SPLIT_NAMES: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """What an imported row says beside its sample."""
+
+    id: str
+    """Of the sample."""
+    split: str
+    """Of the sample, as we name it."""
+    setting: str
+    task_name: str
+    """As the file spells it."""
+    split_name: str | None
+    """As the file spells it; None where the file does not say."""
+    instruction: str | None
+    few_shot_example: str | None
+    blank_options: bool
+    """Whether the file has an empty text for options, rather than nothing."""
+
+
+def write_published(rows: Sequence[PublishedRow], file: Path) -> None:
+    """Write the rows in file order."""
+    names = [field.name for field in fields(PublishedRow)]
+    kinds = {"blank_options": pa.bool_()}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    columns = {name: [getattr(row, name) for row in rows] for name in names}
+    pq.write_table(pa.table(columns, schema=schema), file, compression="zstd")
+
+
+def export(dataset: Dataset, out: Path) -> int:
+    """Write the dataset's rows as a published JSON file and return their number.
+
+    Raises ValueError where `out` exists.
+    """
+    if out.exists():
+        raise ValueError(f"{out} exists already: name another file, or remove it first.")
+    count = 0
+    with whole_file(out) as beside, beside.open("w", encoding="utf-8") as file:
+        for count, row in enumerate(published_rows(dataset), start=1):
+            file.write(("[\n" if count == 1 else ",\n") + json.dumps(row))
+        file.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def write_labels(dataset: Dataset, out: Path) -> int:
+    """Write the ESCI labels of the QPR test rows as the published list of lists; return their number.
+
+    Raises ValueError where `out` exists or a row has no labels.
+    """
+    if out.exists():
+        raise ValueError(f"{out} exists already: name another file, or remove it first.")
+    rows = dataset.samples("test", "IND", ["QPR"])
+    if any(row.labels is None for row in rows):
+        raise ValueError(f"{dataset.path} has QPR rows without labels: import them with --qpr-labels.")
+    with whole_file(out) as beside:
+        beside.write_text(json.dumps([list(row.labels or ()) for row in rows]) + "\n", encoding="utf-8")
+    return len(rows)
+
+
+def published_rows(dataset: Dataset) -> Iterator[dict[str, str | None]]:
+    """Yield the published rows: an imported dataset's as they were, else setting by setting, split by split.
+
+    Single and diverse instructions have all splits, unseen ones and the 1-shot setting test rows only.
+    """
+    if dataset.is_imported:
+        yield from _imported_rows(dataset)
+        return
+    for setting in SETTINGS:
+        tested_only = setting.endswith((UNSEEN, ONE_SHOT))
+        for split in SPLITS[-1:] if tested_only else SPLITS:
+            for asked in dataset.view(setting, split):
+                yield _row(asked, setting)
+
+
+def _row(asked: Asked, setting: str) -> dict[str, str | None]:
+    sample = asked.sample
+    return {
+        "instruction": asked.instruction,
+        "input": sample.input,
+        "options": sample.options,
+        "output": sample.output,
+        "few_shot_example": None if asked.shot is None else _example(asked.shot),
+        "task": TASKS[sample.task].title,
+        "split": SPLIT_NAMES[sample.split],
+        "setting": setting,
+    }
+
+
+def _example(shot: Sample) -> str:
+    """Return a worked example as the published JSON text."""
+    options = {} if shot.options is None else {"options": shot.options}
+    return json.dumps({"input": shot.input, **options, "output": shot.output})
+
+
+def _imported_rows(dataset: Dataset) -> Iterator[dict[str, str | None]]:
+    samples = {
+        sample.id: sample for split in SPLITS for domain in DOMAINS for sample in dataset.samples(split, domain)
+    }
+    for batch in pq.ParquetFile(dataset.path / PUBLISHED).iter_batches():
+        for values in batch.to_pylist():
+            row = PublishedRow(**values)
+            sample = samples[row.id]
+            yield {
+                "instruction": row.instruction,
+                "input": sample.input,
+                "options": "" if row.blank_options else sample.options,
+                "output": sample.output,
+                "few_shot_example": row.few_shot_example,
+                "task": row.task_name,
+                "split": row.split_name,
+                "setting": row.setting,
+            }

@@ -1,0 +1,231 @@
+"""The published ECInstruct form, both ways: folded on the way in, whole again on the way out."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecellm.dataset.dataset import Dataset, read_dataset
+from ecellm.dataset.importing import import_published
+from ecellm.dataset.published import export, published_rows
+from ecellm.records import ONE_SHOT, SETTINGS, SPLITS
+from ecellm.tasks import TASKS
+
+Row = dict[str, Any]
+Run = Callable[..., tuple[int, str, str]]
+
+
+def row(**values: Any) -> Row:
+    whole = {
+        "instruction": "Say yes or no.",
+        "input": '{"query": "mug", "product": "blue mug"}',
+        "options": None,
+        "output": "yes",
+        "few_shot_example": None,
+        "task": "Product_Substitue_Identification",
+        "split": "train",
+        "setting": "IND_Diverse_Instruction",
+    }
+    return {**whole, **values}
+
+
+def imported(rows: list[Row], folder: Path, labels: list[list[str]] | None = None) -> Dataset:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "rows.json"
+    file.write_text(json.dumps(rows))
+    if labels is not None:
+        (folder / "labels.json").write_text(json.dumps(labels))
+    import_published(file, folder / "data", folder / "labels.json" if labels is not None else None)
+    return read_dataset(folder / "data")
+
+
+def test_a_sample_that_several_settings_repeat_is_stored_once(tmp_path: Path) -> None:
+    rows = [
+        row(split="test", setting=f"IND_{part}", instruction=part)
+        for part in ("Single_Instruction", "Diverse_Instruction", "Unseen_Instruction")
+    ]
+    data = imported(rows, tmp_path)
+    assert len(data.samples("test")) == 1
+    assert [data.view(setting)[0].instruction for setting in data.settings()] == [
+        each["instruction"] for each in rows
+    ]
+    assert data.settings() == [each["setting"] for each in rows]
+
+
+def test_equal_rows_of_one_setting_stay_two(tmp_path: Path) -> None:
+    data = imported([row(), row(), row(setting="IND_Single_Instruction")], tmp_path)
+    samples = data.samples("train")
+    assert len(samples) == 2
+    assert len({sample.id for sample in samples}) == 2
+    assert len(data.view("IND_Diverse_Instruction", "train")) == 2
+    assert len(data.view("IND_Single_Instruction", "train")) == 1
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_spelling_of_a_task_is_known(task: Any, tmp_path: Path) -> None:
+    for place, name in enumerate((task.name, task.title, task.title.upper(), *task.aliases)):
+        data = imported([row(task=name)], tmp_path / str(place))
+        assert [sample.task for sample in data.samples("train")] == [task.name]
+        assert [each["task"] for each in published_rows(data)] == [name]
+
+
+def test_options_may_be_null_empty_a_list_or_a_python_list_as_text(tmp_path: Path) -> None:
+    options = [None, "", ["A: x", "B: y"], '["A: x", "B: y"]', "['A: it', \"B: it's\"]"]
+    data = imported(
+        [row(task="SR", output="A", input=str(n), options=value) for n, value in enumerate(options)], tmp_path
+    )
+    assert [sample.options for sample in data.samples("train")] == [None, None, options[3], options[3], options[4]]
+    assert [each["options"] for each in published_rows(data)] == [None, "", options[3], options[3], options[4]]
+
+
+def test_a_row_needs_task_input_and_output_and_nothing_else(tmp_path: Path) -> None:
+    bare = {"task": "PSI", "input": "x", "output": "no"}
+    bad = [
+        {**bare, "task": "Cooking"},
+        {"input": "x", "output": "no"},
+        {**bare, "output": None},
+        {**bare, "split": "dev"},
+    ]
+    data = imported([bare, *bad, "text"], tmp_path)
+    assert [sample.split for sample in data.samples("test")] == ["test"]
+    assert data.view("IND_Diverse_Instruction")[0].instruction in TASKS["PSI"].seen_instructions
+    assert data.manifest["rejected"] == {
+        "rows.json": {"no output": 1, "no task": 1, "not a JSON object": 1, "unknown split": 1, "unknown task": 1}
+    }
+    rejects = [json.loads(line) for line in (data.path / "rejects.jsonl").read_text().splitlines()]
+    assert [each["row"] for each in rejects] == [2, 3, 4, 5, 6]
+
+
+def test_a_worked_example_is_read_and_given_back(tmp_path: Path) -> None:
+    shot = json.dumps({"input": "in", "options": ["A: x"], "output": "A"})
+    rows = [row(split="test", setting=f"IND_{ONE_SHOT}", few_shot_example=text) for text in (shot, "In: x, out: y")]
+    data = imported([rows[0], {**rows[1], "input": "other"}], tmp_path)
+    first, second = (asked.shot for asked in data.view(f"IND_{ONE_SHOT}"))
+    assert first is not None and (first.input, first.options, first.output) == ("in", '["A: x"]', "A")
+    assert second is not None and second.input == "In: x, out: y"
+
+
+def test_labels_join_the_ranking_rows_of_every_setting_in_file_order(tmp_path: Path) -> None:
+    def ranking(product: str, setting: str) -> Row:
+        text = json.dumps({"query": "q", "product list": [f"A: {product}", "B: x"]})
+        return row(task="Query_Product_Ranking", input=text, output="A,B", split="test", setting=setting)
+
+    rows = [ranking(name, f"IND_{part}_Instruction") for part in ("Single", "Diverse") for name in ("a", "b")]
+    data = imported(rows, tmp_path / "good", [["E", "S"], ["C", "I"]])
+    assert [sample.labels for sample in data.samples("test")] == [("E", "S"), ("C", "I")]
+    for labels, said in (
+        ([["E", "S"]], "1 entries"),
+        ([["E"], ["C", "I"]], "1 labels"),
+        ([["E", "X"]] * 2, "E, S, C or I"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            imported(rows, tmp_path / said, labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"task": "PSI", "input": "x", "output": "no"}, {"task"', "not a whole JSON file"),
+        ("hello", "not a whole JSON file"),
+        ("[]", "no usable row"),
+        ('[{"task": "PSI"}]', "no usable row: no input: 1"),
+        ("", "not a whole JSON file"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_and_nothing_is_written(
+    text: str, said: str, tmp_path: Path, run: Run
+) -> None:
+    file, out = tmp_path / "rows.json", tmp_path / "data"
+    file.write_text(text)
+    code, _, error = run("import", file, "--out", out)
+    assert code == 1
+    assert said in error
+    assert "Traceback" not in error
+    assert not out.exists()
+
+
+def test_json_lines_are_read_too(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps(row(input=str(number))) for number in range(3)) + "\n")
+    import_published(file, tmp_path / "data")
+    assert [sample.input for sample in read_dataset(tmp_path / "data").samples("train")] == ["0", "1", "2"]
+
+
+def test_an_exported_dataset_has_the_published_rows_of_each_setting(tiny_data: Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    export(tiny_data, file)
+    rows = json.loads(file.read_text())
+    counts = Counter((each["setting"], each["split"]) for each in rows)
+    held = {(split, domain): len(tiny_data.samples(split, domain)) for split in SPLITS for domain in ("IND", "OOD")}  # type: ignore[arg-type]
+    theirs = {"train": "train", "validation": "val", "test": "test"}
+    for setting in SETTINGS:
+        for split in SPLITS:
+            tested_only = "Unseen" in setting or "1-shot" in setting
+            wanted = 0 if tested_only and split != "test" else held[split, setting[:3]]  # type: ignore[index]
+            assert counts[setting, theirs[split]] == wanted, (setting, split)
+    shots = [each for each in rows if each["setting"] == f"IND_{ONE_SHOT}"]
+    assert shots and all({"input", "output"} <= json.loads(each["few_shot_example"]).keys() for each in shots)
+
+
+def test_export_then_import_gives_the_same_samples_and_views(tiny_data: Dataset, tmp_path: Path) -> None:
+    export(tiny_data, tmp_path / "rows.json")
+    import_published(tmp_path / "rows.json", tmp_path / "data")
+    back = read_dataset(tmp_path / "data")
+    for split in SPLITS:
+        for domain in ("IND", "OOD"):
+            kept = [
+                (sample.id, sample.task, sample.input, sample.options, sample.output)
+                for sample in tiny_data.samples(split, domain)  # type: ignore[arg-type]
+            ]
+            found = [
+                (sample.id, sample.task, sample.input, sample.options, sample.output)
+                for sample in back.samples(split, domain)  # type: ignore[arg-type]
+            ]
+            assert sorted(found) == sorted(kept)
+    for setting in tiny_data.settings():
+        texts = {asked.sample.id: asked.instruction for asked in tiny_data.view(setting)}
+        assert {asked.sample.id: asked.instruction for asked in back.view(setting)} == texts
+
+
+ROWS = st.lists(
+    st.builds(
+        row,
+        instruction=st.sampled_from(["one", "two", None]),
+        input=st.sampled_from(["a", "b", "", "ü \n"]),
+        options=st.sampled_from([None, "", '["A: x"]']),
+        output=st.sampled_from(["yes", "no"]),
+        few_shot_example=st.sampled_from([None, "", "shot"]),
+        task=st.sampled_from(["Product_Matching", "Product_Relation_Predicition"]),
+        split=st.sampled_from(["train", "val", "test"]),
+        setting=st.sampled_from(SETTINGS),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(ROWS)
+@settings(max_examples=60, deadline=None)
+def test_export_of_an_import_gives_the_same_rows_back(rows: list[Row]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        assert list(published_rows(imported(rows, Path(folder)))) == rows
+
+
+def test_the_verbs_go_both_ways_and_refuse_to_overwrite(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
+    first, second, data = tmp_path / "1.json", tmp_path / "2.json", tmp_path / "data"
+    assert run("export", tiny_data.path, "--out", first)[0] == 0
+    code, said, _ = run("import", first, "--out", data)
+    assert (code, "rows imported as" in said) == (0, True)
+    assert run("export", data, "--out", second)[0] == 0
+    assert second.read_bytes() == first.read_bytes()
+    for again in (("export", data, "--out", second), ("import", first, "--out", data)):
+        code, _, error = run(*again)
+        assert code == 1
+        assert "exists already" in error

@@ -1,0 +1,77 @@
+"""What XS is told beside the tokens: which of them two of a sample's texts share, and where options stand."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from ecellm.dataset.dataset import Asked
+from ecellm.models.examples import Example, question
+from ecellm.models.minilm import minilm_folder
+from ecellm.models.prefix_lm import PrefixLM, make_batch, question_places
+from ecellm.prompts import Prompt, named_template, render
+from ecellm.records import Sample
+from ecellm.tasks import TASKS
+
+TOKENIZER = AutoTokenizer.from_pretrained(minilm_folder())
+
+
+def asked(task: str, text: str, options: str | None = None) -> tuple[Prompt, Example]:
+    """Return the prompt of a sample of these texts, and what the model is shown."""
+    sample = Sample("1", task, "IND", "test", text, options, "")
+    row = Asked(sample, TASKS[task].instructions[0])
+    prompt = render(row, named_template("compact"), TOKENIZER, 300)
+    return prompt, question(row, prompt, TOKENIZER)
+
+
+def shared_words(prompt: Prompt, example: Example) -> list[str]:
+    return [
+        TOKENIZER.convert_ids_to_tokens(token)
+        for token, shared in zip(prompt.ids, example.shared, strict=True)
+        if shared
+    ]
+
+
+def test_words_of_query_and_title_are_told_and_no_others() -> None:
+    text = json.dumps({"query": "blue steel mug", "product": "Mug of steel, a steel product"})
+    assert shared_words(*asked("PSI", text)) == ["steel", "mug", "mug", "steel", "steel"]
+
+
+def test_words_that_only_options_share_are_not_told() -> None:
+    history = repr(["1st: blue mug.", "2nd: tea tin."])
+    options = repr(["A: red pot.", "B: red mug.", "C: wool hat."])
+    prompt, example = asked("SR", history, options)
+    words = shared_words(prompt, example)
+    assert "mug" in words
+    assert not {"red", "pot", "wool", "tea"} & set(words)
+
+
+def test_review_snippets_count_as_one_text() -> None:
+    text = json.dumps({"question": "is it quiet", "document": ["a loud fan", "this fan hums"]})
+    words = shared_words(*asked("AP", text))
+    assert "fan" not in words
+
+
+def test_the_question_of_a_ranking_is_all_but_its_products() -> None:
+    text = json.dumps({"query": "blue mug", "product list": ["A: red pot", "B: blue mug"]})
+    prompt, example = asked("QPR", text)
+    inside = question_places(make_batch([example], 0))[0]
+    kept = TOKENIZER.decode([token for token, keep in zip(prompt.ids, inside.tolist(), strict=True) if keep])
+    assert "blue mug" in kept
+    assert "red pot" not in kept
+
+
+def test_the_model_reads_the_marks(tiny_base: object) -> None:
+    from ecellm.models.prefix_lm import warm_start
+
+    model: PrefixLM = warm_start(tiny_base).eval()  # type: ignore[arg-type]
+    _, example = asked("PSI", json.dumps({"query": "blue mug", "product": "Mug"}))
+    with torch.no_grad():
+        before = model.states(make_batch([example], 0))
+        model.shared.fill_(0.5)
+        after = model.states(make_batch([example], 0))
+        example.shared = [False] * len(example.shared)
+        unmarked = model.states(make_batch([example], 0))
+    assert unmarked == pytest.approx(before, abs=1e-6)
+    assert not torch.allclose(before, after, atol=1e-3)
