@@ -19,7 +19,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The real sample's folder: ECELLM_REAL_DATA, or shared/data/raw beside the checkout."""
     folder = Path(os.environ.get("ECELLM_REAL_DATA", REPOSITORY.parent / "shared" / "data" / "raw"))

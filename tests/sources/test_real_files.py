@@ -1,6 +1,5 @@
 """The real sample's files, read whole: the rows that its README counts."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -17,11 +16,8 @@ PAGES = {
 
 
 @pytest.fixture(scope="module")
-def found() -> Read:
-    folder = os.environ.get("ECELLM_REAL_DATA")
-    if not folder:
-        pytest.skip("ECELLM_REAL_DATA names no folder")
-    return read(Path(folder), ALL, reviews=list(REVIEWS), metadata=list(PAGES), ratings=["Video_Games", *REVIEWS])
+def found(real_data: Path) -> Read:
+    return read(real_data, ALL, reviews=list(REVIEWS), metadata=list(PAGES), ratings=["Video_Games", *REVIEWS])
 
 
 pytestmark = pytest.mark.slow
