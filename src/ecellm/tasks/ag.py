@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ecellm.tasks.answers import FreeText
-from ecellm.tasks.questions import drawn_questions, question_pieces, question_sample
+from ecellm.tasks.questions import drawn_questions, facts_in, question_pieces, question_sample
 from ecellm.tasks.task import Draw, Plan, Task
 
 if TYPE_CHECKING:
@@ -60,4 +60,5 @@ TASK = Task(
     needs=("questions",),
     draw=draw,
     pieces=question_pieces,
+    facts=facts_in,
 )

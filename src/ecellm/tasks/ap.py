@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.questions import drawn_questions, question_pieces, question_sample
+from ecellm.tasks.questions import drawn_questions, facts_in, question_pieces, question_sample
 from ecellm.tasks.task import Draw, Plan, Task
 
 if TYPE_CHECKING:
@@ -48,4 +48,5 @@ TASK = Task(
     needs=("questions",),
     draw=draw,
     pieces=question_pieces,
+    facts=facts_in,
 )

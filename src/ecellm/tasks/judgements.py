@@ -8,6 +8,7 @@ by row, which lets one query's judgements stand in both). Language is not filter
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from ecellm.store import Store
 
+#: Before each title of a list.
+LETTER = re.compile(r"^[A-Z]: ")
 TAG = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
 #: Texts that cleaning leaves as they are: ASCII words, single spaces between them, no tag (RE2 and Java alike).
 CLEAN_ALREADY = r"^[!-;=-~]+( [!-;=-~]+)*\z"
@@ -41,6 +44,17 @@ def cleaned(text: str) -> str:
 def fact(query: str, title: str) -> str:
     """Return the key of one judgement; its texts are cleaned, so that equal pairs share it."""
     return f"judgement|{query.lower()}|{title.lower()}"
+
+
+def facts_in(sample: Sample) -> tuple[str, ...]:
+    """Return the judgements that a row of MPC, PSI or QPR gives away, read off its input; none where the input
+    is in no known form."""
+    try:
+        read = json.loads(sample.input)
+        titles = read.get("product list") or [read.get("product title") or read["product"]]
+        return tuple(fact(cleaned(read["query"]), cleaned(LETTER.sub("", title))) for title in titles)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return ()
 
 
 def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ecellm.records import Sample
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.judgements import drawn_pairs, pair_sample
+from ecellm.tasks.judgements import drawn_pairs, facts_in, pair_sample
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -62,4 +62,5 @@ TASK = Task(
     needs=("products", "judgements"),
     draw=draw,
     pieces=pieces,
+    facts=facts_in,
 )

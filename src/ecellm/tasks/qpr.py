@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ecellm.keys import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.records import Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Ranking
-from ecellm.tasks.judgements import NO_TEXT, cleaned, fact, in_domain, judged, product_key
+from ecellm.tasks.judgements import NO_TEXT, cleaned, fact, facts_in, in_domain, judged, product_key
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -159,4 +159,5 @@ TASK = Task(
     needs=("products", "judgements"),
     draw=draw,
     pieces=pieces,
+    facts=facts_in,
 )

@@ -67,6 +67,15 @@ def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any]
     )
 
 
+def facts_in(sample: Sample) -> tuple[str, ...]:
+    """Return the question that a row of AP or AG gives away, read off its input; none where the input is in no
+    known form."""
+    try:
+        return (f"question|{' '.join(json.loads(sample.input)['question'].split()).lower()}",)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return ()
+
+
 def question_pieces(sample: Sample) -> Pieces:
     """Drop snippets from the last one on, shorten the first, then the question."""
 

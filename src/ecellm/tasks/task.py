@@ -93,6 +93,9 @@ class Task:
     """Tables of the Store that it draws from."""
     draw: Callable[[Store, Plan], Draw]
     pieces: Callable[[Sample], Pieces]
+    facts: Callable[[Sample], tuple[str, ...]] = lambda sample: ()
+    """What a row's answer gives away, read off its published input, for rows that were imported: see
+    `Sample.facts`."""
 
     def __post_init__(self) -> None:
         assert len(self.instructions) == 6 and len(set(self.instructions)) == 6, self.name
