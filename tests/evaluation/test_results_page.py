@@ -54,6 +54,22 @@ def test_a_line_has_model_cheap_model_floor_and_unseen(folder: Path) -> None:
     assert "Out of domain" not in page
 
 
+def test_learning_curves_are_shown_where_they_were_taken(folder: Path) -> None:
+    assert "By training rows" not in results_page(folder) and "Validation loss" not in results_page(folder)
+    run = folder / "1-shop"
+    checks = [{"step": 9, "loss": 2.0}, {"epoch": 0.5, "eval_loss": 1.25, "eval_loss_PM": 0.5}]
+    (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in checks))
+    (run / "rows").mkdir()
+    (run / "rows" / "500.json").write_text((run / "cheap.json").read_text())
+    page = results_page(folder)
+    assert "| 0.50 | 1.250 | 0.500 |" in page
+    (line,) = [line for line in page.splitlines() if line.startswith("| PM | 0.667 [")]
+    assert line.count("0.667 [") == 2 and "| task | 500 rows | all rows |" in page
+    (run / "log.jsonl").write_text('{"eval_loss": "low"}\n')
+    with pytest.raises(ValueError, match="no tuning log"):
+        results_page(folder)
+
+
 def test_runs_stand_in_the_order_of_their_folders(folder: Path) -> None:
     second = folder / "0-earlier"
     second.mkdir()

@@ -8,6 +8,11 @@ A folder holds one folder a run, shown in order of their names, each with
     manifest.json  the dataset's manifest; its counts are shown
     text.md        what it shows and what it does not, written by hand
 
+and, for the learning curves, where they were taken,
+
+    log.jsonl      the tuning log: validation loss by task, pass by pass
+    rows/N.json    SCORES.json of the same recipe tuned on N rows
+
 and `introduction.md` for the head of the page.
 """
 
@@ -81,9 +86,48 @@ def _section(run: Path) -> str:
             "\n".join(f"- {line}" for line in said),
             f"### Rows\n\n{_count_table(_json(run / 'manifest.json'), run)}",
             *tables,
+            *_curves(run, scores),
             _text(run / "text.md"),
         ]
     )
+
+
+def _curves(run: Path, scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the learning curves that were taken: by training rows, and by passes over them."""
+    found = []
+    sizes = sorted((int(path.stem), path) for path in (run / "rows").glob("*.json"))
+    if sizes:
+        found.append(f"### By training rows, in domain\n\n{_size_table(sizes, scores)}")
+    if (run / "log.jsonl").is_file():
+        found.append(f"### Validation loss by passes over the training rows\n\n{_loss_table(run / 'log.jsonl')}")
+    return found
+
+
+def _size_table(sizes: Sequence[tuple[int, Path]], scores: Sequence[dict[str, Any]]) -> str:
+    """One line a task: strict values of the recipe on fewer rows, then on all."""
+    columns = [*(main_rows(_scores(path)) for _, path in sizes), main_rows(scores)]
+    setting = f"IND_{DIVERSE}"
+    lines = [
+        [task, *(interval_text(rows[task, setting]) if (task, setting) in rows else NONE for rows in columns)]
+        for task in TASKS
+        if (task, setting) in columns[-1]
+    ]
+    return _markdown(["task", *(f"{size:,} rows" for size, _ in sizes), "all rows"], lines)
+
+
+def _loss_table(log: Path) -> str:
+    """One line a check, one column a task."""
+    prefix = "eval_loss_"
+    try:
+        checks = [row for row in map(json.loads, _text(log).splitlines()) if "eval_loss" in row]
+        tasks = [task for task in TASKS if checks and prefix + task in checks[0]]
+        lines = [
+            [f"{row['epoch']:.2f}", f"{row['eval_loss']:.3f}", *(f"{row[prefix + task]:.3f}" for task in tasks)]
+            for row in checks
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{log} is no tuning log: take it from the MODEL folder.") from error
+    return _markdown(["passes", "mean of tasks", *tasks], lines)
 
 
 def _score_table(domain: str, model: str, scores: Sequence[dict[str, Any]], cheap: Sequence[dict[str, Any]]) -> str:
