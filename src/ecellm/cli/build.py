@@ -32,16 +32,24 @@ def build(
 
     from ecellm.dataset.build import build as run
     from ecellm.dataset.config import read_config
+    from ecellm.sources import obstacles
     from ecellm.tasks import TASKS, chosen_tasks
 
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine {engine!r}: this version builds with {', '.join(ENGINES)}.")
     settings = read_config(config)
-    named = [task for task in TASKS.values() if task.name in settings.tasks]
-    chosen = named if tasks is None else chosen_tasks(tasks)
-    if not chosen:
-        raise ValueError(f"{config} names no task: add [tasks.PM] and the like, or give --tasks.")
     console = Console(stderr=True)
+    if tasks is not None:
+        chosen = chosen_tasks(tasks)
+    elif settings.sources.tables.named():
+        missing = obstacles(sources, settings.sources)
+        for name, why in missing.items():
+            console.print(f"{name} cannot be built: {why}.", soft_wrap=True, highlight=False, markup=False)
+        chosen = [task for task in TASKS.values() if task.name not in missing]
+    else:
+        chosen = [task for task in TASKS.values() if task.name in settings.tasks]
+    if not chosen:
+        raise ValueError(f"{config} names nothing to build: add [tasks.PM] and the like, or tables of your own.")
     with _progress(console, len(chosen) + OTHER_STEPS) as say:
         manifest = run(sources, settings, out, chosen, seed, say)
     _show(manifest, console)

@@ -4,6 +4,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from ecellm.dataset.dataset import MANIFEST, write_split
 from ecellm.dataset.select import BEYOND, Part, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
-from ecellm.sources import PROVIDERS, Wanted, open_store
+from ecellm.sources import PROVIDERS, Wanted, obstacles, open_store
 from ecellm.sources.raw import Workbench
+from ecellm.store import Store
 from ecellm.tasks import Task
 from ecellm.tasks.answers import FreeText
 from ecellm.tasks.task import Draw, Plan
@@ -41,11 +43,15 @@ def build(
     refuse_existing(out)
     chosen = config.seed if seed is None else seed
     plans = {task.name: config.plan(task, chosen) for task in tasks}
+    missing = obstacles(sources, config.sources)
     for task in tasks:
+        if task.name in missing:
+            raise ValueError(f"{task.name} cannot be built: {missing[task.name]}.")
         _check(task, plans[task.name], config)
     say("reading sources")
     tables = {table for task in tasks for table in task.needs}
     with open_store(sources, config.sources, _wanted(tasks, plans), tables) as (store, bench):
+        plans = {task.name: _with_categories(task, plans[task.name], store, config) for task in tasks}
         draws = {}
         for task in tasks:
             say(f"drawing {task.name}")
@@ -74,6 +80,8 @@ def build(
 
 def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
     """Raise ValueError where the config lacks a source or the categories that the task needs."""
+    if _own(task, config):
+        return
     for table in task.needs:
         source = PROVIDERS[table]
         if table != "products" and getattr(config.sources, source) is None:  # every source brings products
@@ -90,6 +98,25 @@ def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
         raise ValueError(
             f"Task {task.name} needs categories out of domain: set out_of_domain, or out_of_domain_test = 0, {where}."
         )
+
+
+def _own(task: Task, config: BuildConfig) -> bool:
+    """Say whether a task draws from the user's own tables."""
+    return any(table in config.sources.tables.named() for table in task.needs if table != "products")
+
+
+def _with_categories(task: Task, plan: Plan, store: Store, config: BuildConfig) -> Plan:
+    """Return the plan; of own tables all categories are in domain where the config names none, and there are no
+    out-of-domain rows where it names no categories for them."""
+    tables = [table for table in task.needs if table in BY_CATEGORY]
+    if not (tables and _own(task, config)):
+        return plan
+    quotas = dict(plan.quotas)
+    if ("test", "OOD") in quotas and not plan.out_of_domain:
+        quotas["test", "OOD"] = 0
+    there = store[tables[0]].select("category").distinct().order_by("category").to_pyarrow()["category"].to_pylist()
+    inside = plan.in_domain or tuple(name for name in there if name not in plan.out_of_domain)
+    return replace(plan, quotas=quotas, in_domain=inside)
 
 
 def _wanted(tasks: Sequence[Task], plans: Mapping[str, Plan]) -> Wanted:

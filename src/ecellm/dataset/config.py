@@ -17,6 +17,43 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class OwnTable(Strict):
+    """One table of the user's own: a file below --sources, or a table of a database that Ibis connects to."""
+
+    file: str | None = None
+    """.csv, .tsv, .jsonl (or .json, a row a line) or .parquet; text files also as .gz."""
+    database: str | None = None
+    """An SQLite file below --sources, an Ibis URL such as postgres://host/shop (its backend installed), or $NAME:
+    the URL stands in the environment."""
+    table: str | None = None
+    """The database's table."""
+    columns: dict[str, str] = {}
+    """The Store's column to the table's own; columns of the Store's name need no mention."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.file is None) == (self.database is None) or (self.database is None) != (self.table is None):
+            raise ValueError("name either a file, or a database and its table")
+        return self
+
+
+class OwnTables(Strict):
+    """The user's own tables, by the Store's names."""
+
+    products: OwnTable | None = None
+    reviews: OwnTable | None = None
+    purchases: OwnTable | None = None
+    relations: OwnTable | None = None
+    matches: OwnTable | None = None
+    judgements: OwnTable | None = None
+    attributes: OwnTable | None = None
+    questions: OwnTable | None = None
+
+    def named(self) -> dict[str, OwnTable]:
+        """Return the tables that there are."""
+        return {name: table for name, table in self if table is not None}
+
+
 class Sources(Strict):
     """Folders below --sources. A source that is left out is not read; one that is named must be there."""
 
@@ -28,6 +65,8 @@ class Sources(Strict):
     esci: str | None = None
     mave: str | None = None
     amazon_qa: str | None = None
+    tables: OwnTables = OwnTables()
+    """Tables of the user's own."""
 
 
 class TaskPlan(Strict):

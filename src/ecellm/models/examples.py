@@ -4,6 +4,7 @@ Nothing here knows a task by name: the form follows from the answer type.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from ecellm.tasks.answers import LETTERS, FreeText, Letter, Ranking, Triples, Ye
 Span = tuple[int, int]
 
 CHOICE, RANKING, SPANS, TEXT = "choice", "ranking", "spans", "text"
+#: Words to choose among in free text, about: MiniLM's vocabulary.
+WORDS = 30_000
 #: Marks that are no text field of a product.
 ATTRIBUTE, SNIPPET = "attribute", "snippet"
 
@@ -49,6 +52,14 @@ class Example:
     response: list[int] = field(default_factory=list)
     """Free text, its end token included."""
     weight: float = 1.0
+
+    def guessing_loss(self) -> float:
+        """Return about what the loss is where every answer is as likely: the scale of the task's loss."""
+        if self.kind == SPANS:
+            return 2 * math.log(1 + sum(end - start for start, end in self.fields))
+        if self.kind == TEXT:
+            return math.log(WORDS)
+        return math.lgamma(1 + len(self.tokens)) if self.kind == RANKING else math.log(len(self.tokens))
 
 
 def question(asked: Asked, prompt: Prompt, tokenizer: Any) -> Example:

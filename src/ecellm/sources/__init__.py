@@ -13,6 +13,7 @@ import ibis.expr.types as ir
 from ecellm.dataset.config import Sources
 from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave
 from ecellm.sources.interrupt import interruptible
+from ecellm.sources.own_tables import OwnReader
 from ecellm.sources.raw import Workbench, shortage
 from ecellm.store import Store
 
@@ -99,9 +100,29 @@ def _read(
         take(mave.read(bench, _folder(root, sources.mave)))
     if sources.amazon_qa is not None and "questions" in tables:
         take(amazon_qa.read(bench, _folder(root, sources.amazon_qa)))
+    if sources.tables.named():
+        own = OwnReader(bench, root, sources.tables, space).read({*tables, "products"})
+        twice = sorted(own.keys() & found.keys())
+        if twice:
+            raise ValueError(
+                f"Two sources give {twice[0]}: leave it out of [sources.tables], or leave the source out."
+            )
+        take(own)
     if products:
         found["products"] = bench.keep(ibis.union(*products) if len(products) > 1 else products[0])
     return Store(found, _absent(found), bench.keep)
+
+
+def obstacles(root: Path, sources: Sources) -> dict[str, str]:
+    """Return why tasks cannot be built from the user's own tables, by task; empty where there are none.
+
+    Raises ValueError where a table cannot be read or lacks a column that the config names.
+    """
+    if not sources.tables.named():
+        return {}
+    given = [name for name, provider in PROVIDERS.items() if getattr(sources, provider, None) is not None]
+    with tempfile.TemporaryDirectory(prefix="ecellm-") as space, closing(Workbench(root, Path(space))) as bench:
+        return OwnReader(bench, root, sources.tables, Path(space)).obstacles(given)
 
 
 def _absent(found: Mapping[str, ir.Table]) -> dict[str, str]:

@@ -42,6 +42,31 @@ AS_LINES = (
 #: How a table's rows are taken as lines: as JSON text.
 AS_OBJECTS = 'SELECT to_json("row")::VARCHAR AS line, "row".*, NULL::VARCHAR AS problem FROM'
 
+#: How a text of the user's own becomes a value of the Store, in SQL; null where it does not.
+OWN_TYPES = {
+    "text": "nullif({text}, '')",
+    "stars": "CASE WHEN TRY_CAST({text} AS DOUBLE) IN (1, 2, 3, 4, 5) THEN CAST({text} AS DOUBLE)::TINYINT END",
+    "number": "TRY_CAST(TRY_CAST({text} AS DOUBLE) AS BIGINT)",
+    "time": (
+        "coalesce(TRY_CAST({text} AS BIGINT), TRY_CAST(TRY_CAST({text} AS DOUBLE) AS BIGINT), "
+        "CAST(epoch(TRY_CAST({text} AS TIMESTAMPTZ)) AS BIGINT))"
+    ),
+    "truth": (
+        "CASE WHEN lower({text}) IN ('true', 't', 'yes', 'y', '1') THEN true "
+        "WHEN lower({text}) IN ('false', 'f', 'no', 'n', '0') THEN false END"
+    ),
+    "texts": (
+        "CASE WHEN {text} LIKE '[%' THEN TRY(from_json({text}, '[\"VARCHAR\"]')) WHEN {text} <> '' THEN [{text}] END"
+    ),
+    "answers": (
+        "CASE WHEN json_type(TRY({text}::JSON), '$[0]') = 'OBJECT' "
+        'THEN TRY(from_json({text}, \'[{{"text": "VARCHAR", "helpful": "BIGINT"}}]\')) '
+        "WHEN {text} LIKE '[%' THEN list_transform(TRY(from_json({text}, '[\"VARCHAR\"]')), "
+        "lambda said: {{'text': said, 'helpful': 0::BIGINT}}) "
+        "WHEN {text} <> '' THEN [{{'text': {text}, 'helpful': 0::BIGINT}}] END"
+    ),
+}
+
 #: Says which rows of a table are bad.
 Check = Callable[[ir.Table], ir.BooleanValue]
 NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
@@ -199,6 +224,54 @@ class Workbench:
             by,
             numbered=False,
         )
+
+    def own(self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str]) -> ir.Table:
+        """Return columns of a file of the user's own (.csv, .tsv, .jsonl, .ndjson, .json lines or .parquet, text
+        files also as .gz), in the Store's types: name to (the file's own name, a key of `OWN_TYPES`).
+
+        Rows that lack a needed value or have one of another type are set aside. Raises as `json_lines`, and
+        ValueError for another kind of file.
+        """
+        texts = {name: f"json_extract_string(line, {_json_path(own)})" for name, (own, _) in columns.items()}
+        values = {name: OWN_TYPES[kind].format(text=texts[name]) for name, (_, kind) in columns.items()}
+        wrong = " ".join(
+            f"WHEN coalesce({texts[name]}, '') <> '' AND ({values[name]}) IS NULL THEN '{name} has the wrong type'"
+            for name in columns
+        )
+        missing = " ".join(f"WHEN ({values[name]}) IS NULL THEN '{name} is missing'" for name in needed)
+        chosen = ", ".join(f'({value}) AS "{name}"' for name, value in values.items())
+        broken = "WHEN NOT json_valid(line) OR json_type(TRY(line::JSON)) <> 'OBJECT' THEN 'not a JSON object'"
+
+        def select(read: Part) -> str:
+            kind = own_kind(read.path)
+            if kind == "json":
+                lines = f"SELECT line FROM {_lines(read.path)}"
+            elif kind == "parquet":
+                lines = f'SELECT to_json("row")::VARCHAR AS line FROM read_parquet({_file(read.path)}) AS "row"'
+            else:
+                lines = (
+                    f'SELECT to_json("row")::VARCHAR AS line FROM read_csv({_file(read.path)}, header=true, '
+                    f'all_varchar=true, parallel=false, {KEEP_REJECTS}) AS "row"'
+                )
+            good = f"CASE WHEN json_valid(line) THEN line END AS line, line AS whole FROM ({lines})"
+            return (
+                f"SELECT whole AS line, {chosen}, CASE {broken.replace('line', 'whole')} {wrong} {missing} END "
+                f"AS problem FROM (SELECT {good})"
+            )
+
+        numbered = own_kind(part.path) == "json"
+        return self._collect([part], select, list(columns), NO_CHECKS, (), numbered=numbered)
+
+    def own_columns(self, path: Path) -> list[str]:
+        """Return the column names of a file of the user's own; raises ValueError where it cannot be read."""
+        readers = {"json": "read_json({}, format='newline_delimited')", "parquet": "read_parquet({})"}
+        reader = readers.get(own_kind(path), "read_csv({}, header=true, all_varchar=true)").format(_file(path))
+        if not path.is_file():
+            raise ValueError(f"There is no file {path}: check --sources and the config's [sources.tables].")
+        try:
+            return [row[0] for row in self._sql(f"DESCRIBE SELECT * FROM {reader}").fetchall()]
+        except duckdb.Error as error:
+            raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from error
 
     def rejected(self) -> list[dict[str, Any]]:
         """Return the rows set aside (file, line, reason, excerpt), in that order; line is null where unknown."""
@@ -448,6 +521,28 @@ def _lines(path: Path) -> str:
 def _file(path: Path) -> str:
     """Return a path as SQL text; marks of a pattern in it stand for themselves."""
     return _text(glob.escape(str(path)))
+
+
+def own_kind(path: Path) -> str:
+    """Return csv, json or parquet, by a file's ending; raises ValueError for another."""
+    ending = Path(path.name.removesuffix(".gz")).suffix.lower()
+    kinds = {
+        ".csv": "csv",
+        ".tsv": "csv",
+        ".jsonl": "json",
+        ".ndjson": "json",
+        ".json": "json",
+        ".parquet": "parquet",
+    }
+    if ending not in kinds:
+        raise ValueError(f"{path} is of no known kind: give a .csv, .tsv, .jsonl or .parquet file.")
+    return kinds[ending]
+
+
+def _json_path(name: str) -> str:
+    """Return the JSON path of a key, as SQL text."""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return _text(f'$."{quoted}"')
 
 
 def _text(value: object) -> str:

@@ -33,6 +33,9 @@ class PrefixTrainer(Trainer):
         self.recipe = recipe
         self.lessons = train
         self.checks = validation
+        self.shares: defaultdict[str, float] = defaultdict(float)
+        for example in train:
+            self.shares[example.task] += example.weight
         choices = recipe.optimisation
         self.batches = TokenBatches([_tokens(example) for example in train], choices.batch_tokens, choices.seed)
         use_bf16 = computes_in_bf16(choices.precision)
@@ -93,7 +96,8 @@ class PrefixTrainer(Trainer):
         return (losses * weights).mean()
 
     def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
-        """Return the validation loss: the mean over tasks of the mean loss of their rows."""
+        """Return the validation loss: the mean over tasks of the mean loss of their rows, the tasks weighed as the
+        training rows weigh them."""
         self.network.eval()  # type: ignore[no-untyped-call]
         lengths = [_tokens(example) for example in self.checks]
         by_task: dict[str, list[float]] = defaultdict(list)
@@ -103,7 +107,9 @@ class PrefixTrainer(Trainer):
                 for row, loss in zip(rows, self.network(**inputs).tolist(), strict=True):
                     by_task[self.checks[row].task].append(loss)
         means = {task: sum(losses) / len(losses) for task, losses in by_task.items()}
-        metrics = {f"{metric_key_prefix}_loss": sum(means.values()) / len(means)}
+        shares = {task: self.shares.get(task, 0.0) for task in means}
+        total = sum(shares[task] * mean for task, mean in means.items()) / sum(shares.values())
+        metrics = {f"{metric_key_prefix}_loss": total}
         metrics |= {f"{metric_key_prefix}_loss_{task}": mean for task, mean in sorted(means.items())}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
