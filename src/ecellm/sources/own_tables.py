@@ -6,6 +6,8 @@ key; answers without votes. `docs/own-tables.md` shows a whole example.
 
 import os
 import re
+import sqlite3
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ibis.common.exceptions import IbisError, TableNotFound
 
 from ecellm.dataset.config import OwnTable, OwnTables
 from ecellm.sources.raw import Part, Workbench, no_texts
@@ -174,13 +177,16 @@ class OwnReader:
 def _copy(database: str, table: str, root: Path, out: Path) -> None:
     """Copy a database's table to a Parquet file, some rows at a time; raises ValueError where that fails."""
     try:
-        connection = ibis.connect(_address(database, root))
-        reader = connection.table(table).to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
-        with pq.ParquetWriter(out, reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch)
-        connection.disconnect()
-    except (ibis.common.exceptions.IbisError, pa.ArrowException, ImportError) as error:
+        with warnings.catch_warnings():
+            # Ibis 12 asks pandas 3 for an option that is on its way out.
+            warnings.filterwarnings("ignore", ".*infer_string.*")
+            connection = ibis.connect(_address(database, root))
+            reader = connection.table(table).to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
+            with pq.ParquetWriter(out, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+            connection.disconnect()
+    except (IbisError, TableNotFound, sqlite3.Error, pa.ArrowException, ImportError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"The table {table!r} of {database} cannot be read: {said}.") from error
 

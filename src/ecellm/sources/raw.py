@@ -27,6 +27,7 @@ CHUNK = 1 << 20
 #: DuckDB takes sixteen times this for each buffer; longer lines are set aside.
 LONGEST_LINE = 4 << 20
 EXCERPT = 200
+MOST_SNIFFED = 10_000
 #: Up to so many bad lines of a file get their line numbers; finding them takes a pass in Python.
 MOST_NUMBERED = 10_000
 #: The column that says which file a row came from, for rejects.
@@ -263,13 +264,19 @@ class Workbench:
         return self._collect([part], select, list(columns), NO_CHECKS, (), numbered=numbered)
 
     def own_columns(self, path: Path) -> list[str]:
-        """Return the column names of a file of the user's own; raises ValueError where it cannot be read."""
-        readers = {"json": "read_json({}, format='newline_delimited')", "parquet": "read_parquet({})"}
-        reader = readers.get(own_kind(path), "read_csv({}, header=true, all_varchar=true)").format(_file(path))
+        """Return the column names of a file of the user's own (of JSON lines: the keys of the first
+        `MOST_SNIFFED`); raises ValueError where it cannot be read."""
+        kind = own_kind(path)
         if not path.is_file():
             raise ValueError(f"There is no file {path}: check --sources and the config's [sources.tables].")
+        if kind == "json":
+            objects = f"SELECT line FROM {_lines(path)} WHERE json_valid(line) AND json_type(line) = 'OBJECT'"
+            query = f"SELECT DISTINCT unnest(json_keys(line)) FROM ({objects} LIMIT {MOST_SNIFFED}) ORDER BY 1"
+        else:
+            reader = "read_parquet({})" if kind == "parquet" else "read_csv({}, header=true, all_varchar=true)"
+            query = f"DESCRIBE SELECT * FROM {reader.format(_file(path))}"
         try:
-            return [row[0] for row in self._sql(f"DESCRIBE SELECT * FROM {reader}").fetchall()]
+            return [row[0] for row in self._sql(query).fetchall()]
         except duckdb.Error as error:
             raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from error
 
