@@ -136,3 +136,25 @@ def test_a_quota_takes_the_first_of_the_larger_draw() -> None:
     train = draw(products, matches, quotas).samples
     assert few == many  # a reserve of 20 rows is drawn beyond the quota
     assert len(train) == 10 + 5 + 20 and {sample.split for sample in train} == {"train"}
+
+
+def test_near_negatives_read_alike_and_are_no_matches() -> None:
+    colours, things = ("red", "blue", "green", "black", "white"), ("kettle", "toaster", "lamp", "fan")
+    names = [f"{colour} {thing}" for colour in colours for thing in things]
+    products = [product("amazon", f"a{n}", f"acme {name}") for n, name in enumerate(names)]
+    products += [product("google", f"g{n}", f"new {name} by acme") for n, name in enumerate(names)]
+    matches = [{"left_id": f"a{n}", "right_id": f"g{n}"} for n in range(len(names))]
+
+    def negatives(way: str) -> list[tuple[str, str]]:
+        found = TASK.draw(store(products=products, matches=matches), Plan(1, PLENTY, negatives=way)).samples
+        return [ids(sample) for sample in found if sample.output == "no"]
+
+    def alike(pairs: list[tuple[str, str]]) -> float:
+        kept = [bool({*names[int(left[1:])].split()} & {*names[int(right[1:])].split()}) for left, right in pairs]
+        return sum(kept) / len(kept)
+
+    near = negatives("near")
+    assert len(near) == len(names)
+    assert all(left[1:] != right[1:] for left, right in near)
+    assert alike(near) == 1.0 > alike(negatives(""))
+    assert near == negatives("near")

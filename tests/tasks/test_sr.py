@@ -133,3 +133,44 @@ def test_the_oldest_purchases_are_dropped_first_and_the_newest_only_after_the_op
     bodies = {piece.rank for piece in parts.options if piece.rank is not None}
     assert ranks == sorted(ranks) and len(bodies) == 1
     assert [rank > min(bodies) for rank in ranks] == [False, False, False, True, True, True]
+
+
+def wrong(samples: list[Sample]) -> list[str]:
+    """The texts of all wrong candidates."""
+    found = []
+    for sample in samples:
+        options = ast.literal_eval(sample.options or "")
+        found += [option[3:] for option in options if option[0] != sample.output]
+    return found
+
+
+def drawn(negatives: str, products: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[Sample]:
+    plan = Plan(1, QUOTAS, ("Games",), negatives=negatives)  # type: ignore[arg-type]
+    return TASK.draw(store(products=products, purchases=rows), plan).samples
+
+
+def test_popular_negatives_are_what_many_bought() -> None:
+    products = [product(number) for number in range(120)]
+    rows = [purchase(user, (user * 7 + step) % 100 + 20, step) for user in range(100) for step in range(6)]
+    rows += [purchase(user, step, 50 + step) for user in range(100) for step in range(20)]
+    popular = {f"Game {number}. Video Games. Action. Acme." for number in range(20)}
+
+    def share(negatives: str) -> float:
+        texts = wrong(drawn(negatives, products, rows))
+        return sum(text in popular for text in texts) / len(texts)
+
+    assert share("popular") > 2 * share("")
+
+
+def test_same_category_negatives_are_of_the_right_products_categories() -> None:
+    kinds = ("Action", "Puzzle")
+    products = [{**product(n), "categories": ["Video Games", kinds[n % 2]]} for n in range(80)]
+    rows = [purchase(user, (user * 3 + step) % 80, step) for user in range(60) for step in range(10)]
+    for sample in drawn("same_category", products, rows):
+        options = ast.literal_eval(sample.options or "")
+        assert len({kind for kind in kinds for option in options if f" {kind}." in option}) == 1
+    assert any(
+        len({kind for kind in kinds for option in ast.literal_eval(sample.options or "") if f" {kind}." in option})
+        == 2
+        for sample in drawn("", products, rows)
+    )

@@ -80,6 +80,8 @@ class TaskPlan(Strict):
     """Categories of the in-domain rows."""
     out_of_domain: tuple[str, ...] = ()
     """Categories of the out-of-domain rows; for AVE, the attributes held out (left out: drawn by key)."""
+    negatives: str = ""
+    """How wrong answers are drawn, harder than the paper's way: PM near; SR popular or same_category."""
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -106,7 +108,7 @@ class BuildConfig(Strict):
         }
         if task.out_of_domain:
             quotas["test", "OOD"] = chosen.out_of_domain_test
-        return Plan(seed, quotas, chosen.in_domain, chosen.out_of_domain)
+        return Plan(seed, quotas, chosen.in_domain, chosen.out_of_domain, chosen.negatives)
 
 
 def read_config(path: Path) -> BuildConfig:
@@ -119,6 +121,11 @@ def read_config(path: Path) -> BuildConfig:
     unknown = set(config.tasks) - set(TASKS)
     if unknown:
         raise ValueError(f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}.")
+    for name, plan in config.tasks.items():
+        ways = TASKS[name].negatives
+        if plan.negatives and plan.negatives not in ways:
+            known = f"choose from {', '.join(ways)}, or leave it out" if ways else "leave it out"
+            raise ValueError(f"{path}: tasks.{name}.negatives cannot be {plan.negatives!r}: {known}.")
     return config
 
 

@@ -27,19 +27,22 @@ if TYPE_CHECKING:
     from ecellm.store import Store
 
 MOST_WORDS = 50
+#: Negatives that read alike: of so many nearest titles each, by words that so many products have at most.
+NEAR, NEAREST, COMMON = "near", 5, 200
 RECORD = ("title", "description", "brand", "price")
 
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw matches and as many random non-matches, split 80/10/10 by pair (paper, appendix on PM).
 
-    The shares are exact, as in the paper: its 2,528 pairs make 2,022, 253 and 253.
+    The shares are exact, as in the paper: its 2,528 pairs make 2,022, 253 and 253. With `near` negatives, the
+    non-matches are each Amazon product's most alike Google title instead, for random ones are too easy to tell.
     """
     import ibis
 
     from ecellm.store import keyed
 
-    yes, no, dropped = _pairs(store, plan.seed)
+    yes, no, dropped = _pairs(store, plan.seed, near=plan.negatives == NEAR)
     pairs = store.keep(yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no"))))
     count = int(pairs.count().to_pyarrow().as_py())
     place = ibis.row_number().over(order_by=keyed(plan.seed, "PM split", pairs.left_id, pairs.right_id))
@@ -52,7 +55,7 @@ def draw(store: Store, plan: Plan) -> Draw:
     return Draw(samples, dropped)
 
 
-def _pairs(store: Store, seed: int) -> tuple[ir.Table, ir.Table, Counter[str]]:
+def _pairs(store: Store, seed: int, near: bool) -> tuple[ir.Table, ir.Table, Counter[str]]:
     """Return the matching pairs, as many non-matching ones, and what was left out."""
     import ibis
 
@@ -67,25 +70,58 @@ def _pairs(store: Store, seed: int) -> tuple[ir.Table, ir.Table, Counter[str]]:
     texts = [name for name in listed.columns if not name.endswith("_id")]
     first_id = ibis.row_number().over(group_by=texts, order_by=["left_id", "right_id"])
     yes = store.keep(listed.mutate(turn=first_id).filter(lambda t: t.turn == 0).drop("turn"))
-    # The k-th Amazon product by key meets the k-th Google product by key: each product at most once.
-    first = left.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no left", left.left_id)))
-    second = right.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no right", right.right_id)))
-    crossed = first.inner_join(second, "place").drop("place")
+    crossed = _nearest(left, right, seed) if near else _at_random(left, right, seed)
     same_titles = yes.select("left_title", "right_title").distinct()
     apart = crossed.anti_join(matches, ["left_id", "right_id"])
     apart = apart.anti_join(same_titles, ["left_title", "right_title"])
     key = keyed(seed, "PM no", apart.left_id, apart.right_id)
     found = int(yes.count().to_pyarrow().as_py())
-    no = apart.order_by(key).limit(found)
+    # Of near pairs the nearest of each product come first.
+    no = apart.order_by(["place", key] if near else key).limit(found)
     rows = int(store["matches"].count().to_pyarrow().as_py())
     alike = int(crossed.count().to_pyarrow().as_py()) - int(apart.count().to_pyarrow().as_py())
     dropped = Counter(
         {
             "match repeats or names a product that is not there": rows - found,
-            "random pair is, or reads like, a match": alike,
+            f"{NEAR if near else 'random'} pair is, or reads like, a match": alike,
         }
     )
     return yes, no.select(yes.columns), +dropped
+
+
+def _at_random(left: ir.Table, right: ir.Table, seed: int) -> ir.Table:
+    """Return pairs: the k-th Amazon product by key with the k-th Google product by key, each at most once."""
+    import ibis
+
+    from ecellm.store import keyed
+
+    first = left.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no left", left.left_id)))
+    second = right.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no right", right.right_id)))
+    return first.inner_join(second, "place").drop("place")
+
+
+def _nearest(left: ir.Table, right: ir.Table, seed: int) -> ir.Table:
+    """Return pairs: each Amazon product with the Google products whose titles share most words with its own, of
+    words that at most `COMMON` products have; ties break by key."""
+    import ibis
+
+    from ecellm.store import keyed
+
+    here, there = _words(left, "left"), _words(right, "right")
+    rare = there.group_by("word").agg(products=there.count()).filter(lambda t: t.products <= COMMON)
+    meeting = here.inner_join(there.semi_join(rare, "word"), "word")
+    shared = meeting.group_by(["left_id", "right_id"]).agg(shared=meeting.count())
+    key = keyed(seed, "PM near", shared.left_id, shared.right_id)
+    place = ibis.row_number().over(group_by="left_id", order_by=[ibis.desc("shared"), "key"])
+    best = shared.mutate(key=key).mutate(place=place).filter(lambda t: t.place < NEAREST)
+    pairs = best.select("left_id", "right_id", "place")
+    return left.inner_join(pairs, "left_id").inner_join(right, "right_id")
+
+
+def _words(records: ir.Table, side: str) -> ir.Table:
+    """Return each record's distinct title words."""
+    words = records[f"{side}_title"].lower().re_replace("[^a-z0-9]+", " ").strip().split(" ")
+    return records.select(records[f"{side}_id"], word=words.unnest()).filter(lambda t: t.word != "").distinct()
 
 
 def _record(products: ir.Table, catalogue: str, side: str) -> ir.Table:
@@ -162,4 +198,5 @@ TASK = Task(
     needs=("products", "matches"),
     draw=draw,
     pieces=pieces,
+    negatives=(NEAR,),
 )

@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import keyed_hash, keyed_shuffle
@@ -35,17 +39,23 @@ MOST_WORDS = 25
 #: The target's place from the end of a history, by split.
 TARGETS: dict[Split, int] = {"test": 1, "validation": 2, "train": 3}
 TAG = re.compile(r"<[^<>]*>")
+#: Harder wrong candidates than the paper's.
+POPULAR, SAME_CATEGORY = "popular", "same_category"
 #: History items that stay until the options have been shortened.
 KEPT_HISTORY = 3
 
 
 def draw(store: Store, plan: Plan) -> Draw:
-    """Draw shoppers; each gives its last item to test, the one before to validation, the one before to train."""
+    """Draw shoppers; each gives its last item to test, the one before to validation, the one before to train.
+
+    The wrong candidates are drawn uniformly; with `popular` negatives by how often they were bought, with
+    `same_category` ones among the products of the right one's categories.
+    """
     drawn = Draw()
     for domain, categories in (("IND", plan.in_domain), ("OOD", plan.out_of_domain)):
         quotas = {split: plan.enough(split, domain) for split, of in plan.quotas if of == domain}
         if categories and any(quotas.values()):
-            _draw_domain(store, plan.seed, domain, categories, quotas, drawn)  # type: ignore[arg-type]
+            _draw_domain(store, plan.seed, domain, categories, quotas, drawn, plan.negatives)  # type: ignore[arg-type]
     return drawn
 
 
@@ -56,12 +66,14 @@ def _draw_domain(
     categories: tuple[str, ...],
     quotas: dict[Split, int],
     drawn: Draw,
+    negatives: str,
 ) -> None:
     from ecellm.store import keyed
 
     history = _core(store, categories, drawn.dropped)
     texts = _item_texts(store, history)
     pool = sorted(set(texts.values()), key=lambda text: keyed_hash(seed, "SR pool", text))
+    draws = Negatives(pool, _weights(history, texts, negatives), _groups(store, history, texts, negatives))
     if len(pool) < CANDIDATES + len(TARGETS):
         drawn.dropped[f"{domain}: fewer than {CANDIDATES + len(TARGETS)} item texts to choose from"] += 1
         return
@@ -74,7 +86,7 @@ def _draw_domain(
                 drawn.dropped["shopper has too few purchases after duplicates"] += 1
                 continue
             shown = [texts[item] for item in items]
-            sample = _sample(shown, items, pool, split, domain, (seed, category, user))
+            sample = _sample(shown, items, draws, split, domain, (seed, category, user))
             drawn.samples.append(sample)
 
 
@@ -164,7 +176,7 @@ def _histories(history: ir.Table, chosen: list[dict[str, Any]]) -> dict[tuple[st
 def _sample(
     shown: list[str],
     items: list[tuple[str, str]],
-    pool: list[str],
+    draws: Negatives,
     split: Split,
     domain: Domain,
     key: tuple[Any, ...],
@@ -172,7 +184,7 @@ def _sample(
     place = len(shown) - TARGETS[split]
     target = shown[place]
     apart = {*shown[-len(TARGETS) :]}
-    candidates = keyed_shuffle([target, *_negatives(pool, apart, (*key, split))], *key, split, "order")
+    candidates = keyed_shuffle([target, *draws.draw(items[place], apart, (*key, split))], *key, split, "order")
     history = [f"{ordinal(number)}: {text}" for number, text in enumerate(shown[:place], 1)]
     options = [f"{letter}: {text}" for letter, text in zip(LETTERS, candidates, strict=False)]
     return Sample(
@@ -188,18 +200,62 @@ def _sample(
     )
 
 
-def _negatives(pool: list[str], apart: set[str], key: tuple[Any, ...]) -> list[str]:
-    """Return 19 distinct texts of the pool, drawn uniformly by key, none of them in `apart`."""
-    found: list[str] = []
-    taken = set(apart)
-    turn = 0
-    while len(found) < CANDIDATES - 1:
-        text = pool[int(keyed_hash(*key, "negative", turn), 16) % len(pool)]
-        turn += 1
-        if text not in taken:
-            taken.add(text)
-            found.append(text)
-    return found
+@dataclass(frozen=True)
+class Negatives:
+    """Where wrong candidates come from."""
+
+    pool: list[str]
+    """The item texts of the domain, in an order by key."""
+    weights: Mapping[str, int]
+    """How often a text is to be drawn against the others; empty: all alike."""
+    groups: Mapping[tuple[str, str], list[str]]
+    """Of an item: the texts of its own categories; empty: the pool for all."""
+
+    def draw(self, target: tuple[str, str], apart: set[str], key: tuple[Any, ...]) -> list[str]:
+        """Return 19 distinct texts, drawn by key, none of them in `apart`: of the target's categories, where these
+        have enough, else of the pool."""
+        group = self.groups.get(target, self.pool)
+        texts = group if len(group) >= CANDIDATES + len(TARGETS) else self.pool
+        bounds = list(accumulate(self.weights.get(text, 1) for text in texts)) if self.weights else []
+        found: list[str] = []
+        taken = set(apart)
+        turn = 0
+        while len(found) < CANDIDATES - 1:
+            number = int(keyed_hash(*key, "negative", turn), 16)
+            text = texts[bisect_right(bounds, number % bounds[-1]) if bounds else number % len(texts)]
+            turn += 1
+            if text not in taken:
+                taken.add(text)
+                found.append(text)
+        return found
+
+
+def _weights(history: ir.Table, texts: Mapping[tuple[str, str], str], negatives: str) -> dict[str, int]:
+    """Return how often each text was bought, for popular negatives."""
+    weights: Counter[str] = Counter()
+    if negatives == POPULAR:
+        bought = history.group_by(["category", "product_id"]).agg(times=history.count())
+        for row in bought.to_pyarrow().to_pylist():
+            weights[texts[row["category"], row["product_id"]]] += row["times"]
+    return weights
+
+
+def _groups(
+    store: Store, history: ir.Table, texts: Mapping[tuple[str, str], str], negatives: str
+) -> dict[tuple[str, str], list[str]]:
+    """Return each item's own group of texts, those of its first two categories, for same-category negatives."""
+    if negatives != SAME_CATEGORY:
+        return {}
+    products = store["products"]
+    known = products.filter(products.catalogue == "amazon_2018").semi_join(history, ["category", "product_id"])
+    of: dict[tuple[str, str], tuple[str, ...]] = {}
+    members: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for row in known.select("category", "product_id", "categories").to_pyarrow().to_pylist():
+        item = (row["category"], row["product_id"])
+        of[item] = (row["category"], *row["categories"][:2])
+        members[of[item]].add(texts[item])
+    ordered = {group: sorted(members[group], key=lambda text: keyed_hash("SR group", text)) for group in members}
+    return {item: ordered[group] for item, group in of.items()}
 
 
 def ordinal(number: int) -> str:
@@ -269,4 +325,5 @@ TASK = Task(
     needs=("products", "purchases"),
     draw=draw,
     pieces=pieces,
+    negatives=(POPULAR, SAME_CATEGORY),
 )

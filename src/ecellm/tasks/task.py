@@ -55,6 +55,8 @@ class Plan:
     """Categories of the in-domain rows; empty for tasks without categories."""
     out_of_domain: tuple[str, ...] = ()
     """Categories (AVE: attributes; empty lets the task draw them) held out for the OOD test rows."""
+    negatives: str = ""
+    """How wrong answers are drawn, one of the task's `negatives`; empty for the paper's way."""
 
     def enough(self, split: Split, domain: Domain) -> int:
         """Return how many rows to draw for a quota, the reserve included."""
@@ -93,6 +95,8 @@ class Task:
     """Tables of the Store that it draws from."""
     draw: Callable[[Store, Plan], Draw]
     pieces: Callable[[Sample], Pieces]
+    negatives: tuple[str, ...] = ()
+    """Ways to draw wrong answers, harder than the paper's."""
     facts: Callable[[Sample], tuple[str, ...]] = lambda sample: ()
     """What a row's answer gives away, read off its published input, for rows that were imported: see
     `Sample.facts`."""
