@@ -11,6 +11,7 @@ from typing import Any
 
 from ecellm.dataset.config import BuildConfig
 from ecellm.dataset.dataset import MANIFEST, write_split
+from ecellm.dataset.hub_card import HUB_CARD, hub_card
 from ecellm.dataset.select import BEYOND, Part, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
@@ -75,6 +76,7 @@ def build(
             (folder / REJECTS).write_text("".join(lines), encoding="utf-8")
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
+        (folder / HUB_CARD).write_text(hub_card(manifest), encoding="utf-8")
     return manifest
 
 

@@ -18,6 +18,7 @@ import ijson  # type: ignore[import-untyped]
 
 from ecellm.dataset.build import REJECTS
 from ecellm.dataset.dataset import MANIFEST, PUBLISHED, split_setting, write_split
+from ecellm.dataset.hub_card import HUB_CARD, hub_card
 from ecellm.dataset.published import SPLIT_NAMES, PublishedRow, write_published
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import DIVERSE, SETTINGS, SPLITS, Sample, Split, sample_id
@@ -101,6 +102,7 @@ def import_published(
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in found.rejected)
             (folder / REJECTS).write_text("".join(lines), encoding="utf-8")
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (folder / HUB_CARD).write_text(hub_card(manifest), encoding="utf-8")
     return manifest
 
 
