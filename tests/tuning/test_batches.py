@@ -1,4 +1,4 @@
-"""Token-budget batches: every row once an epoch, within the budget, as many batches each epoch."""
+"""Token-budget batches: every row once an epoch, of one task, within the budget, as many batches each epoch."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,11 +6,15 @@ from hypothesis import strategies as st
 from ecellm.tuning.batches import BUCKET, TokenBatches
 
 
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=80), st.integers(200, 900), st.integers(0, 3))
-def test_every_row_once_within_the_budget_in_a_steady_number_of_batches(
-    lengths: list[int], budget: int, epoch: int
+ROWS = st.lists(st.tuples(st.integers(1, 200), st.sampled_from(["PM", "SA"])), min_size=1, max_size=80)
+
+
+@given(ROWS, st.integers(200, 900), st.integers(0, 3))
+def test_every_row_once_within_the_budget_in_a_steady_number_of_batches_of_one_task(
+    rows: list[tuple[int, str]], budget: int, epoch: int
 ) -> None:
-    batches = TokenBatches(lengths, budget, seed=1)
+    lengths, tasks = [length for length, _ in rows], [task for _, task in rows]
+    batches = TokenBatches(lengths, tasks, budget, seed=1)
     count = len(batches)
     batches.set_epoch(epoch)
     found = list(batches)
@@ -19,10 +23,11 @@ def test_every_row_once_within_the_budget_in_a_steady_number_of_batches(
     for batch in found:
         width = max(-(-lengths[row] // BUCKET) * BUCKET for row in batch)
         assert len(batch) == 1 or len(batch) * width <= budget
+        assert len({tasks[row] for row in batch}) == 1
 
 
 def test_epochs_differ_and_an_epoch_is_the_same_again() -> None:
-    batches = TokenBatches([10] * 60, 100, seed=1)
+    batches = TokenBatches([10] * 60, ["PM"] * 60, 100, seed=1)
     first = list(batches)
     batches.set_epoch(1)
     second = list(batches)

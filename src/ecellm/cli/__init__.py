@@ -12,6 +12,7 @@ import typer
 from ecellm import __version__
 from ecellm.cli.baseline import baseline
 from ecellm.cli.build import build
+from ecellm.cli.card import card
 from ecellm.cli.check import check
 from ecellm.cli.demo import demo
 from ecellm.cli.evaluate import evaluate
@@ -34,9 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (simulate, build, check, export, tune, predict, baseline, evaluate, results, recipes, demo):
+for verb in (simulate, build, check, card, export, tune, predict, baseline, evaluate, results, recipes, demo):
     app.command()(verb)
-app.command("import")(import_)
+    if verb is export:  # `import` is a word of Python's
+        app.command("import")(import_)
 
 
 def _version(wanted: bool) -> None:

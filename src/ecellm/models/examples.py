@@ -59,7 +59,8 @@ class Example:
             return 2 * math.log(1 + sum(end - start for start, end in self.fields))
         if self.kind == TEXT:
             return math.log(WORDS)
-        return math.lgamma(1 + len(self.tokens)) if self.kind == RANKING else math.log(len(self.tokens))
+        choices = max(2, len(self.tokens))
+        return math.lgamma(1 + choices) if self.kind == RANKING else math.log(choices)
 
 
 def question(asked: Asked, prompt: Prompt, tokenizer: Any) -> Example:

@@ -1,4 +1,8 @@
-"""Batches under a token budget: rows of like length together, in an order drawn anew each epoch."""
+"""Batches under a token budget: rows of one task and like length together, in an order drawn anew each epoch.
+
+In a mixed batch the task with the largest loss drowns the others: a span's is ten times that of a yes or no
+(docs/xs.md). In batches of their own, the clipped gradients of all tasks move the weights alike.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,13 +15,15 @@ BUCKET = 8
 
 
 class TokenBatches(Sampler[list[int]]):
-    """Yields lists of row numbers whose padded size stays within a token budget.
+    """Yields lists of row numbers of one task whose padded size stays within a token budget.
 
     The number of batches is the same in every epoch: only rows of one bucket change places.
     """
 
-    def __init__(self, lengths: Sequence[int], budget: int, seed: int):
+    def __init__(self, lengths: Sequence[int], tasks: Sequence[str], budget: int, seed: int):
+        """Take each row's length in tokens and its task."""
         self.lengths = list(lengths)
+        self.tasks = list(tasks)
         self.widths = [-(-length // BUCKET) * BUCKET for length in lengths]
         self.budget = budget
         self.seed = seed
@@ -38,12 +44,13 @@ class TokenBatches(Sampler[list[int]]):
     def _batches(self) -> list[list[int]]:
         rows = sorted(
             range(len(self.widths)),
-            key=lambda row: (self.widths[row], keyed_hash(self.seed, self.epoch, row)),
+            key=lambda row: (self.tasks[row], self.widths[row], keyed_hash(self.seed, self.epoch, row)),
         )
         batches: list[list[int]] = []
         for row in rows:
-            # Rows come in growing width, so the new row's width is the batch's.
-            if batches and (len(batches[-1]) + 1) * self.widths[row] <= self.budget:
+            # A task's rows come in growing width, so the new row's width is the batch's.
+            fits = batches and (len(batches[-1]) + 1) * self.widths[row] <= self.budget
+            if fits and self.tasks[batches[-1][0]] == self.tasks[row]:
                 batches[-1].append(row)
             else:
                 batches.append([row])

@@ -37,7 +37,7 @@ class PrefixTrainer(Trainer):
         for example in train:
             self.shares[example.task] += example.weight
         choices = recipe.optimisation
-        self.batches = TokenBatches([_tokens(example) for example in train], choices.batch_tokens, choices.seed)
+        self.batches = _batches(train, choices.batch_tokens, choices.seed)
         use_bf16 = computes_in_bf16(choices.precision)
         if use_bf16 and not torch.cuda.is_available():
             model.set_attn_implementation(CPU_ATTENTION)
@@ -96,19 +96,22 @@ class PrefixTrainer(Trainer):
         return (losses * weights).mean()
 
     def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
-        """Return the validation loss: the mean over tasks of the mean loss of their rows, the tasks weighed as the
-        training rows weigh them."""
+        """Return the validation loss: the mean over tasks of the mean loss of their rows, as a share of what
+        guessing would lose, the tasks weighed as the training rows weigh them; beside it each task's own loss."""
         self.network.eval()  # type: ignore[no-untyped-call]
-        lengths = [_tokens(example) for example in self.checks]
         by_task: dict[str, list[float]] = defaultdict(list)
+        by_guessing: dict[str, list[float]] = defaultdict(list)
         with torch.no_grad(), self.compute_loss_context_manager():
-            for rows in TokenBatches(lengths, 2 * self.recipe.optimisation.batch_tokens, 0):
-                inputs = self._prepare_inputs(self._collate([self.checks[row] for row in rows]))
-                for row, loss in zip(rows, self.network(**inputs).tolist(), strict=True):
-                    by_task[self.checks[row].task].append(loss)
+            for rows in _batches(self.checks, 2 * self.recipe.optimisation.batch_tokens, 0):
+                examples = [self.checks[row] for row in rows]
+                inputs = self._prepare_inputs(self._collate(examples))
+                for example, loss in zip(examples, self.network(**inputs).tolist(), strict=True):
+                    by_task[example.task].append(loss)
+                    by_guessing[example.task].append(loss / example.guessing_loss())
         means = {task: sum(losses) / len(losses) for task, losses in by_task.items()}
-        shares = {task: self.shares.get(task, 0.0) for task in means}
-        total = sum(shares[task] * mean for task, mean in means.items()) / sum(shares.values())
+        weights = {task: self.shares.get(task, 0.0) or 1.0 for task in means}
+        parts = [weights[task] * sum(found) / len(found) for task, found in by_guessing.items()]
+        total = sum(parts) / sum(weights.values())
         metrics = {f"{metric_key_prefix}_loss": total}
         metrics |= {f"{metric_key_prefix}_loss_{task}": mean for task, mean in sorted(means.items())}
         self.log(metrics)
@@ -140,6 +143,11 @@ def computes_in_bf16(precision: str) -> bool:
         return torch.cuda.is_bf16_supported()
     capabilities = torch.backends.cpu.get_cpu_capability()
     return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _batches(examples: Sequence[Example], budget: int, seed: int) -> TokenBatches:
+    lengths = [_tokens(example) for example in examples]
+    return TokenBatches(lengths, [example.task for example in examples], budget, seed)
 
 
 def _tokens(example: Example) -> int:

@@ -85,11 +85,7 @@ def lessons(rows: Sequence[Asked], recipe: Recipe, tokenizer: Any, console: Cons
 
 
 def weigh(examples: Sequence[Example], recipe: Recipe) -> None:
-    """Set each example's weight so that small tasks, rare classes and small losses are heard; weights average 1.
-
-    A loss counts by what guessing would lose: else a span's or a text's, of many choices, would drown a yes or no's
-    in the same batch.
-    """
+    """Set each example's weight so that small tasks and rare classes are heard; weights average 1."""
     by_task = Counter(example.task for example in examples)
     classes = Counter((example.task, example.label) for example in examples if example.kind == CHOICE)
     fixed = {task for task, _ in classes if not _labels_are_shuffled(task, examples)}
@@ -100,7 +96,7 @@ def weigh(examples: Sequence[Example], recipe: Recipe) -> None:
         if example.task in fixed and example.kind == CHOICE:
             share = classes[example.task, example.label] * kinds[example.task] / rows
             weight *= share**-recipe.mixing.balance_classes
-        example.weight = weight / example.guessing_loss()
+        example.weight = weight
     mean = sum(example.weight for example in examples) / len(examples)
     for example in examples:
         example.weight /= mean

@@ -1,0 +1,177 @@
+"""The data card: one HTML page that says what a dataset holds, what was left out, and what crosses its splits."""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from ecellm.dataset.check import Finding
+from ecellm.dataset.dataset import Dataset
+from ecellm.keys import keyed_hash
+from ecellm.records import DOMAINS, SPLITS, Sample
+from ecellm.tasks import TASKS
+from ecellm.tasks.answers import Letter, YesNo
+
+#: Where each public source comes from, and under what terms.
+ORIGINS: Mapping[str, tuple[str, str, str]] = {
+    "amazon_reviews": (
+        "Amazon Review 2018",
+        "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/",
+        "no licence is named there: ask its authors before passing rows on",
+    ),
+    "amazon_reviews_2014": (
+        "Amazon Review 2014 metadata",
+        "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",
+        "no licence is named there: ask its authors before passing rows on",
+    ),
+    "amazon_google": (
+        "Amazon-Google Products",
+        "https://dbs.uni-leipzig.de/research/projects/benchmark-datasets-for-entity-resolution",
+        "see the page",
+    ),
+    "esci": ("Shopping Queries (ESCI)", "https://github.com/amazon-science/esci-data", "Apache-2.0"),
+    "mave": ("MAVE", "https://github.com/google-research-datasets/MAVE", "see the repository"),
+    "amazon_qa": ("AmazonQA", "https://github.com/amazonqa/amazonqa", "see the repository"),
+}
+LONGEST_EXAMPLE = 1_200
+#: Answers beyond these many are no classes.
+MOST_CLASSES = 5
+COLOURS = ("#2f6f9f", "#7fb2d3", "#c9b458", "#d58b4e", "#a34a4a")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test row as the card shows it."""
+
+    task: str
+    input: str
+    options: str | None
+    output: str
+
+
+def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
+    """Return the page; nothing in it depends on time or machine."""
+    rows = {split: [sample for domain in DOMAINS for sample in dataset.samples(split, domain)] for split in SPLITS}
+    everything = [sample for samples in rows.values() for sample in samples]
+    taught = rows["train"] or everything
+    parts = [f"{split} {domain}" for split in SPLITS for domain in DOMAINS]
+    counts = Counter((sample.task, f"{sample.split} {sample.domain}") for sample in everything)
+    present = [task for task in TASKS if any(counts[task, part] for part in parts)]
+    page = Environment(
+        loader=PackageLoader("ecellm.dataset"), autoescape=select_autoescape(["html", "j2"]), trim_blocks=True
+    ).get_template("card.html.j2")
+    manifest = dataset.manifest
+    return page.render(
+        name=dataset.path.resolve().name,
+        total=len(everything),
+        digest=dataset.hash(),
+        manifest=manifest,
+        parts=[part for part in parts if any(counts[task, part] for task in present)],
+        counts=counts,
+        tasks=[TASKS[task] for task in present],
+        dropped={task: reasons for task, reasons in manifest.get("dropped", {}).items() if reasons},
+        rejected={file: reasons for file, reasons in manifest.get("rejected", {}).items() if reasons},
+        ways={task: plan["negatives"] for task, plan in _plans(manifest).items() if plan.get("negatives")},
+        findings=findings,
+        lengths=_lengths(everything, present),
+        balance=_balance(taught, present),
+        examples=[_example(task, everything) for task in present],
+        sources=[ORIGINS[name] for name, folder in _sources(manifest).items() if folder and name in ORIGINS],
+        inputs=manifest.get("inputs", []),
+    )
+
+
+def _plans(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(manifest.get("config", {}).get("tasks", {}))
+
+
+def _sources(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(manifest.get("config", {}).get("sources", {}))
+
+
+def _example(task: str, samples: Sequence[Sample]) -> Example:
+    """Return one row of the task, a test row where there is one, drawn by key; long texts are cut."""
+    of_task = [sample for sample in samples if sample.task == task]
+    tested = [sample for sample in of_task if sample.split == "test"] or of_task
+    drawn = min(tested, key=lambda sample: keyed_hash("card", sample.id))
+    options = None if drawn.options is None else _cut(drawn.options)
+    return Example(task, _cut(drawn.input), options, _cut(drawn.output))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_EXAMPLE else text[:LONGEST_EXAMPLE] + " ..."
+
+
+def _lengths(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
+    """Draw the words of inputs and options, a box a task: median, quartiles, 5th and 95th percentile."""
+    words = {task: [0] for task in tasks}
+    for sample in samples:
+        words[sample.task].append(len(re.findall(r"\w+", f"{sample.input} {sample.options or ''}")))
+    figure, axes = _figure(len(tasks))
+    axes.boxplot(
+        [words[task][1:] for task in tasks[::-1]],
+        tick_labels=tasks[::-1],
+        orientation="horizontal",
+        whis=(5, 95),
+        showfliers=False,
+        widths=0.6,
+        patch_artist=True,
+        boxprops={"facecolor": COLOURS[1]},
+        medianprops={"color": "black"},
+    )
+    axes.set_xlabel("words of input and options")
+    return _svg(figure, "Box plot of the number of words in inputs and options, by task.")
+
+
+def _balance(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
+    """Draw the shares of the answers of tasks with classes, a bar a task."""
+    answers = {task: Counter[str]() for task in tasks if _has_classes(task)}
+    for sample in (sample for sample in samples if sample.task in answers):
+        is_word = isinstance(TASKS[sample.task].answer, YesNo)
+        answers[sample.task][sample.output if is_word else sample.output[:1]] += 1
+    shown = {task: found for task, found in answers.items() if found}
+    if not shown:
+        return Markup("<p>No task has classes.</p>")
+    figure, axes = _figure(len(shown))
+    for task, found in list(shown.items())[::-1]:
+        left, total = 0.0, sum(found.values())
+        for place, name in enumerate(sorted(found, reverse="yes" in found)):
+            share = found[name] / total
+            axes.barh(task, share, left=left, color=COLOURS[place % len(COLOURS)], height=0.6)
+            if share > 0.04:
+                axes.text(left + share / 2, task, name, ha="center", va="center", fontsize=9, color="white")
+            left += share
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of training rows")
+    return _svg(figure, "Bars of the share of each answer among training rows, by task.")
+
+
+def _has_classes(task: str) -> bool:
+    answer = TASKS[task].answer
+    return isinstance(answer, YesNo) or (isinstance(answer, Letter) and len(answer.published_letters) <= MOST_CLASSES)
+
+
+def _figure(bars: int) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(7.5, 0.9 + 0.34 * bars), layout="constrained")
+    axes = figure.subplots()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Figure, said: str) -> Markup:
+    """Return the figure as inline SVG with a text for those who do not see it; equal figures give equal text."""
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ecellm", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    picture = file.getvalue()
+    return Markup('<figure role="img" aria-label="{}">{}</figure>').format(
+        said, Markup(picture[picture.index("<svg") :])
+    )

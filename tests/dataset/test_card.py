@@ -1,0 +1,57 @@
+"""The data card: one page, whole in itself, that says what the dataset holds and shows no text as markup."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ecellm.dataset.card import data_card
+from ecellm.dataset.check import INPUT, check
+from ecellm.dataset.dataset import Dataset, read_dataset
+from ecellm.dataset.importing import import_published
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Dataset:
+    """An imported dataset with a leak and a text that looks like a script."""
+    rows = [
+        {"task": "PM", "input": f"<script>alert({number % 3})</script>", "output": "no", "split": split}
+        for number in range(3)
+        for split in ("train", "test")
+    ]
+    rows += [{"task": "SA", "input": f"good {n}", "output": "A: very positive", "split": "train"} for n in range(4)]
+    rows += [{"task": "PM", "input": "x"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    import_published(tmp_path / "rows.json", tmp_path / "shop")
+    return read_dataset(tmp_path / "shop")
+
+
+def test_the_page_says_what_the_dataset_holds(shop: Dataset) -> None:
+    page = data_card(shop, check(shop))
+    assert "<h1>shop</h1>" in page
+    assert "10 samples of 2 e-commerce tasks" in page
+    assert f'<span class="bad">{INPUT}</span>' in page
+    assert "no output" in page and "rows.json" in page
+    assert page.count("<svg") == 2
+
+
+def test_texts_of_the_data_are_no_markup_and_nothing_is_fetched(shop: Dataset) -> None:
+    page = data_card(shop, [])
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(" in page
+    assert 'src="http' not in page and "<link" not in page
+
+
+def test_the_page_of_equal_data_is_equal(shop: Dataset) -> None:
+    assert data_card(shop, []) == data_card(shop, [])
+
+
+def test_the_verb_writes_the_page_into_the_folder(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
+    page = tmp_path / "page.html"
+    code, said, _ = run("card", tiny_data.path, "--out", page)
+    assert (code, str(page) in said) == (0, True)
+    assert page.read_text().startswith("<!doctype html>")
+    assert run("card", tmp_path)[0] == 1
