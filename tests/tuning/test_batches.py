@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from ecellm.tuning.batches import BUCKET, TokenBatches
 
-
 ROWS = st.lists(st.tuples(st.integers(1, 200), st.sampled_from(["PM", "SA"])), min_size=1, max_size=80)
 
 
