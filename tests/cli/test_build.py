@@ -108,7 +108,7 @@ def test_the_order_of_the_raw_rows_does_not_matter(raw: Path, tmp_path: Path) ->
 
 def test_a_task_may_be_named_that_the_config_does_not_plan(raw: Path, tmp_path: Path) -> None:
     (raw / "config.toml").write_text('[sources]\namazon_google = "shops"\n')
-    assert "names no task" in str(run(raw, tmp_path / "data").exception)
+    assert "names nothing to build" in str(run(raw, tmp_path / "data").exception)
     assert run(raw, tmp_path / "data", "--tasks", "pm").exit_code == 0
     assert read_dataset(tmp_path / "data").manifest["quotas"]["PM"]["train IND"] == 10_000
 

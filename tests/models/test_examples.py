@@ -69,7 +69,7 @@ def test_the_model_reads_the_marks(tiny_base: object) -> None:
     _, example = asked("PSI", json.dumps({"query": "blue mug", "product": "Mug"}))
     with torch.no_grad():
         before = model.states(make_batch([example], 0))
-        model.shared.fill_(0.5)
+        model.shared.copy_(torch.linspace(-1, 1, len(model.shared)))
         after = model.states(make_batch([example], 0))
         example.shared = [False] * len(example.shared)
         unmarked = model.states(make_batch([example], 0))
