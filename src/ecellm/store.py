@@ -7,9 +7,11 @@ asks for its (few) sampled rows, and the same expressions run on DuckDB and on P
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any, Protocol
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from ecellm.keys import SEPARATOR
 
@@ -146,6 +148,46 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+class Engine(Protocol):
+    """What computes the expressions, and the only way from them to Python's rows and back."""
+
+    def keep(self, table: ir.Table) -> ir.Table:
+        """Compute an expression once and return the table that holds it."""
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """Collect an expression's rows. Only what is sampled may be collected, whatever the shop's size."""
+
+    def given(self, rows: pa.Table) -> ir.Table:
+        """Return a few rows of our own as a table of the engine."""
+
+    def mapped(self, texts: ir.Table, function: Callable[[str], str]) -> ir.Table:
+        """Return the texts of a table of one column with a second column, `mapped`, that Python computes."""
+
+
+class IbisEngine:
+    """Whatever backend Ibis itself chooses: enough for tables in memory."""
+
+    def keep(self, table: ir.Table) -> ir.Table:
+        """Compute an expression once and return the table that holds it."""
+        return self.given(table.to_pyarrow())
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """Collect an expression's rows."""
+        found: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
+        return found
+
+    def given(self, rows: pa.Table) -> ir.Table:
+        """Return a few rows of our own as a table in memory."""
+        return ibis.memtable(rows)
+
+    def mapped(self, texts: ir.Table, function: Callable[[str], str]) -> ir.Table:
+        """Return the texts with what Python makes of them, by way of memory."""
+        (column,) = texts.columns
+        found = [row[column] for row in self.rows(texts)]
+        columns = {column: pa.array(found, pa.string()), "mapped": pa.array(map(function, found), pa.string())}
+        return self.given(pa.table(columns))
+
+
 @dataclass(frozen=True)
 class Store:
     """A shop's tables. A table that no source provides is absent from `tables`."""
@@ -154,17 +196,12 @@ class Store:
     """Table name to expression; each has exactly the columns of `SCHEMAS[name]`, in that order."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Why an absent table is absent, for messages."""
-    keep: Callable[[ir.Table], ir.Table] = field(default=lambda table: table)
-    """Computes an expression once and returns the table that holds it (ibis 12's own `cache` cannot drop its
-    tables under sqlglot 30)."""
+    engine: Engine = field(default_factory=IbisEngine)
+    """What computes the tables."""
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
             assert table.schema().names == SCHEMAS[name].names, (name, table.schema())
-
-    def has(self, *names: str) -> bool:
-        """Say whether all the named tables are there."""
-        return all(name in self.tables for name in names)
 
     def __getitem__(self, name: str) -> ir.Table:
         """Return a table; raises ValueError naming the missing table."""
@@ -172,6 +209,29 @@ class Store:
             why = self.notes.get(name, "no source provides it")
             raise ValueError(f"The Store has no table {name!r}: {why}.")
         return self.tables[name]
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """Collect an expression's rows, which must be few: those sampled."""
+        return self.engine.rows(table)
+
+    def count(self, table: ir.Table) -> int:
+        """Return how many rows an expression has."""
+        return int(self.rows(table.aggregate(rows=table.count()))[0]["rows"])
+
+    def first(self, table: ir.Table, key: str, count: int) -> list[dict[str, Any]]:
+        """Collect the `count` rows with the smallest values of the key column, in that order.
+
+        The key must tell rows apart, or rows of equal key must be equal.
+        """
+        return self.rows(table.order_by(key).limit(count))
+
+    def keep(self, table: ir.Table) -> ir.Table:
+        """Compute an expression once and return the table that holds it."""
+        return self.engine.keep(table)
+
+    def given(self, rows: pa.Table) -> ir.Table:
+        """Return a few rows of our own as a table to join with."""
+        return self.engine.given(rows)
 
 
 def keyed(seed: int | str, *columns: ir.Value | str) -> ir.StringValue:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ecellm.dataset.config import Sources
 from ecellm.sources import Wanted, open_store
-from ecellm.sources.raw import InputFile
+from ecellm.sources.workbench import InputFile
 from ecellm.store import SCHEMAS
 
 ALL = Sources(

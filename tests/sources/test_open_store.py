@@ -34,7 +34,7 @@ from source_files import (
 )
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import Wanted, open_store
+from ecellm.sources import Engine, Wanted, open_store
 from ecellm.store import SCHEMAS
 
 WANTED = {"reviews": ["Beauty"], "metadata": ["Beauty"], "ratings": ["Beauty"]}
@@ -265,7 +265,7 @@ def test_names_that_look_like_patterns_or_quotes_are_just_names(tmp_path: Path) 
 def test_more_bad_lines_than_are_numbered_are_still_all_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ecellm.sources.raw.MOST_NUMBERED", 5)
+    monkeypatch.setattr("ecellm.sources.duckdb_.MOST_NUMBERED", 5)
     write_lines(review_file(tmp_path), [review(), *[b"bad"] * 4, *[b"\xff"] * 4])
     found = read(tmp_path, REVIEWS, reviews=["Beauty"])
     assert len(found.rejects) == 8 and {row["line"] for row in found.rejects} == {None}
@@ -308,7 +308,7 @@ def test_too_little_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
     write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(2000)])
     with (
         pytest.raises(ValueError, match="took more memory"),
-        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], memory_limit="10MB"),
+        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], engine=Engine(memory="10MB")),
     ):
         pass
 

@@ -4,11 +4,11 @@ import ast
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecellm.records import Sample
-from ecellm.tasks.sr import CANDIDATES, TASK, item_text, ordinal, pieces
+from ecellm.tasks.sr import CANDIDATES, TASK, ordinal, pieces
 from ecellm.tasks.task import Draw, Plan
 from stores import store
 
@@ -86,12 +86,48 @@ def test_too_few_items_give_no_rows_and_a_reason() -> None:
     assert found.samples == [] and any("to choose from" in reason for reason in found.dropped)
 
 
+def shown_first(title: str, old: list[dict[str, Any]] | None = None, **changes: Any) -> str:
+    """How the first product of the longest history is shown."""
+    made = [product(number) for number in range(ITEMS)]
+    made[0] = {**product(0, title), **changes}
+    (found,) = (
+        sample
+        for sample in draw(purchases(), made + (old or [])).samples
+        if sample.split == "test" and sample.products[0] == "amazon_2018|P00"
+    )
+    return str(ast.literal_eval(found.input)[0]).removeprefix("1st: ")
+
+
 def test_an_items_text_is_cleaned_cut_and_filled_from_2014() -> None:
-    row = {"title": 'A <b>"big"</b>\ngame.', "brand": "", "categories": ["Video Games", "x" * 2000]}
-    assert item_text(row, {"brand": "Acme"}) == "A big game. Video Games. Acme."
+    old = {**product(0), "catalogue": "amazon_2014", "title": "Old", "categories": ["Old"]}
+    changes = {"brand": "", "categories": ["Video Games", "x" * 2000]}
+    assert shown_first('A <b>"big"</b>\n game..', [old], **changes) == "A big game. Video Games. Acme."
+    assert shown_first("A game", [old], brand=None, categories=[]) == "A game. Old. Acme."
     words = " ".join(f"w{number}" for number in range(40))
-    cut = item_text({"title": words, "brand": None, "categories": []}, {})
+    cut = shown_first(words, brand=None, categories=[])
     assert cut.endswith("w24...") and len(cut.split(" ")) == 25
+
+
+TITLES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>\0"))
+
+
+@settings(max_examples=10, deadline=None)
+@given(titles=st.lists(TITLES, min_size=ITEMS, max_size=ITEMS))
+def test_white_space_of_any_kind_becomes_single_spaces_as_python_does_it(titles: list[str]) -> None:
+    made = [
+        {**product(number, f"{number} {title}"), "brand": None, "categories": []}
+        for number, title in enumerate(titles)
+    ]
+    expected = set()
+    for number, title in enumerate(titles):
+        words = " ".join(title.replace('"', "").replace("&amp;", "&").split())
+        text = f"{number} {words}".strip().rstrip(".") + "."
+        parts = text.split(" ")
+        expected.add(text if len(parts) <= 25 else " ".join(parts[:25]) + "...")
+    shown = {
+        option[3:] for sample in draw(purchases(), made).samples for option in ast.literal_eval(sample.options or "")
+    }
+    assert shown == expected
 
 
 @pytest.mark.parametrize(

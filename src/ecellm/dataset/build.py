@@ -15,8 +15,8 @@ from ecellm.dataset.hub_card import HUB_CARD, hub_card
 from ecellm.dataset.select import BEYOND, Part, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
-from ecellm.sources import PROVIDERS, Wanted, obstacles, open_store
-from ecellm.sources.raw import Workbench
+from ecellm.sources import PROVIDERS, Engine, Wanted, obstacles, open_store
+from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
 from ecellm.tasks import Task
 from ecellm.tasks.answers import FreeText
@@ -116,8 +116,9 @@ def _with_categories(task: Task, plan: Plan, store: Store, config: BuildConfig) 
     quotas = dict(plan.quotas)
     if ("test", "OOD") in quotas and not plan.out_of_domain:
         quotas["test", "OOD"] = 0
-    there = store[tables[0]].select("category").distinct().order_by("category").to_pyarrow()["category"].to_pylist()
-    inside = plan.in_domain or tuple(name for name in there if name not in plan.out_of_domain)
+    there = store.rows(store[tables[0]].select("category").distinct().order_by("category"))
+    names = [row["category"] for row in there]
+    inside = plan.in_domain or tuple(name for name in names if name not in plan.out_of_domain)
     return replace(plan, quotas=quotas, in_domain=inside)
 
 

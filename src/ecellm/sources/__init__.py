@@ -6,16 +6,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave
+from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave, own_tables
 from ecellm.sources.interrupt import interruptible
-from ecellm.sources.own_tables import OwnReader
-from ecellm.sources.raw import Workbench, shortage
+from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
+
+ENGINES = ("duckdb", "spark")
 
 #: Which source provides which tables, for messages.
 PROVIDERS = {
@@ -39,32 +39,59 @@ class Wanted:
     ratings: Collection[str] = ()
 
 
+@dataclass(frozen=True)
+class Engine:
+    """What computes the draws."""
+
+    name: str = "duckdb"
+    """duckdb or spark."""
+    memory: str = "4GB"
+    """DuckDB's limit, beyond which it spills to disk; for Spark, the memory of this process's part of it."""
+    master: str = "local[*]"
+    """Spark's master address, such as spark://host:7077; local[2] computes here on two cores."""
+
+    def workbench(self, root: Path, space: Path) -> Workbench:
+        """Start the engine; raises ValueError with the install line where it is not there."""
+        if self.name == "spark":
+            try:
+                from ecellm.sources.spark import SparkWorkbench
+            except ImportError as error:
+                raise ValueError(
+                    "The engine spark needs PySpark and a Java runtime: pip install 'ecellm[spark]'."
+                ) from error
+            return SparkWorkbench(root, space, self.memory, self.master)
+        from ecellm.sources.duckdb_ import DuckWorkbench
+
+        return DuckWorkbench(root, space, self.memory)
+
+
 @contextmanager
 def open_store(
     root: Path,
     sources: Sources,
     wanted: Wanted,
     tables: Collection[str],
-    memory_limit: str = "4GB",
+    engine: Engine | None = None,
     temporary: Path | None = None,
 ) -> Iterator[tuple[Store, Workbench]]:
     """Read what the named tables need and give the Store, with the workbench that says what was read.
 
-    `memory_limit` is DuckDB's; the tables lie in a folder below `temporary` (None: the system's, TMPDIR), which
-    is removed at the end. Raises ValueError with one sentence where a folder or file is missing or cannot be
-    read or the memory is too small, OSError where the disk is full; both also for what is computed within.
+    The tables lie in a folder below `temporary` (None: the system's, TMPDIR), which is removed at the end; the
+    engine is DuckDB unless told otherwise. Raises ValueError with one sentence where a folder or file is missing
+    or cannot be read or the memory is too small, OSError where the disk is full; both also for what is computed
+    within.
     """
     if not root.is_dir():
         raise ValueError(f"There is no sources folder {root}.")
-    with tempfile.TemporaryDirectory(prefix="ecellm-", dir=temporary) as space:
+    with (
+        tempfile.TemporaryDirectory(prefix="ecellm-", dir=temporary) as space,
+        closing((engine or Engine()).workbench(root, Path(space))) as bench,
+    ):
         try:
-            with (
-                closing(Workbench(root, Path(space), memory_limit)) as bench,
-                interruptible(bench.con.con.interrupt),
-            ):
+            with interruptible(bench.stop):
                 yield _read(bench, root, sources, wanted, tables, Path(space)), bench
-        except (duckdb.Error, RuntimeError) as error:
-            told = shortage(error, Path(space).parent)
+        except Exception as error:
+            told = bench.shortage(error)
             if told is None:
                 raise
             raise told from error
@@ -101,7 +128,7 @@ def _read(
     if sources.amazon_qa is not None and "questions" in tables:
         take(amazon_qa.read(bench, _folder(root, sources.amazon_qa)))
     if sources.tables.named():
-        own = OwnReader(bench, root, sources.tables, space).read({*tables, "products"})
+        own = own_tables.read(bench, root, sources.tables, tables, space)
         twice = sorted(own.keys() & found.keys())
         if twice:
             raise ValueError(
@@ -110,7 +137,7 @@ def _read(
         take(own)
     if products:
         found["products"] = bench.keep(ibis.union(*products) if len(products) > 1 else products[0])
-    return Store(found, _absent(found), bench.keep)
+    return Store(found, _absent(found), bench)
 
 
 def obstacles(root: Path, sources: Sources) -> dict[str, str]:
@@ -121,8 +148,7 @@ def obstacles(root: Path, sources: Sources) -> dict[str, str]:
     if not sources.tables.named():
         return {}
     given = [name for name, provider in PROVIDERS.items() if getattr(sources, provider, None) is not None]
-    with tempfile.TemporaryDirectory(prefix="ecellm-") as space, closing(Workbench(root, Path(space))) as bench:
-        return OwnReader(bench, root, sources.tables, Path(space)).obstacles(given)
+    return own_tables.obstacles(own_tables.own_columns(root, sources.tables), given)
 
 
 def _absent(found: Mapping[str, ir.Table]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.raw import Workbench, no_texts
+from ecellm.sources.workbench import Workbench, no_texts
 from ecellm.store import conform
 
 ENCODING = "latin-1"

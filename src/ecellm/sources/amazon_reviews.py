@@ -17,7 +17,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.raw import Part, Workbench, no_texts
+from ecellm.sources.workbench import Part, Workbench, no_texts
 from ecellm.store import conform
 
 REVIEW = {
@@ -114,7 +114,7 @@ def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[st
     ]
     rows = bench.json_lines(parts, META_2014, ["asin"], by=["page", "asin"])
     for part in parts:
-        part.path.unlink()
+        bench.discard(part.path)
     products = rows.select(
         catalogue=ibis.literal("amazon_2014"),
         category=rows.page,

@@ -9,7 +9,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.raw import Part, Workbench, no_texts
+from ecellm.sources.workbench import Part, Workbench, no_texts
 from ecellm.store import conform
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}

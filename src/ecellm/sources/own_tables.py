@@ -8,7 +8,8 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +20,11 @@ import pyarrow.parquet as pq
 from ibis.common.exceptions import IbisError, TableNotFound
 
 from ecellm.dataset.config import OwnTable, OwnTables
-from ecellm.sources.raw import Part, Workbench, no_texts
+from ecellm.sources.workbench import Part, Workbench, no_texts
+from ecellm.sources.workbench import own_columns as columns_of
 from ecellm.store import conform, keyed
 from ecellm.tasks import TASKS
-from ecellm.tasks.drawing import eighty_ten_ten, normalised
+from ecellm.tasks.drawing import TRAIN_BELOW, eighty_ten_ten, normalised
 
 #: The category of rows that have none.
 SHOP = "shop"
@@ -84,107 +86,119 @@ VALUES = {
     "relation": ("also_buy", "also_view", "similar"),
     "label": ("E", "S", "C", "I"),
     "field": ("title", "description", "feature", "brand", "price"),
+    "split": ("train", "validation", "val", "dev", "test"),
 }
 
 
-class OwnReader:
-    """The own tables of one build: which columns they have, what they allow, and the Store's tables from them."""
-
-    def __init__(self, bench: Workbench, root: Path, tables: OwnTables, space: Path):
-        """Look at every table's columns; `space` takes copies of database tables. Raises ValueError where one
-        cannot be read or lacks a column that it is said to have."""
-        self._bench = bench
-        self._tables = tables.named()
-        self._paths = {name: self._path(name, table, root, space) for name, table in self._tables.items()}
-        self._columns = {name: self._mapped(name, table) for name, table in self._tables.items()}
-
-    def obstacles(self, given: Collection[str]) -> dict[str, str]:
-        """Return why tasks cannot be built from these tables and those that are given by other sources, by task."""
-        found = {}
-        for task in TASKS.values():
-            if set(task.needs) - {"products"} <= set(given):
-                continue
-            lacking = [name for name in task.needs if name not in self._tables]
-            wanted = [(name, column) for name in task.needs for column in FORMS[name].needed]
-            wanted += ALSO.get(task.name, ())
-            absent = [
-                f"{name}.{column}"
-                for name, column in wanted
-                if name in self._tables and column not in self._columns[name]
-            ]
-            if lacking:
-                found[task.name] = f"there is no table {' and no table '.join(lacking)}"
-            elif absent:
-                found[task.name] = f"there is no column {' and no column '.join(absent)}"
-        return found
-
-    def read(self, wanted: Collection[str]) -> dict[str, ir.Table]:
-        """Return the Store's tables, of those that are wanted and there."""
-        names = [name for name in self._tables if name in wanted and name != "products"]
-        rows = {name: self._rows(name) for name in names if not self._lacks(name)}
-        found = {name: _filled(table, name) for name, table in rows.items()}
-        if "products" in self._tables and not self._lacks("products"):
-            found["products"] = _products(self._rows("products"), found)
-        return {name: conform(table, name) for name, table in found.items()}
-
-    def _lacks(self, name: str) -> bool:
-        return not self._columns[name].keys() >= FORMS[name].needed.keys()
-
-    def _rows(self, name: str) -> ir.Table:
-        form = FORMS[name]
-        kinds = {**form.needed, **form.optional}
-        columns = {column: (own, kinds[column]) for column, own in self._columns[name].items()}
-        rows = self._bench.own(Part(self._paths[name]), columns, list(form.needed))
-        for column, kind in kinds.items():
-            if column not in columns:
-                rows = rows.mutate(**{column: _nothing(kind)})
-        for column, allowed in VALUES.items():
-            if column in columns:
-                self._refuse_others(name, rows, column, allowed)
-        return rows
-
-    def _refuse_others(self, name: str, rows: ir.Table, column: str, allowed: Iterable[str]) -> None:
-        other = rows.filter(rows[column].notnull() & rows[column].notin(list(allowed)))
-        odd = other[column].first().to_pyarrow().as_py()
-        if odd is not None:
-            raise ValueError(f"The table {name} has {column} {odd!r}: it should be one of {', '.join(allowed)}.")
-
-    def _mapped(self, name: str, table: OwnTable) -> dict[str, str]:
-        """Return the Store's columns that the table has, with their own names."""
-        there = self._bench.own_columns(self._paths[name])
-        form = FORMS[name]
-        known = [*form.needed, *form.optional]
-        unknown = [column for column in table.columns if column not in known]
-        if unknown:
-            raise ValueError(
-                f"[sources.tables.{name}]: there is no column {unknown[0]!r}; known: {', '.join(known)}."
-            )
-        absent = [own for own in table.columns.values() if own not in there]
-        if absent:
-            raise ValueError(f"{self._paths[name].name} has no column {absent[0]!r}; it has {', '.join(there)}.")
-        by_name = {column: column for column in known if column in there}
-        return {**by_name, **table.columns}
-
-    def _path(self, name: str, table: OwnTable, root: Path, space: Path) -> Path:
-        """Return the table's file; a database's table is copied to one first."""
-        if table.file is not None:
-            return root / table.file
-        path = space / f"{name}.parquet"
-        _copy(str(table.database), str(table.table), root, path)
-        return path
+#: The Store's columns that a table has, with their own names.
+Columns = Mapping[str, str]
 
 
-def _copy(database: str, table: str, root: Path, out: Path) -> None:
-    """Copy a database's table to a Parquet file, some rows at a time; raises ValueError where that fails."""
+def own_columns(root: Path, tables: OwnTables) -> dict[str, Columns]:
+    """Return the Store's columns that each own table has, with their own names.
+
+    Raises ValueError where a table cannot be read or lacks a column that it is said to have.
+    """
+    return {name: _mapped(name, table, root) for name, table in tables.named().items()}
+
+
+def obstacles(columns: Mapping[str, Columns], given: Collection[str]) -> dict[str, str]:
+    """Return why tasks cannot be built from own tables of these columns and the tables that other sources give,
+    by task."""
+    found = {}
+    for task in TASKS.values():
+        if set(task.needs) - {"products"} <= set(given):
+            continue
+        lacking = [name for name in task.needs if name not in columns]
+        wanted = [(name, column) for name in task.needs for column in FORMS[name].needed]
+        wanted += ALSO.get(task.name, ())
+        absent = [f"{name}.{column}" for name, column in wanted if name in columns and column not in columns[name]]
+        if lacking:
+            found[task.name] = f"there is no table {' and no table '.join(lacking)}"
+        elif absent:
+            found[task.name] = f"there is no column {' and no column '.join(absent)}"
+    return found
+
+
+def read(
+    bench: Workbench, root: Path, tables: OwnTables, wanted: Collection[str], space: Path
+) -> dict[str, ir.Table]:
+    """Return the Store's tables, of those that are wanted and there; `space` takes copies of database tables.
+
+    Raises ValueError as `own_columns`, and where a column holds what it should not.
+    """
+    columns = own_columns(root, tables)
+    usable = {
+        name: table for name, table in tables.named().items() if columns[name].keys() >= set(FORMS[name].needed)
+    }
+    names = [name for name in usable if name in wanted and name != "products"]
+    found = {name: _filled(_rows(bench, name, _file(name, usable[name], root, space), columns[name]), name)
+             for name in names}  # fmt: skip
+    if "products" in usable:
+        path = _file("products", usable["products"], root, space)
+        found["products"] = _products(_rows(bench, "products", path, columns["products"]), found)
+    return {name: conform(table, name) for name, table in found.items()}
+
+
+def _rows(bench: Workbench, name: str, path: Path, own: Columns) -> ir.Table:
+    form = FORMS[name]
+    kinds = {**form.needed, **form.optional}
+    rows = bench.own(Part(path), {column: (own[column], kinds[column]) for column in own}, list(form.needed))
+    for column, kind in kinds.items():
+        if column not in own:
+            rows = rows.mutate(**{column: _nothing(kind)})
+    for column, allowed in VALUES.items():
+        if column in own and column in kinds:
+            _refuse_others(bench, name, rows, column, allowed)
+    return rows
+
+
+def _refuse_others(bench: Workbench, name: str, rows: ir.Table, column: str, allowed: Iterable[str]) -> None:
+    other = rows.filter(rows[column].notnull() & rows[column].notin(list(allowed)))
+    odd = bench.rows(other.aggregate(least=other[column].min()))[0]["least"]
+    if odd is not None:
+        raise ValueError(f"The table {name} has {column} {odd!r}: it should be one of {', '.join(allowed)}.")
+
+
+def _mapped(name: str, table: OwnTable, root: Path) -> dict[str, str]:
+    form = FORMS[name]
+    known = [*form.needed, *form.optional]
+    unknown = [column for column in table.columns if column not in known]
+    if unknown:
+        raise ValueError(f"[sources.tables.{name}]: there is no column {unknown[0]!r}; known: {', '.join(known)}.")
+    if table.file is not None:
+        there, where = columns_of(root / table.file), Path(table.file).name
+    else:
+        with _connected(str(table.database), str(table.table), root) as rows:
+            there, where = list(rows.columns), f"The table {table.table!r}"
+    absent = [own for own in table.columns.values() if own not in there]
+    if absent:
+        raise ValueError(f"{where} has no column {absent[0]!r}; it has {', '.join(there)}.")
+    return {**{column: column for column in known if column in there}, **table.columns}
+
+
+def _file(name: str, table: OwnTable, root: Path, space: Path) -> Path:
+    """Return the table's file; a database's table is copied to one first."""
+    if table.file is not None:
+        return root / table.file
+    path = space / f"{name}.parquet"
+    with _connected(str(table.database), str(table.table), root) as rows:
+        reader = rows.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
+        with pq.ParquetWriter(path, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    return path
+
+
+@contextmanager
+def _connected(database: str, table: str, root: Path) -> Iterator[ir.Table]:
+    """Give a database's table; raises ValueError where it cannot be read."""
     try:
         with warnings.catch_warnings():
             # Ibis 12 asks pandas 3 for an option that is on its way out.
             warnings.filterwarnings("ignore", ".*infer_string.*")
             connection = ibis.connect(_address(database, root))
-            reader = connection.table(table).to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
-            with pq.ParquetWriter(out, reader.schema) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
+            yield connection.table(table)
             connection.disconnect()
     except (IbisError, TableNotFound, sqlite3.Error, pa.ArrowException, ImportError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -226,8 +240,10 @@ def _filled(rows: ir.Table, name: str) -> ir.Table:
         empty = {column: rows[column].fill_null("") for column in ("product_id", "user_id")}
         return rows.mutate(**empty, time=rows.time.fill_null(0))
     if name == "judgements":
-        side = ibis.ifelse(keyed(0, "own judgements", rows["query"].lower()) < "cccccccc", "train", "test")
-        return rows.mutate(small=rows.small.fill_null(True), split=rows.split.fill_null(side))
+        side = ibis.ifelse(keyed(0, "own judgements", rows["query"].lower()) < TRAIN_BELOW, "train", "test")
+        # The tasks halve the test side into validation and test.
+        given = ibis.cases((rows.split == "train", "train"), (rows.split.notnull(), "test"), else_=side)
+        return rows.mutate(small=rows.small.fill_null(True), split=given)
     if name == "attributes":
         split = eighty_ten_ten(keyed(0, "own attributes", rows.product_id))
         return rows.mutate(position=rows.position.fill_null(0), split=_split(rows.split).fill_null(split))
@@ -237,7 +253,7 @@ def _filled(rows: ir.Table, name: str) -> ir.Table:
             product_id=rows.product_id.fill_null(""),
             kind=rows.kind.fill_null("descriptive"),
             answerable=rows.answerable.fill_null(rows.answers.notnull()),
-            answers=ibis.coalesce(rows.answers, no_answers()),
+            answers=ibis.coalesce(rows.answers, _no_answers()),
             split=_split(rows.split).fill_null(split),
         )
     return rows
@@ -247,7 +263,7 @@ def _split(split: ir.StringValue) -> ir.StringValue:
     return ibis.cases((split.isin(["val", "dev"]), "validation"), else_=split)
 
 
-def no_answers() -> ir.ArrayValue:
+def _no_answers() -> ir.ArrayValue:
     """Return an empty array of answers."""
     return ibis.array([ibis.struct({"text": "", "helpful": ibis.literal(0, "int64")})])[:0]
 

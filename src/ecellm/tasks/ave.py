@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Triples
-from ecellm.tasks.drawing import first_by_key
 from ecellm.tasks.pieces import Cut, Path, json_pieces, whole
 from ecellm.tasks.task import Draw, Piece, Pieces, Plan, Task
 
@@ -42,22 +41,22 @@ def draw(store: Store, plan: Plan) -> Draw:
     attributes = store["attributes"]
     attributes = attributes.filter(~attributes.attribute.contains(JOINER))
     texts = _texts(store, plan.seed)
-    held_out = list(plan.out_of_domain) or held_out_attributes(attributes, texts, plan)
+    held_out = list(plan.out_of_domain) or held_out_attributes(store, attributes, texts, plan)
     asked = attributes.mutate(held=attributes.attribute.isin(held_out))
     per_product = asked.group_by(["product_id", "split"]).agg(any_held=asked.held.max())
     rows = per_product.inner_join(texts, "product_id")
-    mixed = int(rows.filter(rows.any_held & (rows.split != "test")).count().to_pyarrow().as_py())
+    mixed = store.count(rows.filter(rows.any_held & (rows.split != "test")))
     dropped = Counter({"product asks for a held-out attribute": mixed})
     samples: list[Sample] = []
     for split, domain in plan.quotas:
         part = rows.filter((rows.split == split) & (rows.any_held == (domain == "OOD")))
-        chosen = first_by_key(part, "key", plan.enough(split, domain))
-        wanted = _triples(asked.filter(asked.held == (domain == "OOD")), [row["product_id"] for row in chosen])
+        chosen = store.first(part, "key", plan.enough(split, domain))
+        wanted = _triples(store, asked.filter(asked.held == (domain == "OOD")), [row["product_id"] for row in chosen])
         samples += [_sample(row, wanted[row["product_id"]], split, domain) for row in chosen]
     return Draw(samples, +dropped)
 
 
-def held_out_attributes(attributes: ir.Table, texts: ir.Table, plan: Plan) -> list[str]:
+def held_out_attributes(store: Store, attributes: ir.Table, texts: ir.Table, plan: Plan) -> list[str]:
     """Return the attributes to hold out: drawn by key until the quota of out-of-domain test rows is met.
 
     A product counts once, however many of the attributes it has and however often its texts stand in the
@@ -73,7 +72,7 @@ def held_out_attributes(attributes: ir.Table, texts: ir.Table, plan: Plan) -> li
     first_places = placed.group_by("text").agg(place=placed.place.min())
     gains = first_places.group_by("place").agg(rows=first_places.count())
     names = placed.group_by(["place", "attribute"]).agg()
-    known = names.left_join(gains, "place").order_by("place").to_pyarrow().to_pylist()
+    known = store.rows(names.left_join(gains, "place").order_by("place"))
     drawn: list[str] = []
     rows = 0
     for name in known[: int(MOST_HELD_OUT * len(known))]:
@@ -94,14 +93,14 @@ def _texts(store: Store, seed: int) -> ir.Table:
     return found.select("product_id", "category", "fields", *FIELDS, key=key)
 
 
-def _triples(attributes: ir.Table, products: list[str]) -> dict[str, list[dict[str, Any]]]:
+def _triples(store: Store, attributes: ir.Table, products: list[str]) -> dict[str, list[dict[str, Any]]]:
     """Collect the attribute rows of the chosen products, in the source's order."""
-    import ibis
+    import pyarrow as pa
 
-    chosen = ibis.memtable({"product_id": products}, schema={"product_id": "string"})
+    chosen = store.given(pa.table({"product_id": pa.array(products, pa.string())}))
     rows = attributes.semi_join(chosen, "product_id")
     found: dict[str, list[dict[str, Any]]] = {product: [] for product in products}
-    for row in rows.order_by(["product_id", "position", "field", "value"]).to_pyarrow().to_pylist():
+    for row in store.rows(rows.order_by(["product_id", "position", "field", "value"])):
         found[row["product_id"]].append(row)
     return found
 

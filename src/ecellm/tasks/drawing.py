@@ -9,6 +9,8 @@ from ecellm.records import Split
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from ecellm.store import Store
+
 #: Hexadecimal marks of 80 % and 90 % of the range of a keyed hash.
 TRAIN_BELOW, VALIDATION_BELOW = "cccccccc", "e6666666"
 
@@ -25,17 +27,11 @@ def normalised(text: ir.StringValue) -> ir.StringValue:
     return text.re_replace(r"[\t\n\x0B\f\r ]+", " ").strip().lower()
 
 
-def first_by_key(table: ir.Table, key: str, count: int) -> list[dict[str, Any]]:
-    """Collect the `count` rows with the smallest values of the key column, in that order.
-
-    The key must tell rows apart, or rows of equal key must be equal.
-    """
-    return table.order_by(key).limit(count).to_pyarrow().to_pylist()
-
-
-def first_by_split(table: ir.Table, key: str, counts: dict[Split, int]) -> dict[Split, list[dict[str, Any]]]:
+def first_by_split(
+    store: Store, table: ir.Table, key: str, counts: dict[Split, int]
+) -> dict[Split, list[dict[str, Any]]]:
     """Collect, for each split of the table's `split` column, its `count` rows with the smallest keys."""
     return {
-        split: first_by_key(table.filter(table.split == split), key, count) if count else []
+        split: store.first(table.filter(table.split == split), key, count) if count else []
         for split, count in counts.items()
     }

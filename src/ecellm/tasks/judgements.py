@@ -70,7 +70,7 @@ def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
 
     products = store["products"]
     titles = products.filter((products.catalogue == "esci") & products.title.notnull())
-    rows = _named(store["judgements"])
+    rows = _named(store)
     sides = rows.group_by("name").agg(query=rows.shown.min(), tested=(rows.split == "test").max())
     half = keyed(seed, "ESCI split", sides.name) < "8"
     sides = sides.mutate(split=ibis.cases((~sides.tested, "train"), (half, "validation"), else_="test"))
@@ -79,7 +79,7 @@ def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
     once = joined.group_by(["name", "product_id", "title"]).agg(label=joined.label.min(), small=joined.small.max())
     once = once.inner_join(sides.drop("tested"), "name")
     once = once.mutate(key=keyed(seed, task, once.name, once.product_id))
-    counts = [int(table.count().to_pyarrow().as_py()) for table in (rows, worded, joined, once)]
+    counts = [store.count(table) for table in (rows, worded, joined, once)]
     reasons = (NO_QUERY, NO_TITLE, REPEATED)
     lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}
     return once, +Counter(lost)
@@ -89,7 +89,7 @@ def drawn_pairs(store: Store, plan: Plan, task: str) -> tuple[list[tuple[Split, 
     """Collect the judged rows that a task of single pairs draws, their titles cleaned, and what was dropped."""
     rows, dropped = judged(store, plan.seed, task)
     kept = []
-    for split, found in first_by_split(rows, "key", in_domain(plan)).items():
+    for split, found in first_by_split(store, rows, "key", in_domain(plan)).items():
         for row in found:
             title = cleaned(row["title"])
             if title:
@@ -124,17 +124,15 @@ def in_domain(plan: Plan) -> dict[Split, int]:
     return {split: plan.enough(split, domain) for (split, domain), quota in plan.quotas.items() if quota}
 
 
-def _named(rows: ir.Table) -> ir.Table:
-    """Add `shown`, the query cleaned, and `name`, the same in lower case.
+def _named(store: Store) -> ir.Table:
+    """Return the judgements with `shown`, the query cleaned, and `name`, the same in lower case.
 
-    No engine has NFKD: the few queries that need cleaning are collected, cleaned here and joined back.
+    No engine has NFKD: the few queries that need cleaning are cleaned by Python and joined back.
     """
     import ibis
-    import pyarrow as pa
 
+    rows = store["judgements"]
     unclean = rows.filter(~rows["query"].re_search(CLEAN_ALREADY)).select("query").distinct()
-    texts = unclean.to_pyarrow()["query"].to_pylist()
-    columns = {"query": pa.array(texts, pa.string()), "shown": pa.array(map(cleaned, texts), pa.string())}
-    joined = rows.left_join(ibis.memtable(pa.table(columns)), "query").drop("query_right")
-    shown = ibis.coalesce(joined.shown, joined["query"])
-    return joined.mutate(shown=shown, name=shown.lower())
+    joined = rows.left_join(store.engine.mapped(unclean, cleaned), "query").drop("query_right")
+    shown = ibis.coalesce(joined.mapped, joined["query"])
+    return joined.mutate(shown=shown, name=shown.lower()).drop("mapped")

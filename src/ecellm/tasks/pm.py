@@ -44,13 +44,13 @@ def draw(store: Store, plan: Plan) -> Draw:
 
     yes, no, dropped = _pairs(store, plan.seed, near=plan.negatives == NEAR)
     pairs = store.keep(yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no"))))
-    count = int(pairs.count().to_pyarrow().as_py())
+    count = store.count(pairs)
     place = ibis.row_number().over(order_by=keyed(plan.seed, "PM split", pairs.left_id, pairs.right_id))
     train, validation = round(0.8 * count), round(0.9 * count)
     split = ibis.cases((place < train, "train"), (place < validation, "validation"), else_="test")
     pairs = pairs.mutate(key=keyed(plan.seed, "PM", pairs.left_id, pairs.right_id), split=split)
     counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
-    rows = first_by_split(pairs, "key", counts)
+    rows = first_by_split(store, pairs, "key", counts)
     samples = [_sample(row, split) for split, found in rows.items() for row in found]
     return Draw(samples, dropped)
 
@@ -75,11 +75,11 @@ def _pairs(store: Store, seed: int, near: bool) -> tuple[ir.Table, ir.Table, Cou
     apart = crossed.anti_join(matches, ["left_id", "right_id"])
     apart = apart.anti_join(same_titles, ["left_title", "right_title"])
     key = keyed(seed, "PM no", apart.left_id, apart.right_id)
-    found = int(yes.count().to_pyarrow().as_py())
+    found = store.count(yes)
     # Of near pairs the nearest of each product come first.
     no = apart.order_by(["place", key] if near else key).limit(found)
-    rows = int(store["matches"].count().to_pyarrow().as_py())
-    alike = int(crossed.count().to_pyarrow().as_py()) - int(apart.count().to_pyarrow().as_py())
+    rows = store.count(store["matches"])
+    alike = store.count(crossed) - store.count(apart)
     dropped = Counter(
         {
             "match repeats or names a product that is not there": rows - found,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import eighty_ten_ten, first_by_key
+from ecellm.tasks.drawing import eighty_ten_ten
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -49,7 +49,7 @@ def draw(store: Store, plan: Plan) -> Draw:
         rows: list[dict[str, Any]] = []
         for category in categories:  # each category gives as many as the whole quota to the pool
             part = pairs.filter((pairs.split == split) & (pairs.category == category))
-            rows += first_by_key(part, "key", want)
+            rows += store.first(part, "key", want)
         rows.sort(key=lambda row: (row["key"], row["category"]))
         samples += [_sample(row, split, domain) for row in rows[:want]]
     return Draw(samples, dropped)
@@ -87,15 +87,11 @@ def _pairs(store: Store) -> tuple[ir.Table, Counter[str]]:
         second_id=ordered.second_id.min(),
     )
     counts = {
-        "relation to a product without a usable title": _count(relations) - _count(both),
-        "pair of equal titles": _count(both) - _count(different),
-        "pair has several relations": _count(pairs.filter(pairs.kinds > 1)),
+        "relation to a product without a usable title": store.count(relations) - store.count(both),
+        "pair of equal titles": store.count(both) - store.count(different),
+        "pair has several relations": store.count(pairs.filter(pairs.kinds > 1)),
     }
     return pairs.filter(pairs.kinds == 1).drop("kinds"), +Counter(counts)
-
-
-def _count(table: ir.Table) -> int:
-    return int(table.count().to_pyarrow().as_py())
 
 
 def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Sample:

@@ -61,7 +61,7 @@ def draw(store: Store, plan: Plan) -> Draw:
     wanted = small.semi_join(labels.filter(labels.labels >= 2), "name")
     samples: list[Sample] = []
     for split, enough in in_domain(plan).items():
-        found = _queries(wanted.filter(wanted.split == split), plan.seed, enough)
+        found = _queries(store, wanted.filter(wanted.split == split), plan.seed, enough)
         lists = [ranked for name, judgements in found.items() for ranked in _lists(name, judgements, plan.seed)]
         lists.sort(key=lambda ranked: ranked[:2])
         samples += [_sample(ranked, split) for ranked in lists[:enough]]
@@ -69,7 +69,7 @@ def draw(store: Store, plan: Plan) -> Draw:
     return Draw(samples, +dropped)
 
 
-def _queries(rows: ir.Table, seed: int, most: int) -> dict[str, list[dict[str, Any]]]:
+def _queries(store: Store, rows: ir.Table, seed: int, most: int) -> dict[str, list[dict[str, Any]]]:
     """Collect the judged rows, titles cleaned, of at most `most` queries, those with the smallest keys."""
     import ibis
 
@@ -81,7 +81,7 @@ def _queries(rows: ir.Table, seed: int, most: int) -> dict[str, list[dict[str, A
     place = ibis.row_number().over(group_by=["name", "label"], order_by="key")
     chosen = chosen.mutate(place=place).filter(lambda t: t.place < MOST_PER_LABEL)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in chosen.order_by("key").to_pyarrow().to_pylist():
+    for row in store.rows(chosen.order_by("key")):
         found[row["name"]].append({**row, "title": cleaned(row["title"])})
     return found
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import SEPARATOR
 from ecellm.records import Domain, Sample, Split, sample_id
-from ecellm.tasks.drawing import first_by_key, normalised
+from ecellm.tasks.drawing import normalised
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Pieces, Plan
 
@@ -45,8 +45,8 @@ def drawn_questions(
         categories = plan.in_domain if domain == "IND" else plan.out_of_domain
         if quota and categories:
             part = shown.filter((shown.split == split) & shown.category.isin(categories))
-            found += [(split, domain, row) for row in first_by_key(part, "key", plan.enough(split, domain))]
-    without = int(rows.filter(rows.snippets.length() == 0).count().to_pyarrow().as_py())
+            found += [(split, domain, row) for row in store.first(part, "key", plan.enough(split, domain))]
+    without = store.count(rows.filter(rows.snippets.length() == 0))
     return found, +Counter({NO_SNIPPETS: without})
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import eighty_ten_ten, first_by_key
+from ecellm.tasks.drawing import eighty_ten_ten
 from ecellm.tasks.pieces import option_pieces, whole
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -42,7 +42,7 @@ def draw(store: Store, plan: Plan) -> Draw:
     for split, domain in plan.quotas:
         categories = plan.in_domain if domain == "IND" else plan.out_of_domain
         found = [
-            first_by_key(
+            store.first(
                 rows.filter((rows.split == split) & (rows.category == category)), "key", plan.enough(split, domain)
             )
             for category in categories
@@ -64,16 +64,12 @@ def _texts(store: Store, plan: Plan) -> tuple[ir.Table, Counter[str]]:
     )
     clear = texts.filter(texts.stars == texts.most).drop("most")
     counts = {
-        f"review has fewer than {FEWEST_WORDS} words": _count(wanted) - _count(long),
-        "review text repeats": _count(long) - _count(texts),
-        "equal texts have different stars": _count(texts) - _count(clear),
+        f"review has fewer than {FEWEST_WORDS} words": store.count(wanted) - store.count(long),
+        "review text repeats": store.count(long) - store.count(texts),
+        "equal texts have different stars": store.count(texts) - store.count(clear),
     }
     key = keyed(plan.seed, "SA", clear.text)
     return clear.mutate(key=key, split=eighty_ten_ten(keyed(plan.seed, "SA split", key))), +Counter(counts)
-
-
-def _count(table: ir.Table) -> int:
-    return int(table.count().to_pyarrow().as_py())
 
 
 def _shares(found: list[list[dict[str, Any]]], want: int) -> list[dict[str, Any]]:

@@ -11,18 +11,13 @@ Source: Amazon Review 2018 ratings, taken as purchases, with metadata (2014's fi
 from __future__ import annotations
 
 import ast
-import re
-from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import accumulate
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import keyed_hash, keyed_shuffle
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.drawing import first_by_key
 from ecellm.tasks.pieces import labelled, whole
 from ecellm.tasks.task import Draw, Piece, Pieces, Plan, Task
 
@@ -38,11 +33,21 @@ MOST_CHARACTERS = 2000
 MOST_WORDS = 25
 #: The target's place from the end of a history, by split.
 TARGETS: dict[Split, int] = {"test": 1, "validation": 2, "train": 3}
-TAG = re.compile(r"<[^<>]*>")
+#: So many distinct texts are needed to draw wrong candidates from.
+FEWEST_TEXTS = CANDIDATES + len(TARGETS)
 #: Harder wrong candidates than the paper's.
 POPULAR, SAME_CATEGORY = "popular", "same_category"
+#: The group of texts that wrong candidates come from, but for `same_category`: all of the domain.
+ALL = ""
+#: Wrong candidates drawn at a time, of which some turn out to stand there already.
+DRAWN_AT_ONCE = 24
 #: History items that stay until the options have been shortened.
 KEPT_HISTORY = 3
+#: A tag, and what Python's `str.split` takes for white space, for RE2 and Java alike.
+TAG = "<[^<>]*>"
+SPACE = r"[\t-\r\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
+
+Item = dict[str, Any]
 
 
 def draw(store: Store, plan: Plan) -> Draw:
@@ -55,207 +60,229 @@ def draw(store: Store, plan: Plan) -> Draw:
     for domain, categories in (("IND", plan.in_domain), ("OOD", plan.out_of_domain)):
         quotas = {split: plan.enough(split, domain) for split, of in plan.quotas if of == domain}
         if categories and any(quotas.values()):
-            _draw_domain(store, plan.seed, domain, categories, quotas, drawn, plan.negatives)  # type: ignore[arg-type]
+            _draw_domain(store, plan, domain, categories, quotas, drawn)  # type: ignore[arg-type]
     return drawn
 
 
 def _draw_domain(
-    store: Store,
-    seed: int,
-    domain: Domain,
-    categories: tuple[str, ...],
-    quotas: dict[Split, int],
-    drawn: Draw,
-    negatives: str,
+    store: Store, plan: Plan, domain: Domain, categories: tuple[str, ...], quotas: dict[Split, int], drawn: Draw
 ) -> None:
     from ecellm.store import keyed
 
     history = _core(store, categories, drawn.dropped)
-    texts = _item_texts(store, history)
-    pool = sorted(set(texts.values()), key=lambda text: keyed_hash(seed, "SR pool", text))
-    draws = Negatives(pool, _weights(history, texts, negatives), _groups(store, history, texts, negatives))
-    if len(pool) < CANDIDATES + len(TARGETS):
-        drawn.dropped[f"{domain}: fewer than {CANDIDATES + len(TARGETS)} item texts to choose from"] += 1
+    items = _items_bought(store, history, plan.negatives)
+    texts = store.keep(_pool(history, items, plan))
+    if store.count(items.select("text").distinct()) < FEWEST_TEXTS:
+        drawn.dropped[f"{domain}: fewer than {FEWEST_TEXTS} item texts to choose from"] += 1
         return
     shoppers = history.select("category", "user_id").distinct()
     for split, want in quotas.items():
-        key = keyed(seed, "SR", split, shoppers.category, shoppers.user_id)
-        chosen = first_by_key(shoppers.mutate(key=key), "key", want)
-        for (category, user), items in _histories(history, chosen).items():
-            if len(items) < TARGETS["train"] + 2:
+        key = keyed(plan.seed, "SR", split, shoppers.category, shoppers.user_id)
+        chosen = store.first(shoppers.mutate(key=key), "key", want)
+        rows = []
+        for (category, user), bought in _histories(store, history, items, chosen).items():
+            if len(bought) < TARGETS["train"] + 2:
                 drawn.dropped["shopper has too few purchases after duplicates"] += 1
                 continue
-            shown = [texts[item] for item in items]
-            sample = _sample(shown, items, draws, split, domain, (seed, category, user))
-            drawn.samples.append(sample)
+            rows.append(Row(bought, split, domain, (plan.seed, category, user, split)))
+        _draw_negatives(store, texts, rows)
+        drawn.samples += [_sample(row) for row in rows]
 
 
 def _core(store: Store, categories: tuple[str, ...], dropped: Counter[str]) -> ir.Table:
     """Return the purchases left when products without metadata, then users and items with fewer than 5
     purchases, are gone (repeated until nothing changes)."""
-    purchases = store["purchases"]
+    purchases = store["purchases"].filter(lambda t: t.category.isin(categories))
     products = store["products"]
-    rows = purchases.filter(purchases.category.isin(categories)).distinct()
+    rows = purchases.distinct()
     known = products.filter((products.catalogue == "amazon_2018") & products.title.notnull())
     here = rows.semi_join(known, ["category", "product_id"])
-    dropped["purchase repeats"] += _count(purchases.filter(purchases.category.isin(categories))) - _count(rows)
-    dropped["purchase of a product without metadata"] += _count(rows) - _count(here)
     kept = store.keep(here)
-    size = _count(kept)
-    start = size
+    size = start = store.count(kept)
+    distinct = store.count(rows)
+    dropped["purchase repeats"] += store.count(purchases) - distinct
+    dropped["purchase of a product without metadata"] += distinct - start
     while True:
         users = kept.group_by(["category", "user_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
         items = kept.group_by(["category", "product_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
-        smaller = kept.semi_join(users, ["category", "user_id"]).semi_join(items, ["category", "product_id"])
-        smaller = store.keep(smaller)
-        now = _count(smaller)
-        kept = smaller
-        if now == size:
+        kept = store.keep(kept.semi_join(users, ["category", "user_id"]).semi_join(items, ["category", "product_id"]))
+        before, size = size, store.count(kept)
+        if size == before:
             break
-        size = now
     dropped[f"purchase of a user or item with fewer than {CORE}"] += start - size
     return kept
 
 
-def _count(table: ir.Table) -> int:
-    return int(table.count().to_pyarrow().as_py())
-
-
-def _item_texts(store: Store, history: ir.Table) -> dict[tuple[str, str], str]:
-    """Return the text of every item that is left, by (category, product_id)."""
-    products = store["products"]
-    columns = ["category", "product_id", "title", "brand", "categories"]
-    new = products.filter(products.catalogue == "amazon_2018").semi_join(history, ["category", "product_id"])
-    old = products.filter(products.catalogue == "amazon_2014").semi_join(history, ["category", "product_id"])
-    fallback = {(row["category"], row["product_id"]): row for row in old.select(columns).to_pyarrow().to_pylist()}
-    found = {}
-    for row in new.select(columns).to_pyarrow().to_pylist():
-        key = (row["category"], row["product_id"])
-        found[key] = item_text(row, fallback.get(key, {}))
-    return found
-
-
-def item_text(row: dict[str, Any], fallback: dict[str, Any]) -> str:
-    """Return title, first two categories and brand, each cleaned and ended by one full stop, cut to 25 words.
-
-    `fallback` is the 2014 row, used where 2018's value is empty.
-    """
-    title = row["title"] or fallback.get("title")
-    categories = row["categories"] or fallback.get("categories") or []
-    parts = [title, *categories[:2], row["brand"] or fallback.get("brand")]
-    words = " ".join(part for part in (_part(text) for text in parts) if part).split(" ")
-    return " ".join(words) if len(words) <= MOST_WORDS else " ".join(words[:MOST_WORDS]) + "..."
-
-
-def _part(text: str | None) -> str:
-    """Return a text without HTML, quotes and line breaks, ended by one full stop; empty if it is overlong."""
-    clean = " ".join(TAG.sub(" ", text or "").replace('"', "").replace("&amp;", "&").split())
-    if not clean or len(clean) >= MOST_CHARACTERS:
-        return ""
-    return clean.rstrip(".") + "."
-
-
-def _histories(history: ir.Table, chosen: list[dict[str, Any]]) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Collect each chosen shopper's first 50 items by time; ties in time break by item."""
+def _items_bought(store: Store, history: ir.Table, negatives: str) -> ir.Table:
+    """Return category, product_id, text and group of every product that is left. 2014's metadata fills what is
+    empty in 2018's."""
     import ibis
 
-    users = {
-        "category": [row["category"] for row in chosen],
-        "user_id": [row["user_id"] for row in chosen],
-    }
-    table = ibis.memtable(users, schema={"category": "string", "user_id": "string"})
-    rows = history.semi_join(table, ["category", "user_id"])
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {(row["category"], row["user_id"]): [] for row in chosen}
-    for row in rows.order_by(["category", "user_id", "time", "product_id"]).to_pyarrow().to_pylist():
-        items = found[row["category"], row["user_id"]]
-        if len(items) < MOST_PURCHASES:
-            items.append((row["category"], row["product_id"]))
+    products = store["products"]
+    columns = ["category", "product_id", "title", "brand", "categories"]
+    new = products.filter(products.catalogue == "amazon_2018").select(*columns)
+    old = products.filter(products.catalogue == "amazon_2014").select(*columns)
+    left = new.semi_join(history, ["category", "product_id"])
+    both = left.left_join(old, ["category", "product_id"], rname="old_{name}")
+    title, brand = (ibis.coalesce(both[name].nullif(""), both[f"old_{name}"]) for name in ("title", "brand"))
+    own = both.categories.length() > 0
+    path = ibis.ifelse(own, both.categories, both.old_categories)
+    shelf = both.category + "|" + _at(both.categories, 0).fill_null("") + "|" + _at(both.categories, 1).fill_null("")
+    group = shelf if negatives == SAME_CATEGORY else ibis.literal(ALL)
+    return store.keep(both.select("category", "product_id", text=_item_text(title, path, brand), group=group))
+
+
+def _at(texts: ir.ArrayValue, place: int) -> ir.StringValue:
+    import ibis
+
+    return ibis.ifelse(texts.length() > place, texts[place], ibis.null("string"))
+
+
+def _item_text(title: ir.StringValue, path: ir.ArrayValue, brand: ir.StringValue) -> ir.StringValue:
+    """Return title, first two categories and brand, each cleaned and ended by one full stop, cut to 25 words."""
+    import ibis
+
+    parts = ibis.array([_part(text) for text in (title, _at(path, 0), _at(path, 1), brand)])
+    text = parts.filter(lambda part: part != "").join(" ")
+    words = text.split(" ")
+    return ibis.ifelse(words.length() <= MOST_WORDS, text, words[:MOST_WORDS].join(" ") + "...")
+
+
+def _part(text: ir.StringValue) -> ir.StringValue:
+    """Return a text without HTML, quotes and line breaks, ended by one full stop; empty if it is overlong."""
+    import ibis
+
+    plain = text.fill_null("").re_replace(TAG, " ").replace('"', "").replace("&amp;", "&")
+    clean = plain.re_replace(SPACE, " ").strip()
+    bad = (clean == "") | (clean.length() >= MOST_CHARACTERS)
+    return ibis.ifelse(bad, ibis.literal(""), clean.re_replace("[.]+$", "") + ".")
+
+
+def _pool(history: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
+    """Return what wrong candidates are drawn from: group, text, its place in the group (from 0, by key) and the
+    group's size. A popular text stands there once for each purchase."""
+    import ibis
+
+    from ecellm.store import keyed
+
+    each = items.mutate(group=ibis.literal(ALL)).select("group", "text").distinct()
+    if plan.negatives == POPULAR:
+        each = history.inner_join(items, ["category", "product_id"]).select("group", "text")
+    if plan.negatives == SAME_CATEGORY:
+        each = each.union(items.select("group", "text").distinct())
+    place = ibis.row_number().over(group_by="group", order_by=keyed(plan.seed, "SR pool", each.text))
+    size = each.count().over(group_by="group")
+    return each.mutate(place=place, size=size)
+
+
+def _histories(
+    store: Store, history: ir.Table, items: ir.Table, chosen: list[dict[str, Any]]
+) -> dict[tuple[str, str], list[Item]]:
+    """Collect each chosen shopper's first 50 items by time; ties in time break by item."""
+    import ibis
+    import pyarrow as pa
+
+    columns = {name: pa.array([row[name] for row in chosen], pa.string()) for name in ("category", "user_id")}
+    shoppers = store.given(pa.table(columns))
+    turn = ibis.row_number().over(group_by=["category", "user_id"], order_by=["time", "product_id"])
+    bought = history.semi_join(shoppers, ["category", "user_id"]).mutate(turn=turn)
+    shown = bought.filter(bought.turn < MOST_PURCHASES).inner_join(items, ["category", "product_id"])
+    found: dict[tuple[str, str], list[Item]] = {(row["category"], row["user_id"]): [] for row in chosen}
+    wanted = shown.select("category", "user_id", "turn", "product_id", "text", "group")
+    for row in store.rows(wanted.order_by(["category", "user_id", "turn"])):
+        found[row["category"], row["user_id"]].append(row)
     return found
 
 
-def _sample(
-    shown: list[str],
-    items: list[tuple[str, str]],
-    draws: Negatives,
-    split: Split,
-    domain: Domain,
-    key: tuple[Any, ...],
-) -> Sample:
-    place = len(shown) - TARGETS[split]
-    target = shown[place]
-    apart = {*shown[-len(TARGETS) :]}
-    candidates = keyed_shuffle([target, *draws.draw(items[place], apart, (*key, split))], *key, split, "order")
-    history = [f"{ordinal(number)}: {text}" for number, text in enumerate(shown[:place], 1)]
+@dataclass
+class Row:
+    """A sample in the making."""
+
+    bought: list[Item]
+    split: Split
+    domain: Domain
+    key: tuple[Any, ...]
+    negatives: list[str] = field(default_factory=list)
+
+    @property
+    def place(self) -> int:
+        """The target's place among what was bought."""
+        return len(self.bought) - TARGETS[self.split]
+
+    @property
+    def target(self) -> Item:
+        """What the shopper bought next."""
+        return self.bought[self.place]
+
+    def take(self, texts: list[str]) -> None:
+        """Take wrong candidates, in this order, until there are enough; the last three purchases are none."""
+        taken = {*self.negatives, *(item["text"] for item in self.bought[-len(TARGETS) :])}
+        for text in texts:
+            if len(self.negatives) < CANDIDATES - 1 and text not in taken:
+                taken.add(text)
+                self.negatives.append(text)
+
+
+def _draw_negatives(store: Store, texts: ir.Table, rows: list[Row]) -> None:
+    """Give each row 19 distinct wrong candidates of its target's group, or of all where that is too small.
+
+    A row draws places of its group by key, one after the other; only the texts that stand there are collected.
+    """
+    sizes = _sizes(store, texts, {ALL, *(row.target["group"] for row in rows)})
+    groups = [row.target["group"] if sizes[row.target["group"]] >= FEWEST_TEXTS else ALL for row in rows]
+    turn, turns = 0, DRAWN_AT_ONCE
+    while unfinished := [place for place, row in enumerate(rows) if len(row.negatives) < CANDIDATES - 1]:
+        drawn = {
+            number: [
+                (
+                    groups[number],
+                    int(keyed_hash(*rows[number].key, "negative", turn + step), 16) % sizes[groups[number]],
+                )
+                for step in range(turns)
+            ]
+            for number in unfinished
+        }
+        found = _texts_at(store, texts, {place for places in drawn.values() for place in places})
+        for number, places in drawn.items():
+            rows[number].take([found[place] for place in places])
+        turn, turns = turn + turns, 2 * turns
+
+
+def _sizes(store: Store, texts: ir.Table, groups: set[str]) -> dict[str, int]:
+    import pyarrow as pa
+
+    wanted = store.given(pa.table({"group": pa.array(sorted(groups), pa.string())}))
+    found = store.rows(texts.semi_join(wanted, "group").group_by("group").agg(size=lambda t: t.count()))
+    return {row["group"]: row["size"] for row in found}
+
+
+def _texts_at(store: Store, texts: ir.Table, places: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Collect the texts that stand at places of groups."""
+    import pyarrow as pa
+
+    groups, numbers = zip(*sorted(places), strict=True)
+    wanted = pa.table({"group": pa.array(groups, pa.string()), "place": pa.array(numbers, pa.int64())})
+    found = texts.inner_join(store.given(wanted), ["group", "place"]).select("group", "place", "text")
+    return {(row["group"], row["place"]): row["text"] for row in store.rows(found)}
+
+
+def _sample(row: Row) -> Sample:
+    shown = [item["text"] for item in row.bought]
+    target = shown[row.place]
+    candidates = keyed_shuffle([target, *row.negatives], *row.key, "order")
+    history = [f"{ordinal(number)}: {text}" for number, text in enumerate(shown[: row.place], 1)]
     options = [f"{letter}: {text}" for letter, text in zip(LETTERS, candidates, strict=False)]
     return Sample(
-        id=sample_id("SR", domain, repr(history), repr(options)),
+        id=sample_id("SR", row.domain, repr(history), repr(options)),
         task="SR",
-        domain=domain,
-        split=split,
+        domain=row.domain,
+        split=row.split,
         input=repr(history),
         options=repr(options),
         output=LETTERS[candidates.index(target)],
-        category=items[0][0],
-        products=tuple(f"amazon_2018|{product}" for _, product in items[: place + 1]),
+        category=row.target["category"],
+        products=tuple(f"amazon_2018|{item['product_id']}" for item in row.bought[: row.place + 1]),
     )
-
-
-@dataclass(frozen=True)
-class Negatives:
-    """Where wrong candidates come from."""
-
-    pool: list[str]
-    """The item texts of the domain, in an order by key."""
-    weights: Mapping[str, int]
-    """How often a text is to be drawn against the others; empty: all alike."""
-    groups: Mapping[tuple[str, str], list[str]]
-    """Of an item: the texts of its own categories; empty: the pool for all."""
-
-    def draw(self, target: tuple[str, str], apart: set[str], key: tuple[Any, ...]) -> list[str]:
-        """Return 19 distinct texts, drawn by key, none of them in `apart`: of the target's categories, where these
-        have enough, else of the pool."""
-        group = self.groups.get(target, self.pool)
-        texts = group if len(group) >= CANDIDATES + len(TARGETS) else self.pool
-        bounds = list(accumulate(self.weights.get(text, 1) for text in texts)) if self.weights else []
-        found: list[str] = []
-        taken = set(apart)
-        turn = 0
-        while len(found) < CANDIDATES - 1:
-            number = int(keyed_hash(*key, "negative", turn), 16)
-            text = texts[bisect_right(bounds, number % bounds[-1]) if bounds else number % len(texts)]
-            turn += 1
-            if text not in taken:
-                taken.add(text)
-                found.append(text)
-        return found
-
-
-def _weights(history: ir.Table, texts: Mapping[tuple[str, str], str], negatives: str) -> dict[str, int]:
-    """Return how often each text was bought, for popular negatives."""
-    weights: Counter[str] = Counter()
-    if negatives == POPULAR:
-        bought = history.group_by(["category", "product_id"]).agg(times=history.count())
-        for row in bought.to_pyarrow().to_pylist():
-            weights[texts[row["category"], row["product_id"]]] += row["times"]
-    return weights
-
-
-def _groups(
-    store: Store, history: ir.Table, texts: Mapping[tuple[str, str], str], negatives: str
-) -> dict[tuple[str, str], list[str]]:
-    """Return each item's own group of texts, those of its first two categories, for same-category negatives."""
-    if negatives != SAME_CATEGORY:
-        return {}
-    products = store["products"]
-    known = products.filter(products.catalogue == "amazon_2018").semi_join(history, ["category", "product_id"])
-    of: dict[tuple[str, str], tuple[str, ...]] = {}
-    members: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for row in known.select("category", "product_id", "categories").to_pyarrow().to_pylist():
-        item = (row["category"], row["product_id"])
-        of[item] = (row["category"], *row["categories"][:2])
-        members[of[item]].add(texts[item])
-    ordered = {group: sorted(members[group], key=lambda text: keyed_hash("SR group", text)) for group in members}
-    return {item: ordered[group] for item, group in of.items()}
 
 
 def ordinal(number: int) -> str:

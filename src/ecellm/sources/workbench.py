@@ -1,0 +1,302 @@
+"""The workbench: reads raw files into tables of one engine, sets bad rows aside, and notes what was read.
+
+Every line is read as text first, so that one bad line is set aside and counted and the rest go on. What a reader
+must do is said here; `duckdb_.py` does it on one machine and `spark.py` on a cluster, with equal rows and rejects.
+"""
+
+import csv
+import errno
+import gzip
+import hashlib
+import json
+import zlib
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecellm.store import IbisEngine
+
+CHUNK = 1 << 20
+#: Longer lines are set aside (DuckDB takes sixteen times this for each buffer).
+LONGEST_LINE = 4 << 20
+#: Characters of a bad row that are shown.
+EXCERPT = 200
+#: So many lines of the user's own JSON lines are searched for keys.
+MOST_SNIFFED = 10_000
+#: Up to so many bad lines of a file get their line numbers; finding them takes a pass in Python.
+MOST_NUMBERED = 10_000
+#: The column that says which file a row came from, for rejects.
+FILE = "file"
+REPEATED = "product stands there already"
+#: What may divide the columns of the user's own text files.
+DELIMITERS = ",;\t|"
+
+#: Says which rows of a table are bad.
+Check = Callable[[ir.Table], ir.BooleanValue]
+NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One raw file that was read."""
+
+    path: str
+    """Relative to the sources folder, with forward slashes."""
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file to read, with values that all of its rows share (such as their category)."""
+
+    path: Path
+    shared: Mapping[str, str] = field(default_factory=dict)
+    converted_from: Path | None = None
+    """The raw file, where `path` is a converted copy of it, line by line."""
+
+    @property
+    def origin(self) -> Path:
+        """The raw file."""
+        return self.converted_from or self.path
+
+
+class Workbench(IbisEngine, ABC):
+    """An engine for one build, the files it read, and the rows it set aside."""
+
+    def __init__(self, root: Path, temporary: Path):
+        """`root` is the sources folder; what the engine keeps lies in `temporary`."""
+        self.root = root
+        self.temporary = temporary
+        self.inputs: list[InputFile] = []
+        self._tables = 0
+
+    @abstractmethod
+    def json_lines(
+        self,
+        parts: Sequence[Part],
+        structure: Mapping[str, Any],
+        needed: Sequence[str],
+        checks: Mapping[str, Check] = NO_CHECKS,
+        by: Sequence[str] = (),
+    ) -> ir.Table:
+        """Return the objects of JSON-lines files as a table: the structure's columns (DuckDB types) and the
+        parts' shared values.
+
+        Set aside are lines that are no JSON object, hold a value of the wrong type, lack a needed key (or have
+        it empty), or meet a check (reason to condition). Where columns are named in `by`, one row per value of
+        them is kept: the one whose line has the smallest md5, whatever the order of the rows. Raises ValueError
+        where a file is missing, damaged, empty or has no usable line.
+        """
+
+    @abstractmethod
+    def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
+        """Return unquoted comma-separated lines without header as text columns, with the parts' shared values;
+        lines of another width or that meet a check are set aside. Raises as `json_lines`."""
+
+    @abstractmethod
+    def csv_table(
+        self,
+        path: Path,
+        names: Sequence[str],
+        encoding: str,
+        checks: Mapping[str, Check] = NO_CHECKS,
+        by: Sequence[str] = (),
+    ) -> ir.Table:
+        """Return a quoted CSV file with a header as text columns; rows that do not parse or meet a check are set
+        aside, and repeats as in `json_lines`. Raises as that, and where the header is not the expected one."""
+
+    @abstractmethod
+    def parquet(
+        self,
+        path: Path,
+        columns: Mapping[str, str],
+        checks: Mapping[str, Check] = NO_CHECKS,
+        by: Sequence[str] = (),
+        where: str = "true",
+    ) -> ir.Table:
+        """Return columns (name to DuckDB type) of a Parquet file, of the rows `where` holds; rows that meet a
+        check are set aside, and repeats as in `json_lines`. Raises ValueError where the file is missing, no
+        Parquet, lacks a column or has it of another type, or has no usable row."""
+
+    @abstractmethod
+    def own(self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str]) -> ir.Table:
+        """Return columns of a file of the user's own (.csv, .tsv, .jsonl, .ndjson, .json lines or .parquet, text
+        files also as .gz), in the Store's types: name to (the file's own name, its kind: text, stars, number,
+        time, truth, texts or answers).
+
+        Rows that lack a needed value or have one of another type are set aside. Raises as `json_lines`, and
+        ValueError for another kind of file.
+        """
+
+    @abstractmethod
+    def rejected(self) -> list[dict[str, Any]]:
+        """Return the rows set aside (file, line, reason, excerpt), in that order; line is null where unknown."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask what is being computed to end; harmless where nothing is."""
+
+    @abstractmethod
+    def shortage(self, error: Exception) -> BaseException | None:
+        """Return what the engine's error really is where it is no fault of ours or of a file's: a full disk
+        (OSError) or too little memory (ValueError). None for any other error."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the engine."""
+
+    def discard(self, path: Path) -> None:
+        """Remove a converted file that has been read."""
+        path.unlink()
+
+    def relative(self, path: Path) -> str:
+        """Return the path below the sources folder, with forward slashes."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+    def inspect(self, paths: Sequence[Path]) -> None:
+        """Note the files with their hashes.
+
+        Raises ValueError where one is missing, empty, or a damaged gzip (DuckDB takes some of those silently).
+        """
+        with ThreadPoolExecutor() as pool:
+            for found in pool.map(self._inspected, paths):
+                if found not in self.inputs:
+                    self.inputs.append(found)
+
+    def _inspected(self, path: Path) -> InputFile:
+        if not path.is_file():
+            raise ValueError(f"There is no file {path}: check --sources and the config's categories.")
+        if not path.stat().st_size:
+            raise ValueError(f"{path} is empty. Get the file again.")
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if path.suffix == ".gz":
+                check_gzip(path)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error.strerror or error}).") from error
+        return InputFile(self.relative(path), path.stat().st_size, digest)
+
+    def _name(self) -> str:
+        self._tables += 1
+        return f"table_{self._tables}"
+
+
+def full_disk(folder: Path) -> OSError:
+    """Return the error of a full disk."""
+    return OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+
+def no_texts() -> ir.ArrayValue:
+    """Return an empty array of texts. An empty literal would have no element type in DuckDB."""
+    return ibis.array([ibis.literal("")])[:0]
+
+
+def check_gzip(path: Path) -> None:
+    """Raise ValueError where a gzip file is cut short or damaged."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(CHUNK):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
+
+
+def line_numbers(path: Path, marks: set[str]) -> tuple[dict[str, list[int]], list[int]]:
+    """Find the numbers, from 1, of the lines with these md5 marks, and of those that are not UTF-8."""
+    found: dict[str, list[int]] = defaultdict(list)
+    undecodable = []
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            mark = hashlib.md5(line.rstrip(b"\r\n"), usedforsecurity=False).hexdigest()
+            if mark in marks:
+                found[mark].append(number)
+            elif not line.isascii():
+                try:
+                    line.decode("utf-8")
+                except UnicodeDecodeError:
+                    undecodable.append(number)
+    return found, undecodable
+
+
+def own_kind(path: Path) -> str:
+    """Return csv, json or parquet, by a file's ending; raises ValueError for another."""
+    ending = Path(path.name.removesuffix(".gz")).suffix.lower()
+    kinds = {
+        ".csv": "csv",
+        ".tsv": "csv",
+        ".jsonl": "json",
+        ".ndjson": "json",
+        ".json": "json",
+        ".parquet": "parquet",
+    }
+    if ending not in kinds:
+        raise ValueError(f"{path} is of no known kind: give a .csv, .tsv, .jsonl or .parquet file.")
+    return kinds[ending]
+
+
+def check_header(path: Path, names: Sequence[str], encoding: str) -> None:
+    """Raise ValueError where a CSV file does not begin with these columns; nothing where it is not there."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with path.open(encoding=encoding, errors="replace", newline="") as file:
+        header = [name.strip().strip('"') for name in file.readline(CHUNK).strip().split(",")]
+    if header != list(names):
+        raise ValueError(
+            f"{path} begins with the columns {','.join(header)[:EXCERPT]!r}, not {','.join(names)!r}: is it the "
+            "right file?"
+        )
+
+
+def own_delimiter(path: Path) -> str:
+    """Return what divides the columns of a text file with a header: the commonest of `DELIMITERS` there."""
+    header = _first_line(path)
+    return max(DELIMITERS, key=header.count) if header else ","
+
+
+def own_columns(path: Path) -> list[str]:
+    """Return the column names of a file of the user's own (of JSON lines: the keys of the first `MOST_SNIFFED`);
+    raises ValueError where it cannot be read."""
+    kind = own_kind(path)
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}: check --sources and the config's [sources.tables].")
+    try:
+        if kind == "parquet":
+            return list(pq.read_schema(path).names)
+        if kind == "csv":
+            return next(csv.reader([_first_line(path)], delimiter=own_delimiter(path)), [])
+        with opened(path) as file:
+            lines = [line.decode("utf-8", errors="replace") for line in islice(file, MOST_SNIFFED)]
+        return sorted({key for line in lines for key in _keys(line)})
+    except (OSError, EOFError, zlib.error, pa.ArrowException, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from error
+
+
+def opened(path: Path) -> gzip.GzipFile | BinaryIO:
+    """Open a file for reading bytes, unzipped where its name ends in .gz."""
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _first_line(path: Path) -> str:
+    with opened(path) as file:
+        return file.readline(CHUNK).decode("utf-8-sig", errors="replace").rstrip("\r\n")
+
+
+def _keys(line: str) -> Collection[str]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return ()
+    return value.keys() if isinstance(value, dict) else ()
