@@ -1,5 +1,6 @@
 """`ecellm build`: from raw files to a DATASET folder."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
     from ecellm.dataset.build import Say
 
-ENGINES = ("duckdb",)
+#: A size of memory that both engines understand.
+SIZE = re.compile(r"[1-9][0-9]*(MB|GB)", re.IGNORECASE)
 #: Steps of a build beside one per task: reading, selecting, writing.
 OTHER_STEPS = 3
 
@@ -24,19 +26,25 @@ def build(
     tasks: Annotated[
         str | None, typer.Option(help="Only these tasks, such as PM,SA; without it, all that the config names.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="What computes the draws: duckdb.")] = "duckdb",
+    engine: Annotated[str, typer.Option(help="What computes the draws: duckdb or spark.")] = "duckdb",
     seed: Annotated[int | None, typer.Option(help="Instead of the config's seed.")] = None,
+    memory: Annotated[str, typer.Option(help="DuckDB's memory, beyond which it spills to disk; or Spark's.")] = "4GB",
+    master: Annotated[
+        str, typer.Option(help="Spark's master address, such as spark://host:7077; local[*] is this machine.")
+    ] = "local[*]",
 ) -> None:
     """Build instruction data for the ten tasks from raw files."""
     from rich.console import Console
 
     from ecellm.dataset.build import build as run
     from ecellm.dataset.config import read_config
-    from ecellm.sources import obstacles
+    from ecellm.sources import ENGINES, Engine, obstacles
     from ecellm.tasks import TASKS, chosen_tasks
 
     if engine not in ENGINES:
-        raise ValueError(f"Unknown engine {engine!r}: this version builds with {', '.join(ENGINES)}.")
+        raise ValueError(f"Unknown engine {engine!r}: choose {' or '.join(ENGINES)}.")
+    if not SIZE.fullmatch(memory):
+        raise ValueError(f"--memory {memory!r} is no size: give one such as 500MB or 4GB.")
     settings = read_config(config)
     console = Console(stderr=True)
     if tasks is not None:
@@ -51,7 +59,7 @@ def build(
     if not chosen:
         raise ValueError(f"{config} names nothing to build: add [tasks.PM] and the like, or tables of your own.")
     with _progress(console, len(chosen) + OTHER_STEPS) as say:
-        manifest = run(sources, settings, out, chosen, seed, say)
+        manifest = run(sources, settings, out, chosen, seed, say, Engine(engine, memory, master))
     _show(manifest, console)
     typer.echo(f"Dataset written to {out}.")
 

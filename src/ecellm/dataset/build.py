@@ -34,7 +34,13 @@ Say = Callable[[str], None]
 
 
 def build(
-    sources: Path, config: BuildConfig, out: Path, tasks: Sequence[Task], seed: int | None, say: Say
+    sources: Path,
+    config: BuildConfig,
+    out: Path,
+    tasks: Sequence[Task],
+    seed: int | None,
+    say: Say,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Build the dataset folder `out` and return its manifest.
 
@@ -51,7 +57,7 @@ def build(
         _check(task, plans[task.name], config)
     say("reading sources")
     tables = {table for task in tasks for table in task.needs}
-    with open_store(sources, config.sources, _wanted(tasks, plans), tables) as (store, bench):
+    with open_store(sources, config.sources, _wanted(tasks, plans), tables, engine) as (store, bench):
         plans = {task.name: _with_categories(task, plans[task.name], store, config) for task in tasks}
         draws = {}
         for task in tasks:
@@ -66,7 +72,7 @@ def build(
         if not any(selection.split(split) for split in SPLITS):
             raise ValueError(f"No task has a row: check that {sources} holds the categories that the config names.")
         rejected = bench.rejected()
-        manifest = _manifest(config, chosen, plans, draws, selection, rejected, bench)
+        manifest = _manifest(config, chosen, plans, draws, selection, rejected, bench, engine or Engine())
     say("writing")
     with whole_folder(out) as folder:
         for split in SPLITS:
@@ -140,6 +146,7 @@ def _manifest(
     selection: Selection,
     rejected: Iterable[dict[str, Any]],
     bench: Workbench,
+    engine: Engine,
 ) -> dict[str, Any]:
     """Return the manifest; nothing in it depends on time, machine or path."""
     return {
@@ -156,7 +163,7 @@ def _manifest(
         "config": config.model_dump(mode="json"),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("ecellm", "duckdb", "ibis-framework", "pyarrow")},
+            **{name: version(name) for name in ("ecellm", engine.package, "ibis-framework", "pyarrow")},
         },
         "inputs": [
             {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}

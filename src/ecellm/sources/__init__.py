@@ -50,6 +50,11 @@ class Engine:
     master: str = "local[*]"
     """Spark's master address, such as spark://host:7077; local[2] computes here on two cores."""
 
+    @property
+    def package(self) -> str:
+        """The package whose version makes a difference."""
+        return "pyspark" if self.name == "spark" else "duckdb"
+
     def workbench(self, root: Path, space: Path) -> Workbench:
         """Start the engine; raises ValueError with the install line where it is not there."""
         if self.name == "spark":

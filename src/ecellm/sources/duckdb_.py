@@ -225,7 +225,11 @@ class DuckWorkbench(Workbench):
 
     def given(self, rows: pa.Table) -> ir.Table:
         """Return a few rows of our own as a table."""
-        return self.con.create_table(self._name(), rows)
+        name = self._name()
+        self.con.con.register("given", rows)
+        self._sql(f'CREATE TABLE "{name}" AS FROM given')
+        self.con.con.unregister("given")
+        return self.con.table(name)
 
     def stop(self) -> None:
         """End the query that runs, if any."""

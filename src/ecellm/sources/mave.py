@@ -97,7 +97,7 @@ def _attributes(rows: ir.Table) -> ir.Table:
         attribute=found.attribute["key"],
         position=found.position,
         value=found.evidence.value,
-        field=found.paragraphs[found.evidence.pid].source,
+        field=found.paragraphs[found.evidence.pid.cast("int32")].source,
         split=found.split,
     )
     return conform(attributes, "attributes")
