@@ -5,17 +5,17 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import Wanted, open_store
-from ecellm.sources.workbench import InputFile
-from ecellm.store import SCHEMAS
+from ecellm.sources import Engine, Wanted, open_store
+from ecellm.sources.workbench import InputFile, Workbench
+from ecellm.store import SCHEMAS, Store
 
 ALL = Sources(
     amazon_reviews="amazon_review_2018",
@@ -24,6 +24,10 @@ ALL = Sources(
     mave="mave",
     amazon_qa="productQA",
 )
+
+SPARK = Engine("spark", "2GB", "local[2]")
+#: What `read` reads with; the fixture `engine` sets it.
+ENGINE = Engine()
 
 
 class Read:
@@ -66,15 +70,22 @@ def read(
     tables: Collection[str] = tuple(SCHEMAS),
 ) -> Read:
     """Open the Store, collect every table (rows sorted), and close it."""
-    with open_store(root, sources, Wanted(reviews, metadata, ratings), tables) as (store, bench):
-        found = {name: in_order(table) for name, table in store.tables.items()}
+    with opened(root, sources, Wanted(reviews, metadata, ratings), tables) as (store, bench):
+        found = {name: in_order(store.rows(table)) for name, table in store.tables.items()}
         for name, table in store.tables.items():
             assert table.schema() == SCHEMAS[name], name
         return Read(found, bench.rejected(), list(bench.inputs))
 
 
-def in_order(table: ir.Table) -> list[dict[str, Any]]:
-    return sorted(table.to_pyarrow().to_pylist(), key=lambda row: json.dumps(row, sort_keys=True, default=str))
+def opened(
+    root: Path, sources: Sources, wanted: Wanted, tables: Collection[str], temporary: Path | None = None
+) -> AbstractContextManager[tuple[Store, Workbench]]:
+    """Open the Store with the engine that is being tested."""
+    return open_store(root, sources, wanted, tables, ENGINE, temporary)
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: json.dumps(row, sort_keys=True, default=str))
 
 
 def write_lines(path: Path, lines: Iterable[Any], end: bytes = b"\n") -> Path:

@@ -7,6 +7,8 @@ from source_files import read, write_catalogues
 
 from ecellm.dataset.config import Sources
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 LEIPZIG = Sources(amazon_google="amazon_google")
 
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from source_files import question, read, write_questions
 
 from ecellm.dataset.config import Sources
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 QA = Sources(amazon_qa="productQA")
 

@@ -8,6 +8,8 @@ from source_files import page, page_file, rating_file, read, review, review_file
 
 from ecellm.dataset.config import Sources
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 REVIEWS = Sources(amazon_reviews="amazon_review_2018")
 BOTH = Sources(amazon_reviews="amazon_review_2018", amazon_reviews_2014="old")
 

@@ -9,6 +9,8 @@ from source_files import judged_product, judgement, read, write_esci
 
 from ecellm.dataset.config import Sources
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 ESCI = Sources(esci="shopping_queries_dataset")
 
 

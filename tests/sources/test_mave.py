@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from source_files import described, mave_file, read, write_mave
 
 from ecellm.dataset.config import Sources
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 MAVE = Sources(mave="mave")
 

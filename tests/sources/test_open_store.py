@@ -19,6 +19,7 @@ from source_files import (
     judged_product,
     judgement,
     mave_file,
+    opened,
     page,
     page_file,
     question,
@@ -34,8 +35,10 @@ from source_files import (
 )
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import Engine, Wanted, open_store
+from ecellm.sources import Wanted
 from ecellm.store import SCHEMAS
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 WANTED = {"reviews": ["Beauty"], "metadata": ["Beauty"], "ratings": ["Beauty"]}
 REVIEWS = Sources(amazon_reviews="amazon_review_2018")
@@ -181,7 +184,10 @@ def test_only_what_the_named_tables_need_is_read(tmp_path: Path) -> None:
 def test_a_table_that_no_source_gives_says_which_source_would(tmp_path: Path) -> None:
     write_catalogues(tmp_path)
     with (
-        open_store(tmp_path, Sources(amazon_google="amazon_google"), Wanted(), ["matches"]) as (store, _),
+        opened(tmp_path, Sources(amazon_google="amazon_google"), Wanted(), ["matches"]) as (
+            store,
+            _,
+        ),
         pytest.raises(ValueError, match="no table 'attributes': name the source mave"),
     ):
         store["attributes"]
@@ -266,6 +272,7 @@ def test_more_bad_lines_than_are_numbered_are_still_all_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ecellm.sources.duckdb_.MOST_NUMBERED", 5)
+    monkeypatch.setattr("ecellm.sources.spark.MOST_NUMBERED", 5)
     write_lines(review_file(tmp_path), [review(), *[b"bad"] * 4, *[b"\xff"] * 4])
     found = read(tmp_path, REVIEWS, reviews=["Beauty"])
     assert len(found.rejects) == 8 and {row["line"] for row in found.rejects} == {None}
@@ -289,28 +296,22 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path: Path) -> None:
     space.mkdir()
     write_everything(tmp_path)
     wanted = Wanted(["Beauty"], ["Beauty"], ["Beauty"])
-    with open_store(tmp_path, ALL, wanted, tuple(SCHEMAS), temporary=space):
+    with opened(tmp_path, ALL, wanted, tuple(SCHEMAS), space):
         assert list(space.iterdir())
     assert not list(space.iterdir())
     with (
         pytest.raises(RuntimeError, match="mine"),
-        open_store(tmp_path, ALL, wanted, tuple(SCHEMAS), temporary=space),
+        opened(tmp_path, ALL, wanted, tuple(SCHEMAS), space),
     ):
         raise RuntimeError("mine")
     assert not list(space.iterdir())
     (tmp_path / FILES[0]).write_bytes(b"no gzip")
-    with pytest.raises(ValueError, match="damaged"), open_store(tmp_path, ALL, wanted, ["reviews"], temporary=space):
-        pass
-    assert not list(space.iterdir())
-
-
-def test_too_little_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
-    write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(2000)])
     with (
-        pytest.raises(ValueError, match="took more memory"),
-        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], engine=Engine(memory="10MB")),
+        pytest.raises(ValueError, match="damaged"),
+        opened(tmp_path, ALL, wanted, ["reviews"], space),
     ):
         pass
+    assert not list(space.iterdir())
 
 
 def test_ctrl_c_during_a_query_is_an_interrupt_and_leaves_nothing(tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ def test_ctrl_c_during_a_query_is_an_interrupt_and_leaves_nothing(tmp_path: Path
     write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(3000)])
     with (
         pytest.raises(KeyboardInterrupt),
-        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], temporary=space) as (store, _),
+        opened(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], space) as (store, _),
     ):
         users = [store["reviews"].select(**{name: "user_id"}) for name in ("a", "b", "c")]
         triples = users[0].cross_join(users[1]).cross_join(users[2])
@@ -327,7 +328,7 @@ def test_ctrl_c_during_a_query_is_an_interrupt_and_leaves_nothing(tmp_path: Path
         alarm = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
         alarm.start()
         try:
-            long.to_pyarrow()
+            store.rows(long.as_table())
         finally:
             alarm.cancel()
     assert not list(space.iterdir())

@@ -13,13 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from source_files import opened
 
 from ecellm.dataset.config import Sources
 from ecellm.dataset.dataset import read_dataset
-from ecellm.sources import Wanted, obstacles, open_store
+from ecellm.sources import Wanted, obstacles
 from ecellm.store import SCHEMAS
 from ecellm.tasks import TASKS
 from repository import REPOSITORY
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 Run = Callable[..., tuple[int, str, str]]
 Row = dict[str, Any]
@@ -53,8 +56,8 @@ def sources(**tables: Any) -> Sources:
 
 def read(root: Path, name: str, **tables: Any) -> tuple[list[Row], list[Row]]:
     """Return a table's rows and what was set aside."""
-    with open_store(root, sources(**tables), Wanted(), set(SCHEMAS)) as (store, bench):
-        return store[name].to_pyarrow().to_pylist(), bench.rejected()
+    with opened(root, sources(**tables), Wanted(), set(SCHEMAS)) as (store, bench):
+        return store.rows(store[name]), bench.rejected()
 
 
 MAPPED = {"stars": "rating", "text": "comment", "category": "department"}

@@ -45,7 +45,7 @@ def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
     }
     rows = bench.json_lines(parts, STRUCTURE, ["id", "paragraphs", "attributes"], checks, by=["split", "kind", "id"])
     rows = rows.mutate(product_id=rows.id + "/" + rows.split + "/" + rows.kind)
-    return {"products": _products(rows), "attributes": bench.keep(_attributes(rows))}
+    return {"products": _products(rows), "attributes": conform(bench.keep(_attributes(rows)), "attributes")}
 
 
 def _bad_paragraph(row: ir.Table) -> ir.BooleanValue:
@@ -91,7 +91,7 @@ def _attributes(rows: ir.Table) -> ir.Table:
     count = evidences.length().fill_null(0)
     each = asked.mutate(evidences=evidences, place=ibis.range(ibis.greatest(count, 1)).unnest())
     found = each.mutate(evidence=each.evidences[each.place])
-    attributes = found.select(
+    return found.select(
         category=found.category.fill_null(""),
         product_id=found.product_id,
         attribute=found.attribute["key"],
@@ -100,4 +100,3 @@ def _attributes(rows: ir.Table) -> ir.Table:
         field=found.paragraphs[found.evidence.pid.cast("int32")].source,
         split=found.split,
     )
-    return conform(attributes, "attributes")

