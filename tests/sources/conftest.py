@@ -7,7 +7,6 @@ import source_files
 
 from ecellm.sources import Engine
 
-
 #: Python talks to Spark's Java through a socket of this machine.
 ON_SPARK = [pytest.mark.slow, pytest.mark.allow_hosts(["127.0.0.1", "localhost"])]
 

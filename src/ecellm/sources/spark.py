@@ -277,7 +277,9 @@ class SparkWorkbench(Workbench):
         module = sys.modules[function.__module__]
         cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
         try:
-            return self._table(self._frame(texts).withColumn("mapped", F.udf(function, "string")(F.col(column))))
+            with _quiet():
+                computed = F.udf(function, "string", useArrow=False)(F.col(column))
+            return self._table(self._frame(texts).withColumn("mapped", computed))
         finally:
             cloudpickle.unregister_pickle_by_value(module)  # type: ignore[no-untyped-call]
 
@@ -320,11 +322,9 @@ class SparkWorkbench(Workbench):
     def _csv(self, path: Path, names: Sequence[str], delimiter: str, encoding: str) -> DataFrame:
         """Return a CSV file with a header; rows of another width are set aside, with their numbers."""
         schema = ", ".join(f"{_quoted(name)} string" for name in [*names, CORRUPT])
-        rows = self._session.read.csv(
-            _address(path), schema, sep=delimiter, encoding=ENCODINGS.get(encoding, encoding), quote='"', escape='"', header=True,
-            multiLine=True, mode="PERMISSIVE", columnNameOfCorruptRecord=CORRUPT,
-        )  # fmt: skip
-        rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+        form = {"sep": delimiter, "encoding": ENCODINGS.get(encoding, encoding), "quote": '"', "escape": '"'}
+        reader = self._session.read.options(header=True, multiLine=True, columnNameOfCorruptRecord=CORRUPT, **form)
+        rows = reader.csv(_address(path), schema).persist(StorageLevel.MEMORY_AND_DISK)
         if not rows.where(f"{CORRUPT} IS NOT NULL").isEmpty():
             self._odd += _odd_rows(path, self.relative(path), len(names), delimiter, encoding)
         return _as_objects(rows.where(f"{CORRUPT} IS NULL").drop(CORRUPT))

@@ -49,9 +49,11 @@ def draw(store: Store, plan: Plan) -> Draw:
     dropped = Counter({"product asks for a held-out attribute": mixed})
     samples: list[Sample] = []
     for split, domain in plan.quotas:
-        part = rows.filter((rows.split == split) & (rows.any_held == (domain == "OOD")))
+        part = rows.filter((rows.split == split) & (rows.any_held if domain == "OOD" else ~rows.any_held))
         chosen = store.first(part, "key", plan.enough(split, domain))
-        wanted = _triples(store, asked.filter(asked.held == (domain == "OOD")), [row["product_id"] for row in chosen])
+        wanted = _triples(
+            store, asked.filter(asked.held if domain == "OOD" else ~asked.held), [row["product_id"] for row in chosen]
+        )
         samples += [_sample(row, wanted[row["product_id"]], split, domain) for row in chosen]
     return Draw(samples, +dropped)
 

@@ -1,0 +1,133 @@
+"""Spark gives the rows that DuckDB gives, opens no DuckDB, and collects what is sampled and no more."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ecellm.dataset.build import build
+from ecellm.dataset.config import BuildConfig, read_config
+from ecellm.records import SPLITS
+from ecellm.sources import Engine
+from ecellm.sources.simulator import DEMO_CONFIG, simulate
+from ecellm.tasks import TASKS
+from repository import REPOSITORY
+
+SPARK = Engine("spark", "2GB", "local[2]")
+Run = Callable[..., tuple[int, str, str]]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    names = [*(f"{split}.parquet" for split in SPLITS), "rejects.jsonl"]
+    return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+
+
+def said(folder: Path) -> dict[str, Any]:
+    """The manifest, but for the versions."""
+    return {
+        key: value for key, value in json.loads((folder / "manifest.json").read_text()).items() if key != "versions"
+    }
+
+
+def test_an_engine_that_is_not_there_and_a_size_that_is_none_are_said(tmp_path: Path, run: Run) -> None:
+    wanted = ("build", "--sources", tmp_path, "--config", DEMO_CONFIG, "--out", tmp_path / "out")
+    assert run(*wanted, "--engine", "pandas")[2].endswith("Unknown engine 'pandas': choose duckdb or spark.\n")
+    code, _, error = run(*wanted, "--memory", "lots")
+    assert code == 1 and "--memory 'lots' is no size: give one such as 500MB or 4GB." in error
+
+
+@pytest.mark.slow
+@pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
+def test_spark_gives_the_same_rows_on_every_task_of_the_simulated_shop(tmp_path: Path, run: Run) -> None:
+    simulate(tmp_path / "shop", 0.5, 42)
+    given = ("build", "--sources", tmp_path / "shop", "--config", DEMO_CONFIG)
+    assert run(*given, "--out", tmp_path / "duckdb")[0] == 0
+    code, _, error = run(
+        *given, "--out", tmp_path / "spark", "--engine", "spark", "--master", "local[2]", "--memory", "2GB"
+    )
+    assert code == 0, error
+    assert files(tmp_path / "spark") == files(tmp_path / "duckdb")
+    assert said(tmp_path / "spark") == said(tmp_path / "duckdb")
+    assert all(said(tmp_path / "spark")["counts"][task]["test IND"] for task in TASKS)
+
+
+@pytest.mark.slow
+@pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
+def test_spark_gives_the_same_rows_on_every_task_of_the_real_sample(tmp_path: Path, real_data: Path) -> None:
+    config = read_config(REPOSITORY / "examples" / "real-sample.toml")
+    for name, engine in (("duckdb", Engine()), ("spark", SPARK)):
+        build(real_data, config, tmp_path / name, list(TASKS.values()), None, lambda step: None, engine)
+    assert files(tmp_path / "spark") == files(tmp_path / "duckdb")
+    assert said(tmp_path / "spark") == said(tmp_path / "duckdb")
+
+
+@pytest.mark.slow
+@pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("negatives", [{}, {"PM": "near", "SR": "popular"}, {"SR": "same_category"}])
+def test_spark_draws_harder_negatives_alike(tmp_path: Path, negatives: dict[str, str]) -> None:
+    simulate(tmp_path / "shop", 0.3, 42)
+    config = small({task: {"negatives": way} for task, way in negatives.items()})
+    tasks = [TASKS[name] for name in ("PM", "SR")]
+    for name, engine in (("duckdb", Engine()), ("spark", SPARK)):
+        build(tmp_path / "shop", config, tmp_path / name, tasks, None, lambda step: None, engine)
+    assert files(tmp_path / "spark") == files(tmp_path / "duckdb")
+
+
+QUOTAS = {"train": 20, "validation": 5, "test": 5, "out_of_domain_test": 5}
+
+
+def small(changes: dict[str, dict[str, str]]) -> BuildConfig:
+    """The demo's config with few rows a task."""
+    given = read_config(DEMO_CONFIG).model_dump(mode="json")
+    for name, plan in given["tasks"].items():
+        plan.update(QUOTAS | changes.get(name, {}))
+    return BuildConfig.model_validate(given)
+
+
+@pytest.mark.slow
+@pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
+def test_with_spark_no_duckdb_is_opened_and_a_larger_shop_is_not_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected = Counter[str]()
+    count_collected(monkeypatch, collected)
+    monkeypatch.setattr(duckdb, "connect", refuse)
+    totals, sizes = [], []
+    for scale in (0.3, 1.2):
+        shop = tmp_path / f"shop-{scale}"
+        simulate(shop, scale, 42)
+        collected.clear()
+        out = tmp_path / f"out-{scale}"
+        manifest = build(shop, small({}), out, list(TASKS.values()), None, lambda step: None, SPARK)
+        set_aside = len((out / "rejects.jsonl").read_text().splitlines())
+        totals.append(collected.total() - set_aside)
+        sizes.append(sum(file["bytes"] for file in manifest["inputs"]))
+    assert sizes[1] > 3 * sizes[0]
+    assert totals[1] < 1.3 * totals[0], totals
+
+
+def refuse(*arguments: object, **options: object) -> None:
+    raise AssertionError("a DuckDB connection was opened")
+
+
+def count_collected(monkeypatch: pytest.MonkeyPatch, collected: Counter[str]) -> None:
+    """Count the rows that come from Spark to this process, by whichever way."""
+    from pyspark.sql.classic.dataframe import DataFrame
+
+    def counted(name: str) -> Any:
+        inner = getattr(DataFrame, name)
+
+        def call(frame: Any, *arguments: Any, **options: Any) -> Any:
+            found = inner(frame, *arguments, **options)
+            collected[name] += len(found)
+            return found
+
+        return call
+
+    for name in ("toArrow", "collect", "toPandas", "take", "head", "tail"):
+        monkeypatch.setattr(DataFrame, name, counted(name))
+    monkeypatch.setattr(DataFrame, "toLocalIterator", refuse)
