@@ -15,6 +15,7 @@ from ecellm.cli.build import build
 from ecellm.cli.card import card
 from ecellm.cli.check import check
 from ecellm.cli.demo import demo
+from ecellm.cli.download import download
 from ecellm.cli.evaluate import evaluate
 from ecellm.cli.export import export
 from ecellm.cli.import_ import import_
@@ -35,7 +36,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (simulate, build, check, card, export, tune, predict, baseline, evaluate, results, recipes, demo):
+for verb in (
+    simulate,
+    download,
+    build,
+    check,
+    card,
+    export,
+    tune,
+    predict,
+    baseline,
+    evaluate,
+    results,
+    recipes,
+    demo,
+):
     app.command()(verb)
     if verb is export:  # `import` is a word of Python's
         app.command("import")(import_)

@@ -16,30 +16,10 @@ from ecellm.dataset.check import Finding
 from ecellm.dataset.dataset import Dataset
 from ecellm.keys import keyed_hash
 from ecellm.records import DOMAINS, SPLITS, Sample
+from ecellm.sources.addresses import read_addresses
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import Letter, YesNo
 
-#: Where each public source comes from, and under what terms.
-ORIGINS: Mapping[str, tuple[str, str, str]] = {
-    "amazon_reviews": (
-        "Amazon Review 2018",
-        "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/",
-        "no licence is named there: ask its authors before passing rows on",
-    ),
-    "amazon_reviews_2014": (
-        "Amazon Review 2014 metadata",
-        "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",
-        "no licence is named there: ask its authors before passing rows on",
-    ),
-    "amazon_google": (
-        "Amazon-Google Products",
-        "https://dbs.uni-leipzig.de/research/projects/benchmark-datasets-for-entity-resolution",
-        "see the page",
-    ),
-    "esci": ("Shopping Queries (ESCI)", "https://github.com/amazon-science/esci-data", "Apache-2.0"),
-    "mave": ("MAVE", "https://github.com/google-research-datasets/MAVE", "see the repository"),
-    "amazon_qa": ("AmazonQA", "https://github.com/amazonqa/amazonqa", "see the repository"),
-}
 LONGEST_EXAMPLE = 1_200
 #: Answers beyond these many are no classes.
 MOST_CLASSES = 5
@@ -59,6 +39,7 @@ class Example:
 def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
     """Return the page; nothing in it depends on time or machine."""
     rows = {split: [sample for domain in DOMAINS for sample in dataset.samples(split, domain)] for split in SPLITS}
+    known = read_addresses()
     everything = [sample for samples in rows.values() for sample in samples]
     taught = rows["train"] or everything
     parts = [f"{split} {domain}" for split in SPLITS for domain in DOMAINS]
@@ -83,7 +64,11 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
         lengths=_lengths(everything, present),
         balance=_balance(taught, present),
         examples=[_example(task, everything) for task in present],
-        sources=[ORIGINS[name] for name, folder in _sources(manifest).items() if folder and name in ORIGINS],
+        sources=[
+            (known[name].title, known[name].page, known[name].licence)
+            for name, folder in _sources(manifest).items()
+            if folder and name in known
+        ],
         inputs=manifest.get("inputs", []),
     )
 

@@ -1,0 +1,83 @@
+"""`ecellm download`: the public sources and the published ECInstruct."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from ecellm.sources.addresses import Address
+    from ecellm.sources.downloading import Progress
+
+
+def download(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Such as esci amazon_google; without one, all are listed.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to download into; `ecellm build --sources` reads it.")
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option(help="Of Amazon Review: such as All_Beauty,Gift_Cards; without it, the paper's.")
+    ] = None,
+) -> None:
+    """Download public sources, or list them with licence and size. A broken download goes on where it stopped."""
+    from rich.console import Console
+
+    from ecellm.sources.addresses import read_addresses
+    from ecellm.sources.downloading import download as run
+
+    known = read_addresses()
+    console = Console(stderr=True)
+    if not sources:
+        _list(known)
+        return
+    unknown = [name for name in sources if name not in known]
+    if unknown:
+        raise ValueError(f"There is no source {unknown[0]!r}: choose from {', '.join(known)}.")
+    if to is None:
+        raise ValueError("Say where to download to with --to DIR.")
+    by_hand = [name for name in sources if known[name].by_hand]
+    if by_hand:
+        address = known[by_hand[0]]
+        raise ValueError(f"{by_hand[0]} cannot be downloaded: {address.by_hand}. See {address.page}.")
+    chosen = [name.strip() for name in categories.split(",") if name.strip()] if categories else []
+    for name in sources:
+        address = known[name]
+        console.print(f"{name}: {address.title}. Licence: {address.licence}.", soft_wrap=True, highlight=False)
+        with _bars(console) as show:
+            found = run(address.chosen(chosen if address.categories else []), to, show)
+        typer.echo(f"{name}: {len(found)} files, {sum(file.bytes for file in found):,} bytes in {to}.")
+
+
+def _list(known: "dict[str, Address]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("source", "what", "size", "licence", "page")
+    for name, address in known.items():
+        table.add_row(name, address.title, address.size, address.licence, address.page)
+    Console().print(table)
+
+
+@contextmanager
+def _bars(console: "Console") -> Iterator["Progress"]:
+    """Give a function that shows how far each file is."""
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(path: str, have: int, total: int | None) -> None:
+            if path not in tasks:
+                tasks[path] = bars.add_task(Path(path).name, total=total)
+            bars.update(tasks[path], completed=have, total=total)
+
+        yield show
