@@ -1,12 +1,15 @@
 """Spark gives the rows that DuckDB gives, opens no DuckDB, and collects what is sampled and no more."""
 
+import gzip
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from ecellm.dataset.build import build
@@ -18,6 +21,8 @@ from ecellm.tasks import TASKS
 from repository import REPOSITORY
 
 SPARK = Engine("spark", "2GB", "local[2]")
+#: Python talks to Spark's Java through a socket of this machine.
+ON_SPARK = [pytest.mark.slow, pytest.mark.allow_hosts(["127.0.0.1", "localhost"])]
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -131,3 +136,45 @@ def count_collected(monkeypatch: pytest.MonkeyPatch, collected: Counter[str]) ->
     for name in ("toArrow", "collect", "toPandas", "take", "head", "tail"):
         monkeypatch.setattr(DataFrame, name, counted(name))
     monkeypatch.setattr(DataFrame, "toLocalIterator", refuse)
+
+
+def in_eight(path: Path) -> None:
+    """Replace a file of lines, or a Parquet file, by a folder of that name with eight files."""
+    if path.suffix == ".parquet":
+        whole = pq.read_table(path)
+        path.unlink()
+        path.mkdir()
+        for part in range(8):
+            pq.write_table(whole.take(list(range(part, whole.num_rows, 8))), path / f"part-{part}.parquet")
+        return
+    packed = path.suffix == ".gz"
+    lines = (gzip.decompress(path.read_bytes()) if packed else path.read_bytes()).splitlines(keepends=True)
+    path.unlink()
+    path.mkdir()
+    for part in range(8):
+        text = b"".join(lines[part::8])
+        (path / f"part-{part}{''.join(path.suffixes)}").write_bytes(gzip.compress(text) if packed else text)
+
+
+@pytest.mark.parametrize("engine", [Engine(), pytest.param(SPARK, marks=ON_SPARK)], ids=["duckdb", "spark"])
+def test_one_input_file_and_eight_give_the_same_rows(tmp_path: Path, engine: Engine) -> None:
+    simulate(tmp_path / "one", 0.1, 42)
+    shutil.copytree(tmp_path / "one", tmp_path / "eight")
+    found = [path for path in (tmp_path / "eight").rglob("*") if path.is_file() and "amazon_google" not in str(path)]
+    for path in found:
+        in_eight(path)
+    assert len(found) > 15
+    for name in ("one", "eight"):
+        out = tmp_path / f"{name}-out"
+        build(tmp_path / name, small({}), out, list(TASKS.values()), None, lambda step: None, engine)
+    assert parquet(tmp_path / "one-out") == parquet(tmp_path / "eight-out")
+    assert set_aside(tmp_path / "one-out") == set_aside(tmp_path / "eight-out")
+
+
+def parquet(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in files(folder).items() if name != "rejects.jsonl"}
+
+
+def set_aside(folder: Path) -> Counter[str]:
+    """How many rows were set aside, by reason."""
+    return Counter(json.loads(line)["reason"] for line in (folder / "rejects.jsonl").read_text().splitlines())

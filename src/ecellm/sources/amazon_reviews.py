@@ -11,13 +11,14 @@ import gzip
 import json
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.workbench import Part, Workbench, no_texts
+from ecellm.sources.workbench import Part, Workbench, no_texts, pieces
 from ecellm.store import conform
 
 REVIEW = {
@@ -106,11 +107,11 @@ def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -
 
 def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[str], space: Path) -> ir.Table:
     """Return 2014's `products`, title, brand and categories only; `space` takes the converted files."""
-    originals = {name: folder / f"meta_{name}.json.gz" for name in sorted(categories)}
-    bench.inspect(list(originals.values()))
+    originals = pieces([Part(folder / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)])
+    bench.inspect([part.path for part in originals])
     parts = [
-        Part(_as_json(path, space / f"2014-{place}.jsonl"), {"page": name}, converted_from=path)
-        for place, (name, path) in enumerate(originals.items())
+        replace(part, path=_as_json(part.path, space / f"2014-{place}.jsonl"), converted_from=part.path)
+        for place, part in enumerate(originals)
     ]
     rows = bench.json_lines(parts, META_2014, ["asin"], by=["page", "asin"])
     for part in parts:

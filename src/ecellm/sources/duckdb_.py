@@ -30,6 +30,7 @@ from ecellm.sources.workbench import (
     own_columns,
     own_delimiter,
     own_kind,
+    pieces,
 )
 
 #: Where DuckDB puts what it could not read at all.
@@ -207,7 +208,7 @@ class DuckWorkbench(Workbench):
                 f"AS problem FROM (SELECT {good})"
             )
 
-        numbered = own_kind(part.path) == "json"
+        numbered = own_kind(pieces([part])[0].path) == "json"
         return self._collect([part], select, list(columns), NO_CHECKS, (), numbered=numbered)
 
     def rejected(self) -> list[dict[str, Any]]:
@@ -266,6 +267,7 @@ class DuckWorkbench(Workbench):
         null where the row is good.
         """
         assert parts
+        parts = pieces(parts)
         self.inspect([part.path for part in parts if part.converted_from is None])
         name = self._name()
         for part in parts:

