@@ -17,6 +17,7 @@ import pyarrow as pa
 from ecellm.sources.workbench import (
     EXCERPT,
     FILE,
+    LAST,
     LONGEST_LINE,
     MOST_NUMBERED,
     NO_CHECKS,
@@ -276,7 +277,7 @@ class DuckWorkbench(Workbench):
             self._take_bad(name, part, numbered)
         if by:
             self._take_repeats(name, by)
-        for column in (FILE, "reason", "mark", "excerpt"):
+        for column in (FILE, "reason", "mark", "excerpt", "hint"):
             self._sql(f'ALTER TABLE "{name}" DROP COLUMN "{column}"')
         return self.con.table(name)
 
@@ -302,7 +303,8 @@ class DuckWorkbench(Workbench):
             # A select around Ibis's own, so that the reason is computed once.
             self._sql(
                 f"{into} SELECT {columns}{shared}{_text(self.relative(part.origin))} AS file, reason, "
-                f"{mark} AS mark, CASE WHEN reason IS NOT NULL THEN left(line, {EXCERPT}) END AS excerpt "
+                f"{mark} AS mark, CASE WHEN reason IS NOT NULL THEN left(line, {EXCERPT}) END AS excerpt, "
+                f"CASE WHEN reason IS NOT NULL THEN strlen(line) || '|' || right(line, {LAST}) END AS hint "
                 f"FROM ({ibis.to_sql(judged, dialect='duckdb')}) WHERE trim(line) <> ''"
             )
         except duckdb.BinderException as error:
@@ -331,8 +333,9 @@ class DuckWorkbench(Workbench):
         numbers: dict[str, list[int]] = {}
         undecodable: list[int] = []
         if numbered and 0 < bad + len(broken) <= MOST_NUMBERED:
-            marks = {row[0] for row in self._sql(f'SELECT mark FROM "{name}" WHERE reason IS NOT NULL').fetchall()}
-            numbers, undecodable = line_numbers(part.path, marks)
+            rows = self._sql(f'SELECT DISTINCT mark, hint FROM "{name}" WHERE reason IS NOT NULL').fetchall()
+            marks, hints = {row[0] for row in rows}, {row[1] for row in rows}
+            numbers, undecodable = line_numbers(part.path, marks, hints, bool(broken))
         if len(undecodable) == len(broken):
             broken = [(line, *row[1:]) for line, row in zip(undecodable, broken, strict=True)]
         elif numbered:

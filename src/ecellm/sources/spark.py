@@ -30,6 +30,7 @@ from pyspark.sql import functions as F
 from ecellm.sources.workbench import (
     EXCERPT,
     FILE,
+    LAST,
     LONGEST_LINE,
     MOST_NUMBERED,
     NO_CHECKS,
@@ -111,7 +112,7 @@ class Rejects:
     """Rows of one reading that were set aside."""
 
     rows: DataFrame
-    """file, mark (the line's md5), reason, excerpt."""
+    """file, mark (the line's md5), reason, excerpt, hint (see `line_numbers`)."""
     paths: Mapping[str, Path]
     """Where to look for the lines' numbers, by file; empty where rows are no lines."""
 
@@ -346,14 +347,18 @@ class SparkWorkbench(Workbench):
         judged = self._judged(parts, read, names, checks).persist(StorageLevel.MEMORY_AND_DISK)
         self._refuse_useless(judged, parts)
         paths = {self.relative(part.origin): part.path for part in parts} if numbered else {}
-        shown = (FILE, "mark", "reason", "excerpt")
+        shown = (FILE, "mark", "reason", "excerpt", "hint")
         self._rejects.append(Rejects(judged.where("reason IS NOT NULL").select(*shown), paths))
-        good = judged.where("reason IS NULL").drop("reason", "excerpt")
+        good = judged.where("reason IS NULL").drop("reason", "excerpt", "hint")
         if by:
             ranked = good.withColumn("turn", F.row_number().over(Window.partitionBy(*by).orderBy("mark")))
             ranked = ranked.persist(StorageLevel.MEMORY_AND_DISK)
             again = ranked.where("turn > 1").selectExpr(
-                FILE, "mark", f"'{REPEATED}' AS reason", f"left({_quoted(by[-1])}, {EXCERPT}) AS excerpt"
+                FILE,
+                "mark",
+                f"'{REPEATED}' AS reason",
+                f"left({_quoted(by[-1])}, {EXCERPT}) AS excerpt",
+                "'' AS hint",
             )
             self._rejects.append(Rejects(again, {}))
             good = ranked.where("turn = 1").drop("turn")
@@ -390,6 +395,8 @@ class SparkWorkbench(Workbench):
             "reason",
             "md5(line) AS mark",
             f"CASE WHEN reason IS NOT NULL THEN left(make_valid_utf8(line), {EXCERPT}) END AS excerpt",
+            f"CASE WHEN reason IS NOT NULL THEN octet_length(line) || '|' || "
+            f"if(is_valid_utf8(line), right(line, {LAST}), '') END AS hint",
         )
 
     def _refuse_useless(self, judged: DataFrame, parts: Sequence[Part]) -> None:
@@ -502,7 +509,8 @@ def _numbered(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, Path]) -> l
         own = [row for row in rows if row["file"] == file]
         numbers: dict[str, list[int]] = {}
         if file in paths and len(own) <= MOST_NUMBERED:
-            numbers, _ = line_numbers(paths[file], {row["mark"] for row in own})
+            marks, hints = {row["mark"] for row in own}, {row["hint"] for row in own}
+            numbers, _ = line_numbers(paths[file], marks, hints, broken=False)
         turns = {mark: iter(lines) for mark, lines in numbers.items()}
         for row in own:
             line = next(turns[row["mark"]], None) if row["mark"] in turns else None

@@ -30,6 +30,8 @@ from ecellm.store import IbisEngine
 CHUNK = 1 << 20
 #: Longer lines are set aside (DuckDB takes sixteen times this for each buffer).
 LONGEST_LINE = 4 << 20
+#: Characters at the end of a bad line by which its number is found.
+LAST = 8
 #: Characters of a bad row that are shown.
 EXCERPT = 200
 #: So many lines of the user's own JSON lines are searched for keys.
@@ -230,16 +232,29 @@ def check_gzip(path: Path) -> None:
         raise ValueError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
 
 
-def line_numbers(path: Path, marks: set[str]) -> tuple[dict[str, list[int]], list[int]]:
-    """Find the numbers, from 1, of the lines with these md5 marks, and of those that are not UTF-8."""
+def line_numbers(
+    path: Path, marks: Collection[str], hints: Collection[str], broken: bool
+) -> tuple[dict[str, list[int]], list[int]]:
+    """Find the numbers, from 1, of the lines with these md5 marks, and, where there are said to be `broken` ones,
+    of those that are not UTF-8.
+
+    A hint is a wanted line's length in bytes, a bar, and its last characters: it saves the md5 of all other lines.
+    """
     found: dict[str, list[int]] = defaultdict(list)
     undecodable = []
+    ends: dict[int, tuple[bytes, ...]] = defaultdict(tuple)
+    for hint in hints:
+        length, _, end = hint.partition("|")
+        ends[int(length)] += (end.encode("utf-8", "surrogatepass"),)
     with opened(path) as file:
         for number, line in enumerate(file, 1):
-            mark = hashlib.md5(line.rstrip(b"\r\n"), usedforsecurity=False).hexdigest()
-            if mark in marks:
-                found[mark].append(number)
-            elif not line.isascii():
+            line = line.rstrip(b"\r\n")
+            if len(line) in ends and line.endswith(ends[len(line)]):
+                mark = hashlib.md5(line, usedforsecurity=False).hexdigest()
+                if mark in marks:
+                    found[mark].append(number)
+                    continue
+            if broken and not line.isascii():
                 try:
                     line.decode("utf-8")
                 except UnicodeDecodeError:

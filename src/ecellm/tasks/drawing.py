@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ecellm.records import Split
+from ecellm.records import Domain, Split
+from ecellm.tasks.task import Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -35,3 +37,36 @@ def first_by_split(
         split: store.first(table.filter(table.split == split), key, count) if count else []
         for split, count in counts.items()
     }
+
+
+def by_category(plan: Plan) -> dict[tuple[str, ...], int]:
+    """Return how many rows to draw of each split and category: each category may have to fill the whole quota."""
+    return {
+        (split, category): plan.enough(split, domain)
+        for (split, domain), quota in plan.quotas.items()
+        for category in categories_of(plan, domain)
+        if quota
+    }
+
+
+def categories_of(plan: Plan, domain: Domain) -> tuple[str, ...]:
+    """Return the categories of a domain."""
+    return plan.in_domain if domain == "IND" else plan.out_of_domain
+
+
+def firsts(
+    store: Store, table: ir.Table, key: str, wanted: Mapping[tuple[str, ...], int], by: tuple[str, ...]
+) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Collect, for each group of the columns `by` that is wanted, its so many rows with the smallest keys, in that
+    order; in one query, however many groups there are."""
+    import ibis
+    import pyarrow as pa
+
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {group: [] for group in wanted}
+    columns = {name: pa.array([group[place] for group in wanted], pa.string()) for place, name in enumerate(by)}
+    counts = store.given(pa.table({**columns, "wanted": pa.array(wanted.values(), pa.int64())}))
+    place = ibis.row_number().over(group_by=by, order_by=key)
+    chosen = table.inner_join(counts, by).mutate(place=place).filter(lambda t: t.place < t.wanted)
+    for row in store.rows(chosen.drop("wanted", "place").order_by(key)):
+        found[tuple(row[name] for name in by)].append(row)
+    return found

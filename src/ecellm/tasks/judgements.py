@@ -70,7 +70,7 @@ def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
 
     products = store["products"]
     titles = products.filter((products.catalogue == "esci") & products.title.notnull())
-    rows = _named(store)
+    rows = store.keep(_named(store))
     sides = rows.group_by("name").agg(query=rows.shown.min(), tested=(rows.split == "test").max())
     half = keyed(seed, "ESCI split", sides.name) < "8"
     sides = sides.mutate(split=ibis.cases((~sides.tested, "train"), (half, "validation"), else_="test"))
@@ -78,7 +78,7 @@ def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
     joined = worded.inner_join(titles.select("product_id", "title"), "product_id")
     once = joined.group_by(["name", "product_id", "title"]).agg(label=joined.label.min(), small=joined.small.max())
     once = once.inner_join(sides.drop("tested"), "name")
-    once = once.mutate(key=keyed(seed, task, once.name, once.product_id))
+    once = store.keep(once.mutate(key=keyed(seed, task, once.name, once.product_id)))
     counts = [store.count(table) for table in (rows, worded, joined, once)]
     reasons = (NO_QUERY, NO_TITLE, REPEATED)
     lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import eighty_ten_ten
+from ecellm.tasks.drawing import by_category, categories_of, eighty_ten_ten, firsts
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -42,16 +42,12 @@ def draw(store: Store, plan: Plan) -> Draw:
     pairs, dropped = _pairs(store)
     key = keyed(plan.seed, "PRP", pairs.first, pairs.second)
     pairs = pairs.mutate(key=key, split=eighty_ten_ten(keyed(plan.seed, "PRP split", key)))
+    drawn = firsts(store, pairs, "key", by_category(plan), ("split", "category"))
     samples = []
     for split, domain in plan.quotas:
-        categories = plan.in_domain if domain == "IND" else plan.out_of_domain
-        want = plan.enough(split, domain)
-        rows: list[dict[str, Any]] = []
-        for category in categories:  # each category gives as many as the whole quota to the pool
-            part = pairs.filter((pairs.split == split) & (pairs.category == category))
-            rows += store.first(part, "key", want)
+        rows = [row for category in categories_of(plan, domain) for row in drawn.get((split, category), [])]
         rows.sort(key=lambda row: (row["key"], row["category"]))
-        samples += [_sample(row, split, domain) for row in rows[:want]]
+        samples += [_sample(row, split, domain) for row in rows[: plan.enough(split, domain)]]
     return Draw(samples, dropped)
 
 
@@ -70,25 +66,28 @@ def _pairs(store: Store) -> tuple[ir.Table, Counter[str]]:
     one = relations.inner_join(titles, ["category", "product_id"])
     other = titles.select("category", other_id=titles.product_id, other_title=titles.title)
     both = one.inner_join(other, ["category", "other_id"])
-    different = both.filter(both.title != both.other_title)
-    swapped = different.title > different.other_title
-    ordered = different.select(
-        "category",
-        "relation",
-        first=ibis.ifelse(swapped, different.other_title, different.title),
-        second=ibis.ifelse(swapped, different.title, different.other_title),
-        first_id=ibis.ifelse(swapped, different.other_id, different.product_id),
-        second_id=ibis.ifelse(swapped, different.product_id, different.other_id),
+    swapped = both.title > both.other_title
+    both = store.keep(
+        both.select(
+            "category",
+            "relation",
+            first=ibis.ifelse(swapped, both.other_title, both.title),
+            second=ibis.ifelse(swapped, both.title, both.other_title),
+            first_id=ibis.ifelse(swapped, both.other_id, both.product_id),
+            second_id=ibis.ifelse(swapped, both.product_id, both.other_id),
+        )
     )
+    ordered = both.filter(both["first"] != both.second)
     pairs = ordered.group_by(["category", "first", "second"]).agg(
         kinds=ordered.relation.nunique(),
         relation=ordered.relation.min(),
         first_id=ordered.first_id.min(),
         second_id=ordered.second_id.min(),
     )
+    pairs = store.keep(pairs)
     counts = {
         "relation to a product without a usable title": store.count(relations) - store.count(both),
-        "pair of equal titles": store.count(both) - store.count(different),
+        "pair of equal titles": store.count(both) - store.count(ordered),
         "pair has several relations": store.count(pairs.filter(pairs.kinds > 1)),
     }
     return pairs.filter(pairs.kinds == 1).drop("kinds"), +Counter(counts)

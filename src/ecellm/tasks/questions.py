@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import SEPARATOR
 from ecellm.records import Domain, Sample, Split, sample_id
-from ecellm.tasks.drawing import normalised
+from ecellm.tasks.drawing import by_category, categories_of, firsts, normalised
 from ecellm.tasks.pieces import Cut, Path, input_and_options
 from ecellm.tasks.task import Pieces, Plan
 
@@ -36,17 +36,24 @@ def drawn_questions(
     `eligible` says which questions the task may ask. A row has the columns of the Store's table, `split` being
     the question's own, and `name`, which tells questions apart.
     """
-    rows = _placed(store["questions"])
+    import pyarrow as pa
+
+    rows = _placed(store)
     rows = rows.filter(eligible(rows) & rows.category.isin((*plan.in_domain, *plan.out_of_domain)))
     shown = rows.filter(rows.snippets.length() > 0)
     shown = shown.mutate(key=_key(shown, plan.seed, task))
-    found = []
-    for (split, domain), quota in plan.quotas.items():
-        categories = plan.in_domain if domain == "IND" else plan.out_of_domain
-        if quota and categories:
-            part = shown.filter((shown.split == split) & shown.category.isin(categories))
-            found += [(split, domain, row) for row in store.first(part, "key", plan.enough(split, domain))]
-    without = store.count(rows.filter(rows.snippets.length() == 0))
+    narrow = store.keep(shown.select("key", "split", "category"))
+    keys = firsts(store, narrow, "key", by_category(plan), ("split", "category"))
+    chosen = {
+        (split, domain): sorted(
+            row["key"] for category in categories_of(plan, domain) for row in keys.get((split, category), [])
+        )[: plan.enough(split, domain)]
+        for split, domain in plan.quotas
+    }
+    drawn = store.given(pa.table({"key": pa.array([key for part in chosen.values() for key in part], pa.string())}))
+    asked = {row["key"]: row for row in store.rows(shown.semi_join(drawn, "key"))}
+    found = [(split, domain, asked[key]) for (split, domain), part in chosen.items() for key in part]
+    without = store.count(rows) - store.count(narrow)
     return found, +Counter({NO_SNIPPETS: without})
 
 
@@ -90,10 +97,11 @@ def question_pieces(sample: Sample) -> Pieces:
     return input_and_options(sample, rule)
 
 
-def _placed(rows: ir.Table) -> ir.Table:
+def _placed(store: Store) -> ir.Table:
     """Add `name`, which tells questions apart, and put each question into the last of its splits."""
     import ibis
 
+    rows = store["questions"]
     rows = rows.mutate(name=normalised(rows.question))
     order = ibis.cases((rows.split == "train", 0), (rows.split == "validation", 1), else_=2)
     last = rows.mutate(place=order).group_by("name").agg(last=lambda t: t.place.max())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import eighty_ten_ten
+from ecellm.tasks.drawing import by_category, categories_of, eighty_ten_ten, firsts
 from ecellm.tasks.pieces import option_pieces, whole
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
@@ -37,21 +37,20 @@ def draw(store: Store, plan: Plan) -> Draw:
     The paper keeps repeated texts, which leak from train to test; here a text counts once per category and
     domain, and one whose stars differ from row to row is left out.
     """
-    rows, dropped = _texts(store, plan)
+    long, texts, dropped = _texts(store, plan)
+    drawn = firsts(store, texts, "key", by_category(plan), ("split", "category"))
+    shown = _shown(store, long, [row for rows in drawn.values() for row in rows], plan.seed)
     samples = []
     for split, domain in plan.quotas:
-        categories = plan.in_domain if domain == "IND" else plan.out_of_domain
-        found = [
-            store.first(
-                rows.filter((rows.split == split) & (rows.category == category)), "key", plan.enough(split, domain)
-            )
-            for category in categories
-        ]
-        samples += [_sample(row, split, domain) for row in _shares(found, plan.enough(split, domain))]
+        parts = [drawn.get((split, category), []) for category in categories_of(plan, domain)]
+        found = _shares(parts, plan.enough(split, domain))
+        samples += [_sample({**row, "text": shown[row["key"]]}, split, domain) for row in found]
     return Draw(samples, dropped)
 
 
-def _texts(store: Store, plan: Plan) -> tuple[ir.Table, Counter[str]]:
+def _texts(store: Store, plan: Plan) -> tuple[ir.Table, ir.Table, Counter[str]]:
+    """Return the reviews that are long enough, their distinct texts (category, key, stars, product_id, split), and
+    what was left out. A text is told by its key: the texts themselves would fill the memory."""
     from ecellm.store import keyed
 
     reviews = store["reviews"]
@@ -59,17 +58,35 @@ def _texts(store: Store, plan: Plan) -> tuple[ir.Table, Counter[str]]:
     text = wanted.text.strip()
     words = text.length() - text.replace(" ", "").length() + 1
     long = wanted.mutate(text=text).filter(words >= FEWEST_WORDS)
-    texts = long.group_by(["category", "text"]).agg(
-        stars=long.stars.min(), most=long.stars.max(), product_id=long.product_id.min()
+    narrow = store.keep(long.select("category", "stars", "product_id", key=keyed(plan.seed, "SA", long.text)))
+    texts = narrow.group_by(["category", "key"]).agg(
+        stars=narrow.stars.min(), most=narrow.stars.max(), product_id=narrow.product_id.min()
     )
+    texts = store.keep(texts)
     clear = texts.filter(texts.stars == texts.most).drop("most")
-    counts = {
-        f"review has fewer than {FEWEST_WORDS} words": store.count(wanted) - store.count(long),
-        "review text repeats": store.count(long) - store.count(texts),
-        "equal texts have different stars": store.count(texts) - store.count(clear),
-    }
-    key = keyed(plan.seed, "SA", clear.text)
-    return clear.mutate(key=key, split=eighty_ten_ten(keyed(plan.seed, "SA split", key))), +Counter(counts)
+    counts = [store.count(table) for table in (wanted, narrow, texts, clear)]
+    reasons = (
+        f"review has fewer than {FEWEST_WORDS} words",
+        "review text repeats",
+        "equal texts have different stars",
+    )
+    lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}
+    return long, clear.mutate(split=eighty_ten_ten(keyed(plan.seed, "SA split", clear.key))), +Counter(lost)
+
+
+def _shown(store: Store, long: ir.Table, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
+    """Collect the drawn texts by key, from the reviews of their products alone."""
+    import pyarrow as pa
+
+    from ecellm.store import keyed
+
+    products, keys = (
+        store.given(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}))
+        for names in (("category", "product_id"), ("key",))
+    )
+    near = long.semi_join(products, ["category", "product_id"]).select("text").distinct()
+    texts = near.mutate(key=keyed(seed, "SA", near.text)).inner_join(keys, "key")
+    return {row["key"]: row["text"] for row in store.rows(texts.select("key", "text"))}
 
 
 def _shares(found: list[list[dict[str, Any]]], want: int) -> list[dict[str, Any]]:
