@@ -45,7 +45,7 @@ class Engine:
 
     name: str = "duckdb"
     """duckdb or spark."""
-    memory: str = "4GB"
+    memory: str = "3GB"
     """DuckDB's limit, beyond which it spills to disk; for Spark, the memory of this process's part of it."""
     master: str = "local[*]"
     """Spark's master address, such as spark://host:7077; local[2] computes here on two cores."""
@@ -141,7 +141,7 @@ def _read(
             )
         take(own)
     if products:
-        found["products"] = bench.keep(ibis.union(*products) if len(products) > 1 else products[0])
+        found["products"] = ibis.union(*products) if len(products) > 1 else products[0]
     return Store(found, _absent(found), bench)
 
 

@@ -1,4 +1,4 @@
-"""The workbench on DuckDB: raw files become tables of a temporary database that may spill to disk.
+"""The workbench on DuckDB: raw files become tables in memory, which spill to a temporary folder where they must.
 
 This file and `spark.py` are the only ones that write SQL; the sources build Ibis expressions on what they read.
 """
@@ -75,15 +75,12 @@ class DuckWorkbench(Workbench):
     """A DuckDB connection for one build, the files it read, and the rows it set aside."""
 
     def __init__(self, root: Path, temporary: Path, memory_limit: str = "4GB"):
-        """The database and what it spills lie in `temporary`; `memory_limit` is DuckDB's, such as "4GB"."""
+        """What does not fit into `memory_limit`, such as "4GB", is spilled to `temporary`."""
         super().__init__(root, temporary)
-        self.con = ibis.duckdb.connect(
-            temporary / "store.duckdb", memory_limit=memory_limit, temp_directory=str(temporary / "spill")
-        )
+        self.con = ibis.duckdb.connect(":memory:", memory_limit=memory_limit, temp_directory=str(temporary / "spill"))
         self._sql("SET preserve_insertion_order = false")
         self._sql("SET enable_progress_bar = false")
         self._sql("SET TimeZone = 'UTC'")
-        self._sql("PRAGMA disable_checkpoint_on_shutdown")  # the database is thrown away
         self._sql("CREATE TABLE rejects (file VARCHAR, line BIGINT, reason VARCHAR, excerpt VARCHAR)")
 
     def json_lines(

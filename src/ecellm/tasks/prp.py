@@ -37,64 +37,90 @@ MARKUP = ("<", "{", "getTime")
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw title pairs of which exactly one relation holds; the direction is lost by sorting the titles."""
-    from ecellm.store import keyed
-
-    pairs, dropped = _pairs(store)
-    key = keyed(plan.seed, "PRP", pairs.first, pairs.second)
-    pairs = pairs.mutate(key=key, split=eighty_ten_ten(keyed(plan.seed, "PRP split", key)))
+    pairs, dropped = _pairs(store, plan.seed)
     drawn = firsts(store, pairs, "key", by_category(plan), ("split", "category"))
+    titles = _shown(store, [row for rows in drawn.values() for row in rows])
     samples = []
     for split, domain in plan.quotas:
         rows = [row for category in categories_of(plan, domain) for row in drawn.get((split, category), [])]
         rows.sort(key=lambda row: (row["key"], row["category"]))
-        samples += [_sample(row, split, domain) for row in rows[: plan.enough(split, domain)]]
+        samples += [_sample(row, titles, split, domain) for row in rows[: plan.enough(split, domain)]]
     return Draw(samples, dropped)
 
 
-def _pairs(store: Store) -> tuple[ir.Table, Counter[str]]:
-    """Return category, first, second, first_id, second_id, relation, and what was left out."""
+def _pairs(store: Store, seed: int) -> tuple[ir.Table, Counter[str]]:
+    """Return category, key, first_id, second_id, relation and split, and what was left out.
+
+    A pair of titles is told by its key: the titles themselves would fill the memory.
+    """
     import ibis
 
+    from ecellm.store import keyed
+
+    titles = _titles(store)
+    relations = store["relations"]
+    one = relations.inner_join(titles, ["category", "product_id"])
+    other = titles.select("category", other_id=titles.product_id, other_title=titles.title)
+    both = one.inner_join(other, ["category", "other_id"])
+    swapped = both.title > both.other_title
+    first = ibis.ifelse(swapped, both.other_title, both.title)
+    second = ibis.ifelse(swapped, both.title, both.other_title)
+    both = store.keep(
+        both.select(
+            "category",
+            "relation",
+            key=keyed(seed, "PRP", first, second),
+            apart=first != second,
+            first_id=ibis.ifelse(swapped, both.other_id, both.product_id),
+            second_id=ibis.ifelse(swapped, both.product_id, both.other_id),
+        )
+    )
+    different = both.filter(both.apart)
+    pairs = store.keep(
+        different.group_by(["category", "key"]).agg(
+            relation=different.relation.min(),
+            last=different.relation.max(),
+            first_id=different.first_id.min(),
+            second_id=different.second_id.min(),
+        )
+    )
+    clear = pairs.filter(pairs.relation == pairs["last"]).drop("last")
+    named, unequal = store.count(both), store.count(different)
+    counts = {
+        "relation to a product without a usable title": store.count(relations) - named,
+        "pair of equal titles": named - unequal,
+        "pair has several relations": store.count(pairs) - store.count(clear),
+    }
+    return clear.mutate(split=eighty_ten_ten(keyed(seed, "PRP split", clear.key))), +Counter(counts)
+
+
+def _titles(store: Store) -> ir.Table:
+    """Return the products whose title is a name."""
     products = store["products"]
     named = products.filter((products.catalogue == "amazon_2018") & products.title.notnull())
     title = named.title.strip()
     good = title != ""
     for sign in MARKUP:
         good = good & ~title.contains(sign)
-    titles = named.mutate(title=title).filter(good).select("category", "product_id", "title")
-    relations = store["relations"]
-    one = relations.inner_join(titles, ["category", "product_id"])
-    other = titles.select("category", other_id=titles.product_id, other_title=titles.title)
-    both = one.inner_join(other, ["category", "other_id"])
-    swapped = both.title > both.other_title
-    both = store.keep(
-        both.select(
-            "category",
-            "relation",
-            first=ibis.ifelse(swapped, both.other_title, both.title),
-            second=ibis.ifelse(swapped, both.title, both.other_title),
-            first_id=ibis.ifelse(swapped, both.other_id, both.product_id),
-            second_id=ibis.ifelse(swapped, both.product_id, both.other_id),
-        )
-    )
-    ordered = both.filter(both["first"] != both.second)
-    pairs = ordered.group_by(["category", "first", "second"]).agg(
-        kinds=ordered.relation.nunique(),
-        relation=ordered.relation.min(),
-        first_id=ordered.first_id.min(),
-        second_id=ordered.second_id.min(),
-    )
-    pairs = store.keep(pairs)
-    counts = {
-        "relation to a product without a usable title": store.count(relations) - store.count(both),
-        "pair of equal titles": store.count(both) - store.count(ordered),
-        "pair has several relations": store.count(pairs.filter(pairs.kinds > 1)),
+    return named.mutate(title=title).filter(good).select("category", "product_id", "title")
+
+
+def _shown(store: Store, rows: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """Collect the titles of the drawn products, by category and product."""
+    import pyarrow as pa
+
+    products = sorted({(row["category"], row[side]) for row in rows for side in ("first_id", "second_id")})
+    columns = {
+        name: [product[place] for product in products] for place, name in enumerate(("category", "product_id"))
     }
-    return pairs.filter(pairs.kinds == 1).drop("kinds"), +Counter(counts)
+    drawn = store.given(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))
+    found = store.rows(_titles(store).semi_join(drawn, ["category", "product_id"]))
+    return {(row["category"], row["product_id"]): row["title"] for row in found}
 
 
-def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Sample:
-    text = json.dumps({"Product 1:": row["first"], "Product 2:": row["second"]})
+def _sample(row: dict[str, Any], titles: dict[tuple[str, str], str], split: Split, domain: Domain) -> Sample:
+    first, second = (titles[row["category"], row[side]] for side in ("first_id", "second_id"))
+    text = json.dumps({"Product 1:": first, "Product 2:": second})
     options = json.dumps(OPTIONS)
     return Sample(
         id=sample_id("PRP", domain, text, options),

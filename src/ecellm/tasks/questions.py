@@ -36,25 +36,41 @@ def drawn_questions(
     `eligible` says which questions the task may ask. A row has the columns of the Store's table, `split` being
     the question's own, and `name`, which tells questions apart.
     """
-    import pyarrow as pa
-
     rows = _placed(store)
     rows = rows.filter(eligible(rows) & rows.category.isin((*plan.in_domain, *plan.out_of_domain)))
-    shown = rows.filter(rows.snippets.length() > 0)
-    shown = shown.mutate(key=_key(shown, plan.seed, task))
-    narrow = store.keep(shown.select("key", "split", "category"))
-    keys = firsts(store, narrow, "key", by_category(plan), ("split", "category"))
+    named = rows.select(
+        "category", "product_id", "split", key=_key(rows, plan.seed, task), shown=rows.snippets.length() > 0
+    )
+    narrow = store.keep(named)
+    shown = narrow.filter(narrow.shown).drop("shown")
+    drawn = firsts(store, shown, "key", by_category(plan), ("split", "category"))
     chosen = {
         (split, domain): sorted(
-            row["key"] for category in categories_of(plan, domain) for row in keys.get((split, category), [])
+            (row for category in categories_of(plan, domain) for row in drawn.get((split, category), [])),
+            key=lambda row: row["key"],
         )[: plan.enough(split, domain)]
         for split, domain in plan.quotas
     }
-    drawn = store.given(pa.table({"key": pa.array([key for part in chosen.values() for key in part], pa.string())}))
-    asked = {row["key"]: row for row in store.rows(shown.semi_join(drawn, "key"))}
-    found = [(split, domain, asked[key]) for (split, domain), part in chosen.items() for key in part]
-    without = store.count(rows) - store.count(narrow)
-    return found, +Counter({NO_SNIPPETS: without})
+    asked = _asked(store, plan.seed, task, [row for part in chosen.values() for row in part])
+    found = [
+        (split, domain, {**asked[row["key"]], "split": split})
+        for (split, domain), part in chosen.items()
+        for row in part
+    ]
+    return found, +Counter({NO_SNIPPETS: store.count(narrow) - store.count(shown)})
+
+
+def _asked(store: Store, seed: int, task: str, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Collect the drawn questions by key, from those of their products alone."""
+    import pyarrow as pa
+
+    products, keys = (
+        store.given(pa.table({name: pa.array([row[name] for row in drawn], pa.string()) for name in names}))
+        for names in (("category", "product_id"), ("key",))
+    )
+    near = store["questions"].semi_join(products, ["category", "product_id"]).view()
+    near = near.mutate(name=normalised(near.question), key=_key(near, seed, task))
+    return {row["key"]: row for row in store.rows(near.semi_join(keys.distinct(), "key"))}
 
 
 def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any], output: str) -> Sample:

@@ -37,9 +37,9 @@ def draw(store: Store, plan: Plan) -> Draw:
     The paper keeps repeated texts, which leak from train to test; here a text counts once per category and
     domain, and one whose stars differ from row to row is left out.
     """
-    long, texts, dropped = _texts(store, plan)
+    texts, dropped = _texts(store, plan)
     drawn = firsts(store, texts, "key", by_category(plan), ("split", "category"))
-    shown = _shown(store, long, [row for rows in drawn.values() for row in rows], plan.seed)
+    shown = _shown(store, [row for rows in drawn.values() for row in rows], plan.seed)
     samples = []
     for split, domain in plan.quotas:
         parts = [drawn.get((split, category), []) for category in categories_of(plan, domain)]
@@ -48,9 +48,9 @@ def draw(store: Store, plan: Plan) -> Draw:
     return Draw(samples, dropped)
 
 
-def _texts(store: Store, plan: Plan) -> tuple[ir.Table, ir.Table, Counter[str]]:
-    """Return the reviews that are long enough, their distinct texts (category, key, stars, product_id, split), and
-    what was left out. A text is told by its key: the texts themselves would fill the memory."""
+def _texts(store: Store, plan: Plan) -> tuple[ir.Table, Counter[str]]:
+    """Return the distinct texts that are long enough (category, key, stars, product_id, split), and what was left
+    out. A text is told by its key: the texts themselves would fill the memory."""
     from ecellm.store import keyed
 
     reviews = store["reviews"]
@@ -71,10 +71,10 @@ def _texts(store: Store, plan: Plan) -> tuple[ir.Table, ir.Table, Counter[str]]:
         "equal texts have different stars",
     )
     lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}
-    return long, clear.mutate(split=eighty_ten_ten(keyed(plan.seed, "SA split", clear.key))), +Counter(lost)
+    return clear.mutate(split=eighty_ten_ten(keyed(plan.seed, "SA split", clear.key))), +Counter(lost)
 
 
-def _shown(store: Store, long: ir.Table, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
+def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
     """Collect the drawn texts by key, from the reviews of their products alone."""
     import pyarrow as pa
 
@@ -84,8 +84,9 @@ def _shown(store: Store, long: ir.Table, rows: list[dict[str, Any]], seed: int) 
         store.given(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}))
         for names in (("category", "product_id"), ("key",))
     )
-    near = long.semi_join(products, ["category", "product_id"]).select("text").distinct()
-    texts = near.mutate(key=keyed(seed, "SA", near.text)).inner_join(keys, "key")
+    near = store["reviews"].semi_join(products, ["category", "product_id"]).select("text").distinct()
+    texts = near.mutate(text=near.text.strip()).distinct()
+    texts = texts.mutate(key=keyed(seed, "SA", texts.text)).inner_join(keys, "key")
     return {row["key"]: row["text"] for row in store.rows(texts.select("key", "text"))}
 
 
