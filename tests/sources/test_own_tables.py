@@ -250,3 +250,29 @@ def test_asking_for_a_task_that_cannot_be_built_is_an_error(shop: Path, tmp_path
     code, _, error = run(*arguments)
     assert code == 1
     assert "names nothing to build" in error
+
+
+def test_a_split_that_is_given_is_kept_and_an_unknown_one_refused(tmp_path: Path) -> None:
+    rows = [
+        {"query": f"cup {split}", "product_id": "1", "label": "E", "split": split}
+        for split in ("train", "validation", "test")
+    ]
+    write(tmp_path / "j.jsonl", rows)
+    found, _ = read(tmp_path, "judgements", judgements={"file": "j.jsonl"})
+    # The tasks halve the test side into validation and test.
+    assert {row["query"]: row["split"] for row in found} == {
+        "cup train": "train",
+        "cup validation": "test",
+        "cup test": "test",
+    }
+    write(tmp_path / "j.jsonl", [{**rows[0], "split": "holdout"}])
+    with pytest.raises(ValueError, match="The table judgements has split 'holdout': it should be one of train"):
+        read(tmp_path, "judgements", judgements={"file": "j.jsonl"})
+
+
+def test_a_database_whose_table_lacks_a_column_is_said_before_it_is_copied(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.sqlite") as database:
+        database.execute("CREATE TABLE reviews (rating INTEGER, comment TEXT)")
+    given = {"database": "shop.sqlite", "table": "reviews", "columns": {"stars": "points"}}
+    with pytest.raises(ValueError, match="The table 'reviews' has no column 'points'; it has rating, comment"):
+        obstacles(tmp_path, sources(reviews=given))
