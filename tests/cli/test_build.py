@@ -135,7 +135,7 @@ def spoil(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoiled", "more", "said"),
     [
-        (None, ("--engine", "spark"), "Unknown engine 'spark': this version builds with duckdb."),
+        (None, ("--engine", "pandas"), "Unknown engine 'pandas': choose duckdb or spark."),
         (None, ("--tasks", "PM,SX"), "SX"),
         (None, ("--tasks", "MPC"), "Task MPC needs the source esci"),
         (spoil("config.toml", lambda text: text.replace("train", "trian")), (), "unknown key 'tasks.PM.trian'"),

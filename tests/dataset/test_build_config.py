@@ -40,6 +40,7 @@ def test_the_examples_plan_all_ten_tasks_as_the_paper_does(name: str) -> None:
         ("[tasks.PM]\ntrain = 'many'", r"tasks\.PM\.train: input should be a valid integer"),
         ("[tasks.SA]\nin_domain = ['a', 'b']\nout_of_domain = ['b']", "b cannot be both in_domain and out_of_domain"),
         ("[tasks.PM]\nnegatives = 'popular'", r"tasks\.PM\.negatives cannot be 'popular': choose from near, or"),
+        ("[tasks.SA]\nusers_apart = true", r"tasks\.SA\.users_apart: only SR has shoppers"),
         ("[tasks.SA]\nnegatives = 'near'", r"tasks\.SA\.negatives cannot be 'near': leave it out"),
         ("seed = ", "is not valid TOML"),
         ("tasks = 3", "tasks: input should be a valid dictionary"),

@@ -73,9 +73,10 @@ def test_spark_gives_the_same_rows_on_every_task_of_the_real_sample(tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("negatives", [{}, {"PM": "near", "SR": "popular"}, {"SR": "same_category"}])
-def test_spark_draws_harder_negatives_alike(tmp_path: Path, negatives: dict[str, str]) -> None:
+def test_spark_draws_harder_negatives_and_shoppers_apart_alike(tmp_path: Path, negatives: dict[str, str]) -> None:
     simulate(tmp_path / "shop", 0.3, 42)
-    config = small({task: {"negatives": way} for task, way in negatives.items()})
+    changes: dict[str, dict[str, object]] = {task: {"negatives": way} for task, way in negatives.items()}
+    config = small({**changes, "SR": {**changes.get("SR", {}), "users_apart": bool(negatives)}})
     tasks = [TASKS[name] for name in ("PM", "SR")]
     for name, engine in (("duckdb", Engine()), ("spark", SPARK)):
         build(tmp_path / "shop", config, tmp_path / name, tasks, None, lambda step: None, engine)
@@ -85,7 +86,7 @@ def test_spark_draws_harder_negatives_alike(tmp_path: Path, negatives: dict[str,
 QUOTAS = {"train": 20, "validation": 5, "test": 5, "out_of_domain_test": 5}
 
 
-def small(changes: dict[str, dict[str, str]]) -> BuildConfig:
+def small(changes: dict[str, dict[str, object]]) -> BuildConfig:
     """The demo's config with few rows a task."""
     given = read_config(DEMO_CONFIG).model_dump(mode="json")
     for name, plan in given["tasks"].items():

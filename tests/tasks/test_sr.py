@@ -210,3 +210,23 @@ def test_same_category_negatives_are_of_the_right_products_categories() -> None:
         == 2
         for sample in drawn("", products, rows)
     )
+
+
+def shoppers_of(samples: list[Sample]) -> dict[str, set[str]]:
+    """The shoppers of each split, told by their first purchase: every shopper of `purchases` has another one."""
+    found: dict[str, set[str]] = {split: set() for split in ("train", "validation", "test")}
+    for sample in samples:
+        found[sample.split].add(sample.products[0])
+    return found
+
+
+def test_with_users_apart_no_shopper_stands_in_two_splits() -> None:
+    rows = purchases()
+    made = [product(number) for number in range(ITEMS)]
+    for apart in (False, True):
+        plan = Plan(1, QUOTAS, ("Games",), users_apart=apart)  # type: ignore[arg-type]
+        found = shoppers_of(TASK.draw(store(products=made, purchases=rows), plan).samples)
+        assert all(found.values())
+        shared = (found["train"] & found["test"]) | (found["validation"] & found["test"])
+        assert bool(shared) != apart
+    assert len(found["train"]) > len(found["test"])

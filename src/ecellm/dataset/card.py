@@ -60,6 +60,7 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
         dropped={task: reasons for task, reasons in manifest.get("dropped", {}).items() if reasons},
         rejected={file: reasons for file, reasons in manifest.get("rejected", {}).items() if reasons},
         ways={task: plan["negatives"] for task, plan in _plans(manifest).items() if plan.get("negatives")},
+        apart=[task for task, plan in _plans(manifest).items() if plan.get("users_apart")],
         findings=findings,
         lengths=_lengths(everything, present),
         balance=_balance(taught, present),

@@ -82,6 +82,8 @@ class TaskPlan(Strict):
     """Categories of the out-of-domain rows; for AVE, the attributes held out (left out: drawn by key)."""
     negatives: str = ""
     """How wrong answers are drawn, harder than the paper's way: PM near; SR popular or same_category."""
+    users_apart: bool = False
+    """SR alone: no shopper in two splits; in the paper the shoppers that are tested are also trained on."""
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -108,7 +110,7 @@ class BuildConfig(Strict):
         }
         if task.out_of_domain:
             quotas["test", "OOD"] = chosen.out_of_domain_test
-        return Plan(seed, quotas, chosen.in_domain, chosen.out_of_domain, chosen.negatives)
+        return Plan(seed, quotas, chosen.in_domain, chosen.out_of_domain, chosen.negatives, chosen.users_apart)
 
 
 def read_config(path: Path) -> BuildConfig:
@@ -126,6 +128,8 @@ def read_config(path: Path) -> BuildConfig:
         if plan.negatives and plan.negatives not in ways:
             known = f"choose from {', '.join(ways)}, or leave it out" if ways else "leave it out"
             raise ValueError(f"{path}: tasks.{name}.negatives cannot be {plan.negatives!r}: {known}.")
+        if plan.users_apart and name != "SR":
+            raise ValueError(f"{path}: tasks.{name}.users_apart: only SR has shoppers; leave it out.")
     return config
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ecellm.keys import keyed_hash, keyed_shuffle
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
+from ecellm.tasks.drawing import eighty_ten_ten
 from ecellm.tasks.pieces import labelled, whole
 from ecellm.tasks.task import Draw, Piece, Pieces, Plan, Task
 
@@ -54,7 +55,8 @@ def draw(store: Store, plan: Plan) -> Draw:
     """Draw shoppers; each gives its last item to test, the one before to validation, the one before to train.
 
     The wrong candidates are drawn uniformly; with `popular` negatives by how often they were bought, with
-    `same_category` ones among the products of the right one's categories.
+    `same_category` ones among the products of the right one's categories. With `users_apart` the shoppers are
+    divided first, 80/10/10, and each gives an item to its own split alone.
     """
     drawn = Draw()
     for domain, categories in (("IND", plan.in_domain), ("OOD", plan.out_of_domain)):
@@ -77,8 +79,12 @@ def _draw_domain(
         return
     shoppers = history.select("category", "user_id").distinct()
     for split, want in quotas.items():
-        key = keyed(plan.seed, "SR", split, shoppers.category, shoppers.user_id)
-        chosen = store.first(shoppers.mutate(key=key), "key", want)
+        there = shoppers
+        if plan.users_apart and domain == "IND":
+            side = eighty_ten_ten(keyed(plan.seed, "SR users", shoppers.user_id))
+            there = shoppers.filter(side == split)
+        key = keyed(plan.seed, "SR", split, there.category, there.user_id)
+        chosen = store.first(there.mutate(key=key), "key", want)
         rows = []
         for (category, user), bought in _histories(store, history, items, chosen).items():
             if len(bought) < TARGETS["train"] + 2:

@@ -57,6 +57,8 @@ class Plan:
     """Categories (AVE: attributes; empty lets the task draw them) held out for the OOD test rows."""
     negatives: str = ""
     """How wrong answers are drawn, one of the task's `negatives`; empty for the paper's way."""
+    users_apart: bool = False
+    """SR: whether a shopper stands in one split only, against the paper, whose test shoppers are trained on."""
 
     def enough(self, split: Split, domain: Domain) -> int:
         """Return how many rows to draw for a quota, the reserve included."""
