@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 a user's mistake or a full disk; 2 a wrong option; 70 a fa
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -71,7 +72,9 @@ def _options(
 
 def main() -> None:
     """Run the command and turn errors into one line on standard error and an exit code."""
-    sys.exit(guarded(app))
+    code = guarded(app)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done or given up: Ctrl-C changes nothing now
+    sys.exit(code)
 
 
 def guarded(run: Callable[[], object]) -> int:
