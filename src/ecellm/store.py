@@ -4,7 +4,7 @@ Sources fill it, tasks draw from it. Every table is an Ibis expression, so nothi
 asks for its (few) sampled rows, and the same expressions run on DuckDB and on PySpark.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Protocol
@@ -229,9 +229,11 @@ class Store:
         """Compute an expression once and return the table that holds it."""
         return self.engine.keep(table)
 
-    def given(self, rows: pa.Table) -> ir.Table:
-        """Return a few rows of our own as a table to join with."""
-        return self.engine.given(rows)
+    def given(self, rows: Iterable[Mapping[str, Any]], **kinds: str) -> ir.Table:
+        """Return columns (name to Arrow type) of a few rows of our own as a table to join with."""
+        listed = list(rows)
+        columns = {name: pa.array([row[name] for row in listed], kind) for name, kind in kinds.items()}
+        return self.engine.given(pa.table(columns))
 
 
 def keyed(seed: int | str, *columns: ir.Value | str) -> ir.StringValue:

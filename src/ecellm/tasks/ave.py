@@ -97,9 +97,7 @@ def _texts(store: Store, seed: int) -> ir.Table:
 
 def _triples(store: Store, attributes: ir.Table, products: list[str]) -> dict[str, list[dict[str, Any]]]:
     """Collect the attribute rows of the chosen products, in the source's order."""
-    import pyarrow as pa
-
-    chosen = store.given(pa.table({"product_id": pa.array(products, pa.string())}))
+    chosen = store.given([{"product_id": product} for product in products], product_id="string")
     rows = attributes.semi_join(chosen, "product_id")
     found: dict[str, list[dict[str, Any]]] = {product: [] for product in products}
     for row in store.rows(rows.order_by(["product_id", "position", "field", "value"])):

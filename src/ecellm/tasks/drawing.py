@@ -60,11 +60,10 @@ def firsts(
     """Collect, for each group of the columns `by` that is wanted, its so many rows with the smallest keys, in that
     order; in one query, however many groups there are."""
     import ibis
-    import pyarrow as pa
 
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {group: [] for group in wanted}
-    columns = {name: pa.array([group[place] for group in wanted], pa.string()) for place, name in enumerate(by)}
-    counts = store.given(pa.table({**columns, "wanted": pa.array(wanted.values(), pa.int64())}))
+    rows = [{**dict(zip(by, group, strict=True)), "wanted": count} for group, count in wanted.items()]
+    counts = store.given(rows, **dict.fromkeys(by, "string"), wanted="int64")
     place = ibis.row_number().over(group_by=by, order_by=key)
     chosen = table.inner_join(counts, by).mutate(place=place).filter(lambda t: t.place < t.wanted)
     for row in store.rows(chosen.drop("wanted", "place").order_by(key)):

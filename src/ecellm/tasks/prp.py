@@ -107,13 +107,10 @@ def _titles(store: Store) -> ir.Table:
 
 def _shown(store: Store, rows: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
     """Collect the titles of the drawn products, by category and product."""
-    import pyarrow as pa
-
-    products = sorted({(row["category"], row[side]) for row in rows for side in ("first_id", "second_id")})
-    columns = {
-        name: [product[place] for product in products] for place, name in enumerate(("category", "product_id"))
-    }
-    drawn = store.given(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))
+    sides = [
+        {"category": row["category"], "product_id": row[side]} for row in rows for side in ("first_id", "second_id")
+    ]
+    drawn = store.given(sides, category="string", product_id="string")
     found = store.rows(_titles(store).semi_join(drawn, ["category", "product_id"]))
     return {(row["category"], row["product_id"]): row["title"] for row in found}
 

@@ -62,15 +62,11 @@ def drawn_questions(
 
 def _asked(store: Store, seed: int, task: str, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Collect the drawn questions by key, from those of their products alone."""
-    import pyarrow as pa
-
-    products, keys = (
-        store.given(pa.table({name: pa.array([row[name] for row in drawn], pa.string()) for name in names}))
-        for names in (("category", "product_id"), ("key",))
-    )
+    products = store.given(drawn, category="string", product_id="string")
+    keys = store.given(drawn, key="string").distinct()
     near = store["questions"].semi_join(products, ["category", "product_id"]).view()
     near = near.mutate(name=normalised(near.question), key=_key(near, seed, task))
-    return {row["key"]: row for row in store.rows(near.semi_join(keys.distinct(), "key"))}
+    return {row["key"]: row for row in store.rows(near.semi_join(keys, "key"))}
 
 
 def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any], output: str) -> Sample:

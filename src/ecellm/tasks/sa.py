@@ -76,17 +76,12 @@ def _texts(store: Store, plan: Plan) -> tuple[ir.Table, Counter[str]]:
 
 def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
     """Collect the drawn texts by key, from the reviews of their products alone."""
-    import pyarrow as pa
-
     from ecellm.store import keyed
 
-    products, keys = (
-        store.given(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}))
-        for names in (("category", "product_id"), ("key",))
-    )
+    products = store.given(rows, category="string", product_id="string")
     near = store["reviews"].semi_join(products, ["category", "product_id"]).select("text").distinct()
     texts = near.mutate(text=near.text.strip()).distinct()
-    texts = texts.mutate(key=keyed(seed, "SA", texts.text)).inner_join(keys, "key")
+    texts = texts.mutate(key=keyed(seed, "SA", texts.text)).inner_join(store.given(rows, key="string"), "key")
     return {row["key"]: row["text"] for row in store.rows(texts.select("key", "text"))}
 
 

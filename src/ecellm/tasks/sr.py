@@ -186,10 +186,8 @@ def _histories(
 ) -> dict[tuple[str, str], list[Item]]:
     """Collect each chosen shopper's first 50 items by time; ties in time break by item."""
     import ibis
-    import pyarrow as pa
 
-    columns = {name: pa.array([row[name] for row in chosen], pa.string()) for name in ("category", "user_id")}
-    shoppers = store.given(pa.table(columns))
+    shoppers = store.given(chosen, category="string", user_id="string")
     turn = ibis.row_number().over(group_by=["category", "user_id"], order_by=["time", "product_id"])
     bought = history.semi_join(shoppers, ["category", "user_id"]).mutate(turn=turn)
     shown = bought.filter(bought.turn < MOST_PURCHASES).inner_join(items, ["category", "product_id"])
@@ -255,20 +253,16 @@ def _draw_negatives(store: Store, texts: ir.Table, rows: list[Row]) -> None:
 
 
 def _sizes(store: Store, texts: ir.Table, groups: set[str]) -> dict[str, int]:
-    import pyarrow as pa
-
-    wanted = store.given(pa.table({"group": pa.array(sorted(groups), pa.string())}))
+    wanted = store.given([{"group": group} for group in groups], group="string")
     found = store.rows(texts.semi_join(wanted, "group").group_by("group").agg(size=lambda t: t.count()))
     return {row["group"]: row["size"] for row in found}
 
 
 def _texts_at(store: Store, texts: ir.Table, places: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Collect the texts that stand at places of groups."""
-    import pyarrow as pa
-
-    groups, numbers = zip(*sorted(places), strict=True)
-    wanted = pa.table({"group": pa.array(groups, pa.string()), "place": pa.array(numbers, pa.int64())})
-    found = texts.inner_join(store.given(wanted), ["group", "place"]).select("group", "place", "text")
+    rows = [{"group": group, "place": place} for group, place in places]
+    wanted = store.given(rows, group="string", place="int64")
+    found = texts.inner_join(wanted, ["group", "place"]).select("group", "place", "text")
     return {(row["group"], row["place"]): row["text"] for row in store.rows(found)}
 
 
