@@ -7,6 +7,7 @@ asks for its (few) sampled rows, and the same expressions run on DuckDB and on P
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from pathlib import Path
 from typing import Any, Protocol
 
 import ibis
@@ -157,6 +158,9 @@ class Engine(Protocol):
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Collect an expression's rows. Only what is sampled may be collected, whatever the shop's size."""
 
+    def write(self, table: ir.Table, path: Path) -> None:
+        """Write an expression's rows to a Parquet file, or to a folder of them, without collecting them."""
+
     def given(self, rows: pa.Table) -> ir.Table:
         """Return a few rows of our own as a table of the engine."""
 
@@ -175,6 +179,10 @@ class IbisEngine:
         """Collect an expression's rows."""
         found: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
         return found
+
+    def write(self, table: ir.Table, path: Path) -> None:
+        """Write an expression's rows to a Parquet file, or to a folder of them."""
+        table.to_parquet(path)
 
     def given(self, rows: pa.Table) -> ir.Table:
         """Return a few rows of our own as a table in memory."""

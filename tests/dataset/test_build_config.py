@@ -42,6 +42,22 @@ def test_the_examples_plan_all_ten_tasks_as_the_paper_does(name: str) -> None:
         ("[tasks.PM]\nnegatives = 'popular'", r"tasks\.PM\.negatives cannot be 'popular': choose from near, or"),
         ("[tasks.SA]\nusers_apart = true", r"tasks\.SA\.users_apart: only SR has shoppers"),
         ("[tasks.SA]\nnegatives = 'near'", r"tasks\.SA\.negatives cannot be 'near': leave it out"),
+        (
+            "[tasks.SA]\nout_of_domain_by = 'attribute'",
+            r"out_of_domain_by cannot be 'attribute': choose from category",
+        ),
+        (
+            "[tasks.SA]\nout_of_domain_by = 'time'\nout_of_domain = ['May']",
+            r"tasks\.SA\.out_of_domain: give the one day",
+        ),
+        ("[tasks.PRP]\nout_of_domain_by = 'brand'", r"tasks\.PRP\.out_of_domain: name the brands"),
+        ("[tasks.QPR]\nlabels = 'balanced'", r"tasks\.QPR\.labels: QPR has no classes"),
+        (
+            "[tasks.PSI]\nlabels = 'fair'",
+            r"tasks\.PSI\.labels: input should be 'natural', 'stratified' or 'balanced'",
+        ),
+        ("[tasks.MPC]\nlanguage = 'english'", r"tasks\.MPC\.language cannot be 'english': choose from en, de"),
+        ("[tasks.MPC]\nmost_words = 0", r"tasks\.MPC\.most_words: input should be greater than 0"),
         ("seed = ", "is not valid TOML"),
         ("tasks = 3", "tasks: input should be a valid dictionary"),
     ],

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,41 @@ def test_spark_draws_harder_negatives_and_shoppers_apart_alike(tmp_path: Path, n
     for name, engine in (("duckdb", Engine()), ("spark", SPARK)):
         build(tmp_path / "shop", config, tmp_path / name, tasks, None, lambda step: None, engine)
     assert files(tmp_path / "spark") == files(tmp_path / "duckdb")
+
+
+@pytest.mark.slow
+@pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
+def test_spark_tells_domains_and_balances_classes_alike(tmp_path: Path) -> None:
+    simulate(tmp_path / "shop", 0.3, 42)
+    brands = most_common_brands(tmp_path / "shop")
+    by_brand = {"out_of_domain_by": "brand", "out_of_domain": brands}
+    changes: dict[str, dict[str, object]] = {
+        "SA": {"out_of_domain_by": "time", "out_of_domain": ["2016-01-01"], "labels": "balanced"},
+        "PRP": {**by_brand, "labels": "stratified"},
+        "SR": {**by_brand, "near_duplicates": False},
+        "AP": {"labels": "balanced"},
+        "MPC": {"labels": "balanced"},
+        "PSI": {"labels": "stratified"},
+    }
+    for name, engine in (("duckdb", Engine()), ("spark", SPARK)):
+        tasks = [TASKS[task] for task in changes]
+        build(tmp_path / "shop", small(changes), tmp_path / name, tasks, None, lambda step: None, engine)
+    assert files(tmp_path / "spark") == files(tmp_path / "duckdb")
+    assert said(tmp_path / "spark") == said(tmp_path / "duckdb")
+    counts = said(tmp_path / "duckdb")["counts"]
+    assert all(counts[task]["test OOD"] for task in ("SA", "PRP", "AP")), counts
+
+
+def most_common_brands(shop: Path) -> list[str]:
+    """The brands that half of the products have."""
+    found = Counter[str]()
+    for path in (shop / "amazon_review_2018" / "meta" / "all_category").iterdir():
+        for line in gzip.decompress(path.read_bytes()).splitlines():
+            with suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and isinstance(row.get("brand"), str) and row["brand"]:
+                    found[row["brand"]] += 1
+    return [name for name, _ in found.most_common(len(found) // 2)]
 
 
 QUOTAS = {"train": 20, "validation": 5, "test": 5, "out_of_domain_test": 5}

@@ -16,6 +16,7 @@ from ecellm.dataset.select import (
     PRIORITY,
     PRODUCT,
     Part,
+    Rules,
     Selection,
     select,
 )
@@ -43,7 +44,7 @@ def sample(
 def chosen(*samples: Sample, open_tasks: Sequence[str] = ()) -> Selection:
     tasks = dict.fromkeys(one.task for one in samples)
     drawn = {task: [one for one in samples if one.task == task] for task in tasks}
-    return select(drawn, dict.fromkeys(tasks, PLENTY), open_tasks)
+    return select(drawn, dict.fromkeys(tasks, PLENTY), {task: Rules(many_answers=True) for task in open_tasks})
 
 
 def kept(selection: Selection, task: str = "PM") -> dict[Part, list[str]]:
@@ -161,7 +162,7 @@ def draws(draw: st.DrawFn) -> dict[str, list[Sample]]:
 def test_on_any_draw_nothing_leaks_nothing_exceeds_its_quota_and_all_is_counted(
     drawn: dict[str, list[Sample]], quotas: dict[str, dict[Part, int]]
 ) -> None:
-    selection = select(drawn, quotas, ["AG"])
+    selection = select(drawn, quotas, {"AG": Rules(many_answers=True)})
     rows = {split: selection.split(split) for split in SPLITS}
     inputs = {split: {one.input for one in rows[split]} for split in SPLITS}
     facts = {split: {fact for one in rows[split] for fact in one.facts} for split in SPLITS}

@@ -11,7 +11,7 @@ from ecellm.records import Sample
 from ecellm.store import Store
 from ecellm.tasks import mpc, psi, qpr
 from ecellm.tasks.judgements import NO_QUERY, NO_TEXT, NO_TITLE, REPEATED, cleaned, judged
-from ecellm.tasks.task import Plan
+from ecellm.tasks.task import Draw, Plan
 from judged_rows import esci, judgement, queries
 from stores import store
 
@@ -43,11 +43,12 @@ def test_cleaned_text_is_plain_ascii_with_single_spaces(text: str, shown: str) -
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=1, max_size=30))
 def test_the_stores_queries_are_cleaned_as_python_does(texts: list[str]) -> None:
     shop = esci([judgement(text, f"p{number}") for number, text in enumerate(texts)])
-    rows, dropped = judged(shop, 1, "PSI")
+    left_out = Draw()
+    rows = judged(shop, 1, "PSI", left_out)
     found = {row["product_id"]: row["name"] for row in rows.to_pyarrow().to_pylist()}
     names = {f"p{number}": cleaned(text).lower() for number, text in enumerate(texts)}
     assert found == {product: name for product, name in names.items() if name}
-    assert dropped[NO_QUERY] == sum(not name for name in names.values())
+    assert left_out.dropped[NO_QUERY] == sum(not name for name in names.values())
 
 
 def test_a_query_with_one_tested_row_is_held_out_whole_however_it_is_spelled() -> None:
@@ -63,7 +64,7 @@ def test_a_query_with_one_tested_row_is_held_out_whole_however_it_is_spelled() -
 
 
 def test_the_tested_queries_are_halved_into_validation_and_test() -> None:
-    rows, _ = judged(esci(queries(200, tested=200)), 1, "MPC")
+    rows = judged(esci(queries(200, tested=200)), 1, "MPC", Draw())
     sides = {row["name"]: row["split"] for row in rows.to_pyarrow().to_pylist()}
     tested = sum(side == "test" for side in sides.values())
     assert set(sides.values()) == {"validation", "test"}

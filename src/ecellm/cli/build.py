@@ -32,6 +32,9 @@ def build(
     master: Annotated[
         str, typer.Option(help="Spark's master address, such as spark://host:7077; local[*] is this machine.")
     ] = "local[*]",
+    lost: Annotated[
+        Path | None, typer.Option(help="A folder for what was left out: a Parquet file per task and reason.")
+    ] = None,
 ) -> None:
     """Build instruction data for the ten tasks from raw files."""
     from rich.console import Console
@@ -58,8 +61,8 @@ def build(
         chosen = [task for task in TASKS.values() if task.name in settings.tasks]
     if not chosen:
         raise ValueError(f"{config} names nothing to build: add [tasks.PM] and the like, or tables of your own.")
-    with _progress(console, len(chosen) + OTHER_STEPS) as say:
-        manifest = run(sources, settings, out, chosen, seed, say, Engine(engine, memory, master))
+    with _progress(console, len(chosen) + OTHER_STEPS + (lost is not None)) as say:
+        manifest = run(sources, settings, out, chosen, seed, say, Engine(engine, memory, master), lost)
     _show(manifest, console)
     typer.echo(f"Dataset written to {out}.")
 

@@ -4,15 +4,18 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ecellm.dataset.config import BuildConfig
+from ecellm.dataset.config import BuildConfig, TaskPlan
 from ecellm.dataset.dataset import MANIFEST, write_split
 from ecellm.dataset.hub_card import HUB_CARD, hub_card
-from ecellm.dataset.select import BEYOND, Part, Selection, select
+from ecellm.dataset.lost import sample_row, write_lost
+from ecellm.dataset.quality import unfit
+from ecellm.dataset.select import BEYOND, Part, Rules, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
 from ecellm.sources import PROVIDERS, Engine, Wanted, obstacles, open_store
@@ -20,9 +23,11 @@ from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
 from ecellm.tasks import Task
 from ecellm.tasks.answers import FreeText
-from ecellm.tasks.task import Draw, Plan
+from ecellm.tasks.task import BRAND, CATEGORY, RESERVE, TIME, Draw, Plan
 
 REJECTS = "rejects.jsonl"
+#: What is drawn beyond a quota grows fourfold while a quota is missed, up to so many times the quota.
+MOST_RESERVE = 8
 
 #: Tables that a task draws from by category: SA reviews, PRP relations, SR purchases, AP and AG questions.
 BY_CATEGORY = {"reviews", "relations", "purchases", "questions"}
@@ -41,13 +46,17 @@ def build(
     seed: int | None,
     say: Say,
     engine: Engine | None = None,
+    lost: Path | None = None,
 ) -> dict[str, Any]:
     """Build the dataset folder `out` and return its manifest.
 
-    `say` is told which step is under way. Raises ValueError where `out` exists, a source is missing or
-    unreadable, a task lacks its tables or categories, or no task has any row.
+    `say` is told which step is under way. What tasks and rules left out is written to the folder `lost`, where one
+    is named. Raises ValueError where a folder to write exists, a source is missing or unreadable, a task lacks its
+    tables or categories, or no task has any row.
     """
     refuse_existing(out)
+    if lost is not None:
+        refuse_existing(lost)
     chosen = config.seed if seed is None else seed
     plans = {task.name: config.plan(task, chosen) for task in tasks}
     missing = obstacles(sources, config.sources)
@@ -56,34 +65,90 @@ def build(
             raise ValueError(f"{task.name} cannot be built: {missing[task.name]}.")
         _check(task, plans[task.name], config)
     say("reading sources")
-    tables = {table for task in tasks for table in task.needs}
-    with open_store(sources, config.sources, _wanted(tasks, plans), tables, engine) as (store, bench):
+    tables = {table for task in tasks for table in _needs(task, plans[task.name])}
+    with (
+        open_store(sources, config.sources, _wanted(tasks, plans), tables, engine) as (store, bench),
+        ExitStack() as stack,
+    ):
         plans = {task.name: _with_categories(task, plans[task.name], store, config) for task in tasks}
-        draws = {}
-        for task in tasks:
-            say(f"drawing {task.name}")
-            draws[task.name] = task.draw(store, plans[task.name])
-        say("selecting rows")
-        selection = select(
-            {name: draw.samples for name, draw in draws.items()},
-            {name: plan.quotas for name, plan in plans.items()},
-            [task.name for task in tasks if isinstance(task.answer, FreeText)],
-        )
+        draws, selection = _chosen(store, tasks, plans, config, say)
         if not any(selection.split(split) for split in SPLITS):
             raise ValueError(f"No task has a row: check that {sources} holds the categories that the config names.")
         rejected = bench.rejected()
         manifest = _manifest(config, chosen, plans, draws, selection, rejected, bench, engine or Engine())
-    say("writing")
-    with whole_folder(out) as folder:
-        for split in SPLITS:
-            write_split(selection.split(split), folder / f"{split}.parquet")
-        if rejected:
-            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rejected)
-            (folder / REJECTS).write_text("".join(lines), encoding="utf-8")
-        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
-        (folder / HUB_CARD).write_text(hub_card(manifest), encoding="utf-8")
+        if lost is not None:
+            say("writing what was left out")
+            write_lost(store, draws, selection, stack.enter_context(whole_folder(lost)))
+        say("writing")
+        _write(stack.enter_context(whole_folder(out)), manifest, selection, rejected)
     return manifest
+
+
+def _chosen(
+    store: Store, tasks: Sequence[Task], plans: Mapping[str, Plan], config: BuildConfig, say: Say
+) -> tuple[dict[str, Draw], Selection]:
+    """Draw and select; draw more for the tasks whose reserve the filters used up."""
+    draws: dict[str, Draw] = {}
+    drawn: dict[str, Counter[Part]] = {}
+    wanting, reserve = list(tasks), RESERVE
+    while True:
+        for task in wanting:
+            say(f"drawing {task.name}")
+            draw = task.draw(store, replace(plans[task.name], reserve=reserve))
+            drawn[task.name] = Counter((sample.split, sample.domain) for sample in draw.samples)
+            _drop_unfit(draw, task, config)
+            draws[task.name] = draw
+        say("selecting rows")
+        selection = select(
+            {name: draw.samples for name, draw in draws.items()},
+            {name: plan.quotas for name, plan in plans.items()},
+            {task.name: _rules(task, config, plans[task.name]) for task in tasks},
+        )
+        # A quota was missed though more rows than it asks for were drawn: the source may have more.
+        wanting = [
+            task
+            for task in wanting
+            if any(
+                len(selection.samples[task.name].get(part, ())) < quota < drawn[task.name][part]
+                for part, quota in plans[task.name].quotas.items()
+            )
+        ]
+        reserve *= 4
+        if not wanting or reserve > MOST_RESERVE:
+            return draws, selection
+
+
+def _drop_unfit(draw: Draw, task: Task, config: BuildConfig) -> None:
+    """Take the samples that are not fit out of a draw."""
+    plan = config.tasks.get(task.name, TaskPlan())
+    asked = task.language if plan.language is None and not _own(task, config) else plan.language
+    unfitting = unfit(draw.samples, task, asked or "", plan.most_words)
+    for reason, sample in unfitting:
+        draw.drop(reason, 1, [sample_row(sample)])
+    out = {id(sample) for _, sample in unfitting}
+    draw.samples = [sample for sample in draw.samples if id(sample) not in out]
+
+
+def _rules(task: Task, config: BuildConfig, plan: Plan) -> Rules:
+    return Rules(
+        many_answers=isinstance(task.answer, FreeText),
+        products_shared=plan.by == TIME,
+        near_apart=not config.tasks.get(task.name, TaskPlan()).near_duplicates,
+    )
+
+
+def _write(
+    folder: Path, manifest: Mapping[str, Any], selection: Selection, rejected: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write a dataset's files."""
+    for split in SPLITS:
+        write_split(selection.split(split), folder / f"{split}.parquet")
+    if rejected:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rejected)
+        (folder / REJECTS).write_text("".join(lines), encoding="utf-8")
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    (folder / HUB_CARD).write_text(hub_card(manifest), encoding="utf-8")
 
 
 def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
@@ -108,6 +173,11 @@ def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
         )
 
 
+def _needs(task: Task, plan: Plan) -> set[str]:
+    """Return the tables that a task draws from; to tell domains by brand it needs the products too."""
+    return {*task.needs, *(["products"] if plan.by == BRAND else [])}
+
+
 def _own(task: Task, config: BuildConfig) -> bool:
     """Say whether a task draws from the user's own tables."""
     return any(table in config.sources.tables.named() for table in task.needs if table != "products")
@@ -124,7 +194,8 @@ def _with_categories(task: Task, plan: Plan, store: Store, config: BuildConfig) 
         quotas["test", "OOD"] = 0
     there = store.rows(store[tables[0]].select("category").distinct().order_by("category"))
     names = [row["category"] for row in there]
-    inside = plan.in_domain or tuple(name for name in names if name not in plan.out_of_domain)
+    abroad = plan.out_of_domain if plan.by == CATEGORY else ()
+    inside = plan.in_domain or tuple(name for name in names if name not in abroad)
     return replace(plan, quotas=quotas, in_domain=inside)
 
 
@@ -133,8 +204,9 @@ def _wanted(tasks: Sequence[Task], plans: Mapping[str, Plan]) -> Wanted:
     found: dict[str, set[str]] = {"reviews": set(), "metadata": set(), "ratings": set()}
     for task in tasks:
         plan = plans[task.name]
-        for kind in {kind for table in task.needs for kind in FILES.get(table, ())}:
-            found[kind] |= {*plan.in_domain, *plan.out_of_domain}
+        kinds = {kind for table in task.needs for kind in FILES.get(table, ())}
+        for kind in kinds | ({"metadata"} if plan.by == BRAND else set()):
+            found[kind] |= {*plan.categories("IND"), *plan.categories("OOD")}
     return Wanted(**found)
 
 

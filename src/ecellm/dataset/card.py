@@ -1,7 +1,6 @@
 """The data card: one HTML page that says what a dataset holds, what was left out, and what crosses its splits."""
 
 import io
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,13 @@ from matplotlib.figure import Figure
 
 from ecellm.dataset.check import Finding
 from ecellm.dataset.dataset import Dataset
+from ecellm.dataset.quality import words_of
 from ecellm.keys import keyed_hash
 from ecellm.records import DOMAINS, SPLITS, Sample
 from ecellm.sources.addresses import read_addresses
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import Letter, YesNo
+from ecellm.tasks.task import BRAND, NATURAL, TIME
 
 LONGEST_EXAMPLE = 1_200
 #: Answers beyond these many are no classes.
@@ -59,8 +60,7 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
         tasks=[TASKS[task] for task in present],
         dropped={task: reasons for task, reasons in manifest.get("dropped", {}).items() if reasons},
         rejected={file: reasons for file, reasons in manifest.get("rejected", {}).items() if reasons},
-        ways={task: plan["negatives"] for task, plan in _plans(manifest).items() if plan.get("negatives")},
-        apart=[task for task, plan in _plans(manifest).items() if plan.get("users_apart")],
+        choices=[(task, said) for task, plan in _plans(manifest).items() if (said := _choices(task, plan))],
         findings=findings,
         lengths=_lengths(everything, present),
         balance=_balance(taught, present),
@@ -76,6 +76,26 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
 
 def _plans(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return dict(manifest.get("config", {}).get("tasks", {}))
+
+
+def _choices(task: str, plan: Mapping[str, Any]) -> list[str]:
+    """Say what a task's plan has that the paper has not."""
+    held = ", ".join(plan.get("out_of_domain", ()))
+    by = plan.get("out_of_domain_by")
+    language = plan.get("language")
+    own = TASKS[task].language
+    said = {
+        f"wrong answers: {plan.get('negatives')}": plan.get("negatives"),
+        "no shopper stands in two splits": plan.get("users_apart"),
+        f"out of domain: the time from {held} on": by == TIME,
+        f"out of domain: the brands {held}": by == BRAND,
+        f"answers in {plan.get('labels')} shares": plan.get("labels", NATURAL) != NATURAL,
+        f"texts in {language} alone": language and language != own,
+        "texts in any language": language == "" and own,
+        "no near-duplicates across splits": plan.get("near_duplicates") is False,
+        f"no row of more than {plan.get('most_words')} words": plan.get("most_words"),
+    }
+    return [text for text, holds in said.items() if holds]
 
 
 def _sources(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +119,7 @@ def _lengths(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
     """Draw the words of inputs and options, a box a task: median, quartiles, 5th and 95th percentile."""
     words = {task: [0] for task in tasks}
     for sample in samples:
-        words[sample.task].append(len(re.findall(r"\w+", f"{sample.input} {sample.options or ''}")))
+        words[sample.task].append(words_of(sample))
     figure, axes = _figure(len(tasks))
     axes.boxplot(
         [words[task][1:] for task in tasks[::-1]],

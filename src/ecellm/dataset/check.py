@@ -7,25 +7,24 @@ strict check, for the paper's own tasks have it by definition: near-duplicates, 
 
 import ast
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
-
 from ecellm.dataset.dataset import Dataset
+from ecellm.dataset.near import NearIndex
+from ecellm.dataset.quality import words_of
 from ecellm.keys import keyed_hash
 from ecellm.records import DOMAINS, SPLITS, Sample, Split
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import FreeText
 
-#: Two inputs are near-duplicates from this Jaccard likeness of their word runs on.
-NEAR, RUN, PERMUTATIONS = 0.8, 3, 128
 #: Rows a task and side for near-duplicates: as many as the published dataset has.
 MOST_ROWS = 10_000
 #: A class with more of a task's training rows than this is said to be unbalanced.
 UNBALANCED = 0.9
+#: About the 2,048 tokens to which the paper's models cut prompt and answer: 1.3 tokens a word, room for the rest.
+MOST_WORDS = 1_500
 EXAMPLES = 5
 
 INPUT = "exact input stands in two splits"
@@ -34,9 +33,8 @@ NEAR_INPUT = "test input nearly stands in training"
 PRODUCT = "test row shows a product that training shows"
 SHOPPER = "test history continues a training history"
 CONFLICT = "equal inputs have different answers"
+LONG = f"row has more than {MOST_WORDS:,} words: models of 2,048 tokens cut it"
 BALANCE = "one answer has nearly all training rows"
-
-WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,8 @@ def check(dataset: Dataset, say: Callable[[str], None] = lambda step: None) -> l
             SHOPPER: _continued(test, train),
         }
         found += [_finding(task, what, samples, len(test)) for what, samples in troubled.items() if samples]
+        long = [sample for sample in [*train, *test] if words_of(sample) > MOST_WORDS]
+        found += [_finding(task, LONG, long, len(train) + len(test))] if long else []
         found += _odd_answers(task, [*train, *test], [sample for sample in rows["train"] if sample.task == task])
     return found
 
@@ -119,16 +119,10 @@ def _near(test: Sequence[Sample], train: Sequence[Sample]) -> list[Sample]:
     test, train = _drawn(test), _drawn(train)
     if not (test and train):
         return []
-    index = MinHashLSH(threshold=NEAR, num_perm=PERMUTATIONS)
-    hashes = _hashes(train)
-    for place, known in enumerate(hashes):
-        index.insert(place, known)
-    near = []
-    for sample, asked in zip(test, _hashes(test), strict=True):
-        alike = (place for place in index.query(asked) if train[place].input != sample.input)
-        if any(asked.jaccard(hashes[place]) >= NEAR for place in alike):
-            near.append(sample)
-    return near
+    index = NearIndex()
+    index.add([sample.input for sample in train])
+    near = index.near([sample.input for sample in test])
+    return [sample for sample, found in zip(test, near, strict=True) if found]
 
 
 def _drawn(samples: Sequence[Sample]) -> Sequence[Sample]:
@@ -136,17 +130,6 @@ def _drawn(samples: Sequence[Sample]) -> Sequence[Sample]:
     if len(samples) <= MOST_ROWS:
         return samples
     return sorted(samples, key=lambda sample: keyed_hash("check", sample.id))[:MOST_ROWS]
-
-
-def _hashes(samples: Sequence[Sample]) -> list[MinHash]:
-    return MinHash.bulk([_runs(sample.input) for sample in samples], num_perm=PERMUTATIONS, seed=1)
-
-
-def _runs(text: str) -> list[bytes]:
-    """Return the text's runs of words, lower-cased; of a short text, all of it."""
-    words = WORD.findall(text.lower())
-    runs = {" ".join(words[place : place + RUN]) for place in range(max(1, len(words) - RUN + 1))}
-    return [run.encode() for run in sorted(runs)]
 
 
 def _shared_products(test: Sequence[Sample], train: Sequence[Sample]) -> list[Sample]:

@@ -1,14 +1,17 @@
 """The build config: a TOML file that says which sources to read and how many rows to draw per task."""
 
 import tomllib
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ecellm.dataset.language import LANGUAGES
 from ecellm.records import Domain, Split
 from ecellm.tasks import TASKS, Task
-from ecellm.tasks.task import Plan
+from ecellm.tasks.task import BRAND, CATEGORY, NATURAL, TIME, Plan
 
 
 class Strict(BaseModel):
@@ -79,11 +82,24 @@ class TaskPlan(Strict):
     in_domain: tuple[str, ...] = ()
     """Categories of the in-domain rows."""
     out_of_domain: tuple[str, ...] = ()
-    """Categories of the out-of-domain rows; for AVE, the attributes held out (left out: drawn by key)."""
+    """What the out-of-domain rows are about: categories, or, as `out_of_domain_by` says, brands, or one day such as
+    2018-01-31, from which on rows are out of domain; for AVE the attributes held out (left out: drawn by key)."""
+    out_of_domain_by: str = ""
+    """category, attribute, brand or time, as the task allows; left out: as in the paper."""
     negatives: str = ""
     """How wrong answers are drawn, harder than the paper's way: PM near; SR popular or same_category."""
     users_apart: bool = False
     """SR alone: no shopper in two splits; in the paper the shoppers that are tested are also trained on."""
+    labels: Literal["natural", "stratified", "balanced"] = "natural"
+    """In which shares the classes' rows are drawn: as they come; in the source's shares, in every split; or in equal
+    shares while they last."""
+    language: str | None = None
+    """The language that texts must be in (such as en); empty for any; left out: as in the paper, English for MPC, PSI
+    and QPR of the public source, any elsewhere."""
+    near_duplicates: bool = True
+    """Whether a training or validation row may nearly be a row of a later split, as in the paper."""
+    most_words: int | None = Field(default=None, gt=0)
+    """Longer rows, options included, are left out; in the paper they are cut."""
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -110,7 +126,16 @@ class BuildConfig(Strict):
         }
         if task.out_of_domain:
             quotas["test", "OOD"] = chosen.out_of_domain_test
-        return Plan(seed, quotas, chosen.in_domain, chosen.out_of_domain, chosen.negatives, chosen.users_apart)
+        return Plan(
+            seed,
+            quotas,
+            chosen.in_domain,
+            chosen.out_of_domain,
+            chosen.negatives,
+            chosen.users_apart,
+            chosen.out_of_domain_by or next(iter(task.domains), CATEGORY),
+            chosen.labels,
+        )
 
 
 def read_config(path: Path) -> BuildConfig:
@@ -124,13 +149,38 @@ def read_config(path: Path) -> BuildConfig:
     if unknown:
         raise ValueError(f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}.")
     for name, plan in config.tasks.items():
-        ways = TASKS[name].negatives
-        if plan.negatives and plan.negatives not in ways:
-            known = f"choose from {', '.join(ways)}, or leave it out" if ways else "leave it out"
-            raise ValueError(f"{path}: tasks.{name}.negatives cannot be {plan.negatives!r}: {known}.")
-        if plan.users_apart and name != "SR":
-            raise ValueError(f"{path}: tasks.{name}.users_apart: only SR has shoppers; leave it out.")
+        problem = _problem(TASKS[name], plan)
+        if problem:
+            raise ValueError(f"{path}: tasks.{name}.{problem}.")
     return config
+
+
+def _problem(task: Task, plan: TaskPlan) -> str | None:
+    """Return what a task cannot do of its plan: the key and why."""
+    for key, given, known in (
+        ("negatives", plan.negatives, task.negatives),
+        ("out_of_domain_by", plan.out_of_domain_by, task.domains),
+        ("language", plan.language or "", LANGUAGES),
+    ):
+        if given and given not in known:
+            choice = f"choose from {', '.join(known)}, or leave it out" if known else "leave it out"
+            return f"{key} cannot be {given!r}: {choice}"
+    if plan.users_apart and task.name != "SR":
+        return "users_apart: only SR has shoppers; leave it out"
+    if plan.labels != NATURAL and not task.classes:
+        return f"labels: {task.name} has no classes to choose the shares of; leave it out"
+    if plan.out_of_domain_by == TIME and not _is_day(plan.out_of_domain):
+        return "out_of_domain: give the one day from which on rows are out of domain, such as ['2018-01-31']"
+    if plan.out_of_domain_by == BRAND and plan.out_of_domain_test and not plan.out_of_domain:
+        return "out_of_domain: name the brands to hold out"
+    return None
+
+
+def _is_day(given: Sequence[str]) -> bool:
+    try:
+        return [date.fromisoformat(day).isoformat() for day in given] == list(given) and len(given) == 1
+    except ValueError:
+        return False
 
 
 def read_toml(path: Path) -> dict[str, Any]:

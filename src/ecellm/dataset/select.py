@@ -4,9 +4,11 @@ Pure functions over samples, so that each rule can be tested alone. Whatever is 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from ecellm.dataset.near import NearIndex
 from ecellm.records import Domain, Sample, Split
 
 Part = tuple[Split, Domain]
@@ -20,7 +22,20 @@ CONFLICT = "equal inputs have different answers"
 CROSSING = "input stands in another split"
 FACT = "judgement or question labels a test row"
 PRODUCT = "product stands in an out-of-domain row"
+NEAR = "input nearly stands in another split"
 BEYOND = "beyond the quota"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds for one task's rows beside what holds for all."""
+
+    many_answers: bool = False
+    """A question may well have several good answers: of equal inputs the first drawn stays."""
+    products_shared: bool = False
+    """Out-of-domain products may stand in training rows: domains are told by time."""
+    near_apart: bool = False
+    """No row is nearly a row of another split."""
 
 
 @dataclass
@@ -32,6 +47,13 @@ class Selection:
 
     samples: dict[str, dict[Part, list[Sample]]] = field(default_factory=lambda: defaultdict(dict))
     dropped: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    lost: dict[str, list[tuple[str, Sample]]] = field(default_factory=lambda: defaultdict(list))
+    """The samples left out, with the reason, but for those beyond the quotas."""
+
+    def drop(self, reason: str, sample: Sample) -> None:
+        """Leave a sample out."""
+        self.dropped[sample.task][reason] += 1
+        self.lost[sample.task].append((reason, sample))
 
     def split(self, split: Split) -> list[Sample]:
         """Return a split's samples: task by task, in-domain rows before out-of-domain ones."""
@@ -46,31 +68,37 @@ class Selection:
 def select(
     drawn: Mapping[str, Sequence[Sample]],
     quotas: Mapping[str, Mapping[Part, int]],
-    open_tasks: Collection[str] = (),
+    rules: Mapping[str, Rules] = MappingProxyType({}),
 ) -> Selection:
     """Choose each task's samples, in drawing order, up to its quotas.
 
     An exact input (with its options) stands once per task, and an input text in one split only, whatever the
     task. Out-of-domain products stand in none of the task's training or validation rows. No fact stands in a
     test row of any task and in a training or validation row of any task. Equal inputs with different answers
-    are left out, but for `open_tasks`: a question may well have several good answers, of which the first drawn
-    stays.
+    are left out. What `rules` says of a task comes on top, or is excepted.
     """
     chosen = Selection()
-    distinct = {task: _distinct(samples, task in open_tasks, chosen.dropped[task]) for task, samples in drawn.items()}
+    own = {task: rules.get(task, Rules()) for task in drawn}
+    distinct = {task: _distinct(samples, own[task], chosen) for task, samples in drawn.items()}
     facts: set[str] = set()
     inputs: set[str] = set()
+    near = {task: NearIndex() for task in drawn if own[task].near_apart}
     for split in ORDER:
         for task, parts in distinct.items():
-            dropped = chosen.dropped[task]
             for part in (part for part in PRIORITY if part[0] == split):
                 samples = parts[part]
                 if split != "test":
                     abroad = {key for sample in chosen.samples[task]["test", "OOD"] for key in sample.products}
-                    samples = _without(samples, inputs, facts, abroad, dropped)
+                    forbidden = set() if own[task].products_shared else abroad
+                    samples = _without(samples, inputs, facts, forbidden, chosen)
+                    samples = _apart(samples, near[task], chosen) if task in near else samples
                 kept = samples[: quotas[task].get(part, 0)]
-                dropped[BEYOND] += len(samples) - len(kept)
+                chosen.dropped[task][BEYOND] += len(samples) - len(kept)
                 chosen.samples[task][part] = kept
+        for task, index in near.items():
+            index.add(
+                [sample.input for part in PRIORITY if part[0] == split for sample in chosen.samples[task][part]]
+            )
         fixed = chosen.split(split)
         inputs |= {sample.input for sample in fixed}
         if split == "test":
@@ -78,7 +106,7 @@ def select(
     return chosen
 
 
-def _distinct(samples: Sequence[Sample], many_answers: bool, dropped: Counter[str]) -> dict[Part, list[Sample]]:
+def _distinct(samples: Sequence[Sample], rules: Rules, chosen: Selection) -> dict[Part, list[Sample]]:
     """Return the samples by part with each exact input once, in the part of the highest priority.
 
     Inputs whose rows answer differently are left out altogether, unless there may be many answers.
@@ -94,10 +122,10 @@ def _distinct(samples: Sequence[Sample], many_answers: bool, dropped: Counter[st
     for part in PRIORITY:
         for sample in by_part[part]:
             key = (sample.input, sample.options)
-            if len(answers[key]) > 1 and not many_answers:
-                dropped[CONFLICT] += 1
+            if len(answers[key]) > 1 and not rules.many_answers:
+                chosen.drop(CONFLICT, sample)
             elif key in seen:
-                dropped[DUPLICATE] += 1
+                chosen.drop(DUPLICATE, sample)
             else:
                 seen.add(key)
                 kept[part].append(sample)
@@ -105,18 +133,29 @@ def _distinct(samples: Sequence[Sample], many_answers: bool, dropped: Counter[st
 
 
 def _without(
-    samples: Sequence[Sample], inputs: set[str], facts: set[str], abroad: set[str], dropped: Counter[str]
+    samples: Sequence[Sample], inputs: set[str], facts: set[str], abroad: set[str], chosen: Selection
 ) -> list[Sample]:
     """Return the samples that share no input with another split, no fact with a test row and no product with
     an out-of-domain row."""
     kept = []
     for sample in samples:
         if sample.input in inputs:
-            dropped[CROSSING] += 1
+            chosen.drop(CROSSING, sample)
         elif not facts.isdisjoint(sample.facts):
-            dropped[FACT] += 1
+            chosen.drop(FACT, sample)
         elif not abroad.isdisjoint(sample.products):
-            dropped[PRODUCT] += 1
+            chosen.drop(PRODUCT, sample)
+        else:
+            kept.append(sample)
+    return kept
+
+
+def _apart(samples: Sequence[Sample], index: NearIndex, chosen: Selection) -> list[Sample]:
+    """Return the samples that are no near-duplicates of what the index holds."""
+    kept = []
+    for sample, near in zip(samples, index.near([sample.input for sample in samples]), strict=True):
+        if near:
+            chosen.drop(NEAR, sample)
         else:
             kept.append(sample)
     return kept

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ecellm.tasks.answers import FreeText
+from ecellm.tasks.pieces import texts_under
 from ecellm.tasks.questions import drawn_questions, facts_in, question_pieces, question_sample
-from ecellm.tasks.task import Draw, Plan, Task
+from ecellm.tasks.task import CATEGORY, Draw, Plan, Task
 
 if TYPE_CHECKING:
     from ecellm.store import Store
@@ -23,17 +24,17 @@ NO_ANSWER = "question has no answer with text"
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw answerable, descriptive questions that somebody answered."""
-    rows, dropped = drawn_questions(
-        store, plan, "AG", lambda questions: questions.answerable & (questions.kind == "descriptive")
+    found = Draw()
+    rows = drawn_questions(
+        store, plan, "AG", lambda questions: questions.answerable & (questions.kind == "descriptive"), found
     )
-    samples = []
     for split, domain, row in rows:
         answer = best_answer(row["answers"])
         if answer is None:
-            dropped[NO_ANSWER] += 1
+            found.drop(NO_ANSWER, 1, [row])
         else:
-            samples.append(question_sample("AG", split, domain, row, answer))
-    return Draw(samples, dropped)
+            found.samples.append(question_sample("AG", split, domain, row, answer))
+    return found
 
 
 def best_answer(answers: list[dict[str, Any]]) -> str | None:
@@ -61,4 +62,6 @@ TASK = Task(
     draw=draw,
     pieces=question_pieces,
     facts=facts_in,
+    domains=(CATEGORY,),
+    texts=texts_under("question"),
 )

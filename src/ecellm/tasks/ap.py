@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecellm.tasks.answers import YesNo
+from ecellm.tasks.pieces import texts_under
 from ecellm.tasks.questions import drawn_questions, facts_in, question_pieces, question_sample
-from ecellm.tasks.task import Draw, Plan, Task
+from ecellm.tasks.task import CATEGORY, Draw, Plan, Task
 
 if TYPE_CHECKING:
     from ecellm.store import Store
@@ -23,11 +24,12 @@ def draw(store: Store, plan: Plan) -> Draw:
     """Draw questions of the plan's categories from the source's own splits."""
     import ibis
 
-    rows, dropped = drawn_questions(store, plan, "AP", lambda questions: ibis.literal(True))
-    samples = [
+    found = Draw()
+    rows = drawn_questions(store, plan, "AP", lambda questions: ibis.literal(True), found)
+    found.samples = [
         question_sample("AP", split, domain, row, "yes" if row["answerable"] else "no") for split, domain, row in rows
     ]
-    return Draw(samples, dropped)
+    return found
 
 
 TASK = Task(
@@ -49,4 +51,7 @@ TASK = Task(
     draw=draw,
     pieces=question_pieces,
     facts=facts_in,
+    domains=(CATEGORY,),
+    classes=True,
+    texts=texts_under("question"),
 )

@@ -11,13 +11,12 @@ Source: MAVE. Out-of-domain rows ask for attributes that training never asks for
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Triples
-from ecellm.tasks.pieces import Cut, Path, json_pieces, whole
-from ecellm.tasks.task import Draw, Piece, Pieces, Plan, Task
+from ecellm.tasks.pieces import Cut, Path, json_pieces, texts_under, whole
+from ecellm.tasks.task import ATTRIBUTE, Draw, Piece, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -45,17 +44,17 @@ def draw(store: Store, plan: Plan) -> Draw:
     asked = attributes.mutate(held=attributes.attribute.isin(held_out))
     per_product = asked.group_by(["product_id", "split"]).agg(any_held=asked.held.max())
     rows = per_product.inner_join(texts, "product_id")
-    mixed = store.count(rows.filter(rows.any_held & (rows.split != "test")))
-    dropped = Counter({"product asks for a held-out attribute": mixed})
-    samples: list[Sample] = []
+    mixed = rows.filter(rows.any_held & (rows.split != "test"))
+    found = Draw()
+    found.drop("product asks for a held-out attribute", store.count(mixed), mixed)
     for split, domain in plan.quotas:
         part = rows.filter((rows.split == split) & (rows.any_held if domain == "OOD" else ~rows.any_held))
         chosen = store.first(part, "key", plan.enough(split, domain))
         wanted = _triples(
             store, asked.filter(asked.held if domain == "OOD" else ~asked.held), [row["product_id"] for row in chosen]
         )
-        samples += [_sample(row, wanted[row["product_id"]], split, domain) for row in chosen]
-    return Draw(samples, +dropped)
+        found.samples += [_sample(row, wanted[row["product_id"]], split, domain) for row in chosen]
+    return found
 
 
 def held_out_attributes(store: Store, attributes: ir.Table, texts: ir.Table, plan: Plan) -> list[str]:
@@ -179,4 +178,6 @@ TASK = Task(
     needs=("products", "attributes"),
     draw=draw,
     pieces=pieces,
+    domains=(ATTRIBUTE,),
+    texts=texts_under("product title"),
 )

@@ -1,12 +1,15 @@
-"""Drawing rows from the Store, shared by the task files: splits and quotas by keyed hash."""
+"""Drawing rows from the Store, shared by the task files: splits, domains and quotas by keyed hash."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Split
-from ecellm.tasks.task import Plan
+from ecellm.tasks.task import BALANCED, BRAND, NATURAL, TIME, Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Hexadecimal marks of 80 % and 90 % of the range of a keyed hash.
 TRAIN_BELOW, VALIDATION_BELOW = "cccccccc", "e6666666"
+
+Row = dict[str, Any]
 
 
 def eighty_ten_ten(key: ir.StringValue) -> ir.StringValue:
@@ -29,6 +34,26 @@ def normalised(text: ir.StringValue) -> ir.StringValue:
     return text.re_replace(r"[\t\n\x0B\f\r ]+", " ").strip().lower()
 
 
+def outside(rows: ir.Table, plan: Plan) -> ir.BooleanValue:
+    """Say which rows are out of domain, by their column category, brand or time (seconds since 1970)."""
+    if plan.by == TIME:
+        return rows.time >= since(plan) if plan.out_of_domain else rows.time.isnull()
+    named = rows.brand if plan.by == BRAND else rows.category
+    return named.fill_null("").isin(plan.out_of_domain)
+
+
+def since(plan: Plan) -> int:
+    """Return the second since 1970 (UTC) from which on rows are out of domain."""
+    return int(datetime.fromisoformat(plan.out_of_domain[0]).replace(tzinfo=UTC).timestamp())
+
+
+def branded(store: Store, rows: ir.Table) -> ir.Table:
+    """Add the brand of each row's product, null where it is not known."""
+    products = store["products"].filter(lambda t: t.catalogue == "amazon_2018")
+    brands = products.select("category", "product_id", "brand")
+    return rows.left_join(brands, ["category", "product_id"]).drop("category_right", "product_id_right")
+
+
 def first_by_split(
     store: Store, table: ir.Table, key: str, counts: dict[Split, int]
 ) -> dict[Split, list[dict[str, Any]]]:
@@ -39,33 +64,95 @@ def first_by_split(
     }
 
 
-def by_category(plan: Plan) -> dict[tuple[str, ...], int]:
-    """Return how many rows to draw of each split and category: each category may have to fill the whole quota."""
-    return {
-        (split, category): plan.enough(split, domain)
-        for (split, domain), quota in plan.quotas.items()
-        for category in categories_of(plan, domain)
-        if quota
-    }
+@dataclass(frozen=True)
+class Drawn:
+    """Rows drawn for every part of a plan."""
+
+    plan: Plan
+    found: Mapping[tuple[str, ...], list[Row]]
+    """The rows by part and category, in the order they are drawn in."""
+    answers: Mapping[tuple[str, str], int]
+    """How many rows there are of a category and answer; empty where the plan does not ask."""
+
+    def rows(self, split: Split, domain: Domain) -> list[Row]:
+        """Return a part's rows in drawing order, whatever their category."""
+        found = [row for rows in self.by_category(split, domain) for row in rows]
+        found.sort(key=lambda row: (row["order"], row["category"]))
+        return self._in_shares(found)[: self.plan.enough(split, domain)]
+
+    def by_category(self, split: Split, domain: Domain) -> list[list[Row]]:
+        """Return a part's rows in drawing order, a list per category."""
+        names = categories_of(self.plan, domain)
+        return [self._in_shares(self.found.get((_part(split, domain), name), [])) for name in names]
+
+    def _in_shares(self, rows: list[Row]) -> list[Row]:
+        """Return the rows in an order whose every beginning has the answers in the shares that the plan asks for,
+        while they last."""
+        if self.plan.labels == NATURAL:
+            return rows
+        names = {row["category"] for row in rows}
+        shares: Counter[str] = Counter()
+        for (category, answer), count in self.answers.items():
+            if category in names:
+                shares[answer] += count
+        turns: Counter[str] = Counter()
+        places = []
+        for row in rows:
+            answer = row["answer"]
+            places.append((turns[answer] + 0.5) / (1 if self.plan.labels == BALANCED else shares[answer]))
+            turns[answer] += 1
+        order = sorted(range(len(rows)), key=lambda number: places[number])
+        return [rows[number] for number in order]
 
 
-def categories_of(plan: Plan, domain: Domain) -> tuple[str, ...]:
-    """Return the categories of a domain."""
-    return plan.in_domain if domain == "IND" else plan.out_of_domain
+def draw_rows(store: Store, table: ir.Table, plan: Plan) -> Drawn:
+    """Collect the rows with the smallest keys that the plan's parts may need, in one query.
 
-
-def firsts(
-    store: Store, table: ir.Table, key: str, wanted: Mapping[tuple[str, ...], int], by: tuple[str, ...]
-) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Collect, for each group of the columns `by` that is wanted, its so many rows with the smallest keys, in that
-    order; in one query, however many groups there are."""
+    The table has the columns category, split, key and outside (whether a row is out of domain; of those all are
+    for testing, though the rows of the test split come first), and, where the plan asks for shares, answer.
+    """
     import ibis
 
-    found: dict[tuple[str, ...], list[dict[str, Any]]] = {group: [] for group in wanted}
+    part = ibis.ifelse(table.outside, "OOD", table.split)
+    last = ibis.ifelse(table.outside & (table.split != "test"), "1", "0")
+    placed = table.mutate(part=part, order=last + table.key).drop("outside")
+    answers: dict[tuple[str, str], int] = {}
+    by = ["part", "category"]
+    if plan.labels != NATURAL:
+        by.append("answer")
+        counted = store.rows(placed.group_by(["category", "answer"]).agg(rows=placed.count()))
+        answers = {(row["category"], row["answer"]): row["rows"] for row in counted}
+    wanted = {
+        (_part(split, domain), category, *answer): plan.enough(split, domain)
+        for (split, domain), quota in plan.quotas.items()
+        for category in categories_of(plan, domain)
+        for answer in ([(name,) for place, name in answers if place == category] if answers else [()])
+        if quota
+    }
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in _firsts(store, placed, wanted, by):
+        found.setdefault((row["part"], row["category"]), []).append(row)
+    return Drawn(plan, found, answers)
+
+
+def categories_of(plan: Plan, domain: Domain) -> Sequence[str]:
+    """Return the categories of a domain; one without a name where the task has none."""
+    return plan.categories(domain) or ("",)
+
+
+def _part(split: Split, domain: Domain) -> str:
+    return "OOD" if domain == "OOD" else split
+
+
+def _firsts(
+    store: Store, table: ir.Table, wanted: Mapping[tuple[str, ...], int], by: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Collect, for each group of the columns `by` that is wanted, its so many rows that come first in their
+    order, in that order; in one query, however many groups there are."""
+    import ibis
+
     rows = [{**dict(zip(by, group, strict=True)), "wanted": count} for group, count in wanted.items()]
     counts = store.given(rows, **dict.fromkeys(by, "string"), wanted="int64")
-    place = ibis.row_number().over(group_by=by, order_by=key)
+    place = ibis.row_number().over(group_by=by, order_by="order")
     chosen = table.inner_join(counts, by).mutate(place=place).filter(lambda t: t.place < t.wanted)
-    for row in store.rows(chosen.drop("wanted", "place").order_by(key)):
-        found[tuple(row[name] for name in by)].append(row)
-    return found
+    return store.rows(chosen.drop("wanted", "place").order_by("order"))

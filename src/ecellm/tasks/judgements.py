@@ -3,7 +3,7 @@
 Texts are cleaned as in the paper: white space and simple tags to spaces, then NFKD to ASCII. A query, told by
 its cleaned text in lower case, stands in one split for all three tasks: on the test side if any row of it is
 there in the source, and that side is halved into validation and test by the query's key (the paper halves row
-by row, which lets one query's judgements stand in both). Language is not filtered here.
+by row, which lets one query's judgements stand in both). Which language a text is in, the builder asks.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Sample, Split, sample_id
-from ecellm.tasks.drawing import first_by_split
-from ecellm.tasks.task import Plan
+from ecellm.tasks.drawing import draw_rows
+from ecellm.tasks.pieces import LETTER
+from ecellm.tasks.task import Draw, Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from ecellm.store import Store
 
-#: Before each title of a list.
-LETTER = re.compile(r"^[A-Z]: ")
 TAG = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
 #: Texts that cleaning leaves as they are: ASCII words, single spaces between them, no tag (RE2 and Java alike).
 CLEAN_ALREADY = r"^[!-;=-~]+( [!-;=-~]+)*\z"
@@ -57,8 +56,8 @@ def facts_in(sample: Sample) -> tuple[str, ...]:
         return ()
 
 
-def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
-    """Return one row per query and titled product, and how many rows were left out, by reason.
+def judged(store: Store, seed: int, task: str, found: Draw) -> ir.Table:
+    """Return one row per query and titled product; `found` counts what is left out.
 
     Columns: name (which tells queries apart), query (cleaned), product_id, title (as the source wrote it),
     label, small, split, and key, by which the task's rows are drawn. Where one pair has several labels, the
@@ -76,27 +75,41 @@ def judged(store: Store, seed: int, task: str) -> tuple[ir.Table, Counter[str]]:
     sides = sides.mutate(split=ibis.cases((~sides.tested, "train"), (half, "validation"), else_="test"))
     worded = rows.filter(rows.name != "").drop("query", "split", "shown")
     joined = worded.inner_join(titles.select("product_id", "title"), "product_id")
-    once = joined.group_by(["name", "product_id", "title"]).agg(label=joined.label.min(), small=joined.small.max())
+    pair = ["name", "product_id", "title"]
+    once = joined.group_by(pair).agg(label=joined.label.min(), small=joined.small.max())
     once = once.inner_join(sides.drop("tested"), "name")
     once = store.keep(once.mutate(key=keyed(seed, task, once.name, once.product_id)))
+    turn = ibis.row_number().over(group_by=pair, order_by="label")
+    lost = (
+        (NO_QUERY, rows.filter(rows.name == "")),
+        (NO_TITLE, worded.anti_join(titles, "product_id")),
+        (REPEATED, joined.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
+    )
     counts = [store.count(table) for table in (rows, worded, joined, once)]
-    reasons = (NO_QUERY, NO_TITLE, REPEATED)
-    lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}
-    return once, +Counter(lost)
+    for step, (reason, left_out) in enumerate(lost):
+        found.drop(reason, counts[step] - counts[step + 1], left_out)
+    return once
 
 
-def drawn_pairs(store: Store, plan: Plan, task: str) -> tuple[list[tuple[Split, dict[str, Any]]], Counter[str]]:
-    """Collect the judged rows that a task of single pairs draws, their titles cleaned, and what was dropped."""
-    rows, dropped = judged(store, plan.seed, task)
+def drawn_pairs(
+    store: Store, plan: Plan, task: str, answer: Callable[[ir.Table], ir.StringValue], found: Draw
+) -> list[tuple[Split, dict[str, Any]]]:
+    """Collect the judged rows that a task of single pairs draws, their titles cleaned; `answer` says which class
+    a row is of, `found` counts what is left out."""
+    import ibis
+
+    rows = judged(store, plan.seed, task, found)
+    rows = rows.mutate(category=ibis.literal(""), outside=ibis.literal(False), answer=answer(rows))
+    drawn = draw_rows(store, rows, plan)
     kept = []
-    for split, found in first_by_split(store, rows, "key", in_domain(plan)).items():
-        for row in found:
+    for split in in_domain(plan):
+        for row in drawn.rows(split, "IND"):
             title = cleaned(row["title"])
             if title:
                 kept.append((split, {**row, "title": title}))
             else:
-                dropped[NO_TEXT] += 1
-    return kept, dropped
+                found.drop(NO_TEXT, 1, [row])
+    return kept
 
 
 def pair_sample(task: str, split: Split, row: dict[str, Any], text: str, output: str, options: str | None) -> Sample:

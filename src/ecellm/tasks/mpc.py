@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ecellm.records import Sample
 from ecellm.tasks.answers import Letter
 from ecellm.tasks.judgements import drawn_pairs, facts_in, pair_sample
-from ecellm.tasks.pieces import Cut, Path, input_and_options
+from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ OPTIONS = [
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw judged pairs; a query's pairs all stand in one split."""
-    rows, dropped = drawn_pairs(store, plan, "MPC")
+    found = Draw()
+    rows = drawn_pairs(store, plan, "MPC", lambda judged: judged.label, found)
     options = json.dumps(OPTIONS)
-    samples = []
     for split, row in rows:
         text = json.dumps({"query": row["query"], "product title": row["title"]})
         output = OPTIONS[LABELS.index(row["label"])]
-        samples.append(pair_sample("MPC", split, row, text, output, options))
-    return Draw(samples, dropped)
+        found.samples.append(pair_sample("MPC", split, row, text, output, options))
+    return found
 
 
 def pieces(sample: Sample) -> Pieces:
@@ -72,4 +72,7 @@ TASK = Task(
     draw=draw,
     pieces=pieces,
     facts=facts_in,
+    classes=True,
+    language="en",
+    texts=texts_under("query", "product title"),
 )

@@ -1,7 +1,8 @@
 """Taking published input texts apart into pieces that may be cut, shared by the task files."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,9 @@ from ecellm.records import Sample
 from ecellm.tasks.task import Piece, Pieces
 
 Path = tuple[str | int, ...]
+
+#: Before each text of a list.
+LETTER = re.compile(r"^[A-Z]: ")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,29 @@ def json_pieces(text: str, rule: Rule) -> tuple[Piece, ...]:
         return whole(text)
     pieces = _merged(_walk(value, (), rule))
     return pieces if "".join(piece.text for piece in pieces) == text else whole(text)
+
+
+def texts_under(*keys: str) -> Callable[[Sample], tuple[str, ...]]:
+    """Return a function that gives the texts under these keys of a sample's JSON input, without the letters of
+    lists; none where the input is in no known form."""
+
+    def found(value: Any, wanted: bool) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from found(item, wanted or key in keys)
+        elif isinstance(value, list):
+            for item in value:
+                yield from found(item, wanted)
+        elif wanted and isinstance(value, str):
+            yield LETTER.sub("", value)
+
+    def texts(sample: Sample) -> tuple[str, ...]:
+        try:
+            return tuple(found(json.loads(sample.input), wanted=False))
+        except (ValueError, RecursionError):
+            return ()
+
+    return texts
 
 
 def labelled(text: str, quote: str, rank: int | None) -> list[Piece]:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Sample, sample_id
 from ecellm.tasks.answers import YesNo
 from ecellm.tasks.drawing import first_by_split
-from ecellm.tasks.pieces import Cut, Path, input_and_options
+from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ def draw(store: Store, plan: Plan) -> Draw:
 
     from ecellm.store import keyed
 
-    yes, no, dropped = _pairs(store, plan.seed, near=plan.negatives == NEAR)
+    found = Draw()
+    yes, no = _pairs(store, plan.seed, plan.negatives == NEAR, found)
     pairs = store.keep(yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no"))))
     count = store.count(pairs)
     place = ibis.row_number().over(order_by=keyed(plan.seed, "PM split", pairs.left_id, pairs.right_id))
@@ -51,12 +51,12 @@ def draw(store: Store, plan: Plan) -> Draw:
     pairs = pairs.mutate(key=keyed(plan.seed, "PM", pairs.left_id, pairs.right_id), split=split)
     counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
     rows = first_by_split(store, pairs, "key", counts)
-    samples = [_sample(row, split) for split, found in rows.items() for row in found]
-    return Draw(samples, dropped)
+    found.samples = [_sample(row, split) for split, part in rows.items() for row in part]
+    return found
 
 
-def _pairs(store: Store, seed: int, near: bool) -> tuple[ir.Table, ir.Table, Counter[str]]:
-    """Return the matching pairs, as many non-matching ones, and what was left out."""
+def _pairs(store: Store, seed: int, near: bool, found: Draw) -> tuple[ir.Table, ir.Table]:
+    """Return the matching pairs and as many non-matching ones; `found` counts what is left out."""
     import ibis
 
     from ecellm.store import keyed
@@ -75,18 +75,19 @@ def _pairs(store: Store, seed: int, near: bool) -> tuple[ir.Table, ir.Table, Cou
     apart = crossed.anti_join(matches, ["left_id", "right_id"])
     apart = apart.anti_join(same_titles, ["left_title", "right_title"])
     key = keyed(seed, "PM no", apart.left_id, apart.right_id)
-    found = store.count(yes)
+    matching = store.count(yes)
     # Of near pairs the nearest of each product come first.
-    no = apart.order_by(["place", key] if near else key).limit(found)
+    no = apart.order_by(["place", key] if near else key).limit(matching)
+    ids = ["left_id", "right_id"]
+    turn = ibis.row_number().over(group_by=ids, order_by=ids)
+    known = store["matches"].mutate(turn=turn).left_join(yes.select(*ids, named="left_title"), ids)
+    unused = known.filter((known.turn > 0) | known.named.isnull()).select(*ids)
     rows = store.count(store["matches"])
+    found.drop("match repeats or names a product that is not there", rows - matching, unused)
     alike = store.count(crossed) - store.count(apart)
-    dropped = Counter(
-        {
-            "match repeats or names a product that is not there": rows - found,
-            f"{NEAR if near else 'random'} pair is, or reads like, a match": alike,
-        }
-    )
-    return yes, no.select(yes.columns), +dropped
+    reason = f"{NEAR if near else 'random'} pair is, or reads like, a match"
+    found.drop(reason, alike, crossed.anti_join(apart, ids))
+    return yes, no.select(yes.columns)
 
 
 def _at_random(left: ir.Table, right: ir.Table, seed: int) -> ir.Table:
@@ -199,4 +200,5 @@ TASK = Task(
     draw=draw,
     pieces=pieces,
     negatives=(NEAR,),
+    texts=texts_under("title"),
 )

@@ -11,14 +11,13 @@ Source: Amazon Review 2018 metadata (also_buy, also_view, similar_item), pairs w
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import by_category, categories_of, eighty_ten_ten, firsts
-from ecellm.tasks.pieces import Cut, Path, input_and_options
-from ecellm.tasks.task import Draw, Pieces, Plan, Task
+from ecellm.tasks.drawing import draw_rows, eighty_ten_ten, outside
+from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
+from ecellm.tasks.task import BRAND, CATEGORY, Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -36,20 +35,21 @@ MARKUP = ("<", "{", "getTime")
 
 
 def draw(store: Store, plan: Plan) -> Draw:
-    """Draw title pairs of which exactly one relation holds; the direction is lost by sorting the titles."""
-    pairs, dropped = _pairs(store, plan.seed)
-    drawn = firsts(store, pairs, "key", by_category(plan), ("split", "category"))
-    titles = _shown(store, [row for rows in drawn.values() for row in rows])
-    samples = []
-    for split, domain in plan.quotas:
-        rows = [row for category in categories_of(plan, domain) for row in drawn.get((split, category), [])]
-        rows.sort(key=lambda row: (row["key"], row["category"]))
-        samples += [_sample(row, titles, split, domain) for row in rows[: plan.enough(split, domain)]]
-    return Draw(samples, dropped)
+    """Draw title pairs of which exactly one relation holds; the direction is lost by sorting the titles.
+
+    Out of domain by brand, both products are of a brand held out; in domain, neither.
+    """
+    found = Draw()
+    drawn = draw_rows(store, _pairs(store, plan, found), plan)
+    parts = {part: drawn.rows(*part) for part in plan.quotas}
+    titles = _shown(store, [row for rows in parts.values() for row in rows])
+    for (split, domain), rows in parts.items():
+        found.samples += [_sample(row, titles, split, domain) for row in rows]
+    return found
 
 
-def _pairs(store: Store, seed: int) -> tuple[ir.Table, Counter[str]]:
-    """Return category, key, first_id, second_id, relation and split, and what was left out.
+def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
+    """Return category, key, first_id, second_id, relation, answer, outside and split.
 
     A pair of titles is told by its key: the titles themselves would fill the memory.
     """
@@ -58,9 +58,10 @@ def _pairs(store: Store, seed: int) -> tuple[ir.Table, Counter[str]]:
     from ecellm.store import keyed
 
     titles = _titles(store)
+    titles = titles.mutate(outside=outside(titles, plan)).drop("brand")
     relations = store["relations"]
     one = relations.inner_join(titles, ["category", "product_id"])
-    other = titles.select("category", other_id=titles.product_id, other_title=titles.title)
+    other = titles.select("category", other_id="product_id", other_title="title", other_outside="outside")
     both = one.inner_join(other, ["category", "other_id"])
     swapped = both.title > both.other_title
     first = ibis.ifelse(swapped, both.other_title, both.title)
@@ -69,29 +70,39 @@ def _pairs(store: Store, seed: int) -> tuple[ir.Table, Counter[str]]:
         both.select(
             "category",
             "relation",
-            key=keyed(seed, "PRP", first, second),
+            "outside",
+            key=keyed(plan.seed, "PRP", first, second),
             apart=first != second,
+            crossing=both.outside != both.other_outside,
             first_id=ibis.ifelse(swapped, both.other_id, both.product_id),
             second_id=ibis.ifelse(swapped, both.product_id, both.other_id),
         )
     )
-    different = both.filter(both.apart)
+    one_side = both.filter(both.apart & ~both.crossing)
     pairs = store.keep(
-        different.group_by(["category", "key"]).agg(
-            relation=different.relation.min(),
-            last=different.relation.max(),
-            first_id=different.first_id.min(),
-            second_id=different.second_id.min(),
+        one_side.group_by(["category", "key"]).agg(
+            relation=one_side.relation.min(),
+            last=one_side.relation.max(),
+            first_id=one_side.first_id.min(),
+            second_id=one_side.second_id.min(),
+            outside=one_side.outside.max(),
         )
     )
     clear = pairs.filter(pairs.relation == pairs["last"]).drop("last")
-    named, unequal = store.count(both), store.count(different)
-    counts = {
-        "relation to a product without a usable title": store.count(relations) - named,
-        "pair of equal titles": named - unequal,
-        "pair has several relations": store.count(pairs) - store.count(clear),
+    lost = {
+        "relation to a product without a usable title": (relations, both, _untitled(relations, titles)),
+        "pair of equal titles": (both, both.filter(both.apart), both.filter(~both.apart)),
+        "pair has one product out of domain": (
+            both.filter(both.apart),
+            one_side,
+            both.filter(both.apart & both.crossing),
+        ),
+        "pair has several relations": (pairs, clear, pairs.filter(pairs.relation != pairs["last"])),
     }
-    return clear.mutate(split=eighty_ten_ten(keyed(seed, "PRP split", clear.key))), +Counter(counts)
+    for reason, (before, after, rows) in lost.items():
+        found.drop(reason, store.count(before) - store.count(after), rows)
+    split = eighty_ten_ten(keyed(plan.seed, "PRP split", clear.key))
+    return clear.mutate(split=split, answer=clear.relation)
 
 
 def _titles(store: Store) -> ir.Table:
@@ -102,7 +113,16 @@ def _titles(store: Store) -> ir.Table:
     good = title != ""
     for sign in MARKUP:
         good = good & ~title.contains(sign)
-    return named.mutate(title=title).filter(good).select("category", "product_id", "title")
+    return named.mutate(title=title).filter(good).select("category", "product_id", "brand", "title")
+
+
+def _untitled(relations: ir.Table, titles: ir.Table) -> ir.Table:
+    """Return the relations of which a product has no usable title."""
+    known = titles.select("category", "product_id", named=titles.title)
+    other = known.select("category", other_id="product_id", other_named="named")
+    both = relations.left_join(known, ["category", "product_id"]).select(*relations.columns, "named")
+    both = both.left_join(other, ["category", "other_id"]).select(*both.columns, "other_named")
+    return both.filter(both.named.isnull() | both.other_named.isnull()).select(*relations.columns)
 
 
 def _shown(store: Store, rows: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
@@ -159,4 +179,7 @@ TASK = Task(
     needs=("products", "relations"),
     draw=draw,
     pieces=pieces,
+    domains=(CATEGORY, BRAND),
+    classes=True,
+    texts=texts_under("Product 1:", "Product 2:"),
 )

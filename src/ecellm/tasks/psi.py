@@ -15,22 +15,29 @@ from typing import TYPE_CHECKING
 from ecellm.records import Sample
 from ecellm.tasks.answers import YesNo
 from ecellm.tasks.judgements import drawn_pairs, facts_in, pair_sample
-from ecellm.tasks.pieces import Cut, Path, input_and_options
+from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from ecellm.store import Store
 
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw judged pairs in their natural proportions; a query's pairs all stand in one split."""
-    rows, dropped = drawn_pairs(store, plan, "PSI")
-    samples = []
+    found = Draw()
+    rows = drawn_pairs(store, plan, "PSI", _substitute, found)
     for split, row in rows:
         text = json.dumps({"query": row["query"], "product": row["title"]})
-        output = "yes" if row["label"] == "S" else "no"
-        samples.append(pair_sample("PSI", split, row, text, output, None))
-    return Draw(samples, dropped)
+        found.samples.append(pair_sample("PSI", split, row, text, row["answer"], None))
+    return found
+
+
+def _substitute(rows: ir.Table) -> ir.StringValue:
+    import ibis
+
+    return ibis.ifelse(rows.label == "S", "yes", "no")
 
 
 def pieces(sample: Sample) -> Pieces:
@@ -63,4 +70,7 @@ TASK = Task(
     draw=draw,
     pieces=pieces,
     facts=facts_in,
+    classes=True,
+    language="en",
+    texts=texts_under("query", "product"),
 )

@@ -17,7 +17,7 @@ from ecellm.keys import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.records import Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Ranking
 from ecellm.tasks.judgements import NO_TEXT, cleaned, fact, facts_in, in_domain, judged, product_key
-from ecellm.tasks.pieces import Cut, Path, input_and_options
+from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
@@ -55,18 +55,19 @@ class Ranked(NamedTuple):
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw lists query by query. A list's length is drawn from 2 to 4 and lowered to the labels that its query
     has (the paper draws it again, which gives more lists of two)."""
-    rows, dropped = judged(store, plan.seed, "QPR")
+    drawn = Draw()
+    rows = judged(store, plan.seed, "QPR", drawn)
     small = rows.filter(rows.small)
     labels = small.group_by("name").agg(labels=small.label.nunique())
     wanted = small.semi_join(labels.filter(labels.labels >= 2), "name")
-    samples: list[Sample] = []
     for split, enough in in_domain(plan).items():
         found = _queries(store, wanted.filter(wanted.split == split), plan.seed, enough)
         lists = [ranked for name, judgements in found.items() for ranked in _lists(name, judgements, plan.seed)]
         lists.sort(key=lambda ranked: ranked[:2])
-        samples += [_sample(ranked, split) for ranked in lists[:enough]]
-        dropped[NO_TEXT] += sum(not row["title"] for judgements in found.values() for row in judgements)
-    return Draw(samples, +dropped)
+        drawn.samples += [_sample(ranked, split) for ranked in lists[:enough]]
+        empty = [row for judgements in found.values() for row in judgements if not row["title"]]
+        drawn.drop(NO_TEXT, len(empty), empty)
+    return drawn
 
 
 def _queries(store: Store, rows: ir.Table, seed: int, most: int) -> dict[str, list[dict[str, Any]]]:
@@ -160,4 +161,6 @@ TASK = Task(
     draw=draw,
     pieces=pieces,
     facts=facts_in,
+    language="en",
+    texts=texts_under("query", "product list"),
 )

@@ -8,15 +8,14 @@ tell questions apart.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import SEPARATOR
 from ecellm.records import Domain, Sample, Split, sample_id
-from ecellm.tasks.drawing import by_category, categories_of, firsts, normalised
+from ecellm.tasks.drawing import draw_rows, normalised, outside
 from ecellm.tasks.pieces import Cut, Path, input_and_options
-from ecellm.tasks.task import Pieces, Plan
+from ecellm.tasks.task import Draw, Pieces, Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -29,35 +28,38 @@ Eligible = Callable[["ir.Table"], "ir.BooleanValue"]
 
 
 def drawn_questions(
-    store: Store, plan: Plan, task: str, eligible: Eligible
-) -> tuple[list[tuple[Split, Domain, dict[str, Any]]], Counter[str]]:
-    """Collect the questions that a task draws from the plan's categories, and what was dropped.
+    store: Store, plan: Plan, task: str, eligible: Eligible, found: Draw
+) -> list[tuple[Split, Domain, dict[str, Any]]]:
+    """Collect the questions that a task draws from the plan's categories; `found` counts what is left out.
 
     `eligible` says which questions the task may ask. A row has the columns of the Store's table, `split` being
-    the question's own, and `name`, which tells questions apart.
+    the question's own, and `name`, which tells questions apart. Out-of-domain rows come from the test split alone.
     """
     rows = _placed(store)
-    rows = rows.filter(eligible(rows) & rows.category.isin((*plan.in_domain, *plan.out_of_domain)))
+    categories = {*plan.categories("IND"), *plan.categories("OOD")}
+    rows = rows.filter(eligible(rows) & rows.category.isin(categories))
     named = rows.select(
-        "category", "product_id", "split", key=_key(rows, plan.seed, task), shown=rows.snippets.length() > 0
+        "category",
+        "product_id",
+        "split",
+        key=_key(rows, plan.seed, task),
+        outside=outside(rows, plan),
+        answer=rows.answerable.cast("string"),
+        shown=rows.snippets.length() > 0,
     )
     narrow = store.keep(named)
     shown = narrow.filter(narrow.shown).drop("shown")
-    drawn = firsts(store, shown, "key", by_category(plan), ("split", "category"))
-    chosen = {
-        (split, domain): sorted(
-            (row for category in categories_of(plan, domain) for row in drawn.get((split, category), [])),
-            key=lambda row: row["key"],
-        )[: plan.enough(split, domain)]
-        for split, domain in plan.quotas
-    }
+    there = shown.filter(~shown.outside | (shown.split == "test"))
+    drawn = draw_rows(store, there, plan)
+    chosen = {part: drawn.rows(*part) for part in plan.quotas}
     asked = _asked(store, plan.seed, task, [row for part in chosen.values() for row in part])
-    found = [
+    bare = rows.filter(rows.snippets.length() == 0).select("category", "product_id", "question", "split")
+    found.drop(NO_SNIPPETS, store.count(narrow) - store.count(shown), bare)
+    return [
         (split, domain, {**asked[row["key"]], "split": split})
         for (split, domain), part in chosen.items()
         for row in part
     ]
-    return found, +Counter({NO_SNIPPETS: store.count(narrow) - store.count(shown)})
 
 
 def _asked(store: Store, seed: int, task: str, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

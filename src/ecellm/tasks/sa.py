@@ -11,14 +11,13 @@ Source: Amazon Review 2018 reviews; five stars are very positive, one is very ne
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import by_category, categories_of, eighty_ten_ten, firsts
+from ecellm.tasks.drawing import branded, draw_rows, eighty_ten_ten, outside
 from ecellm.tasks.pieces import option_pieces, whole
-from ecellm.tasks.task import Draw, Pieces, Plan, Task
+from ecellm.tasks.task import BRAND, CATEGORY, TIME, Draw, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -37,41 +36,50 @@ def draw(store: Store, plan: Plan) -> Draw:
     The paper keeps repeated texts, which leak from train to test; here a text counts once per category and
     domain, and one whose stars differ from row to row is left out.
     """
-    texts, dropped = _texts(store, plan)
-    drawn = firsts(store, texts, "key", by_category(plan), ("split", "category"))
-    shown = _shown(store, [row for rows in drawn.values() for row in rows], plan.seed)
-    samples = []
-    for split, domain in plan.quotas:
-        parts = [drawn.get((split, category), []) for category in categories_of(plan, domain)]
-        found = _shares(parts, plan.enough(split, domain))
-        samples += [_sample({**row, "text": shown[row["key"]]}, split, domain) for row in found]
-    return Draw(samples, dropped)
+    found = Draw()
+    drawn = draw_rows(store, _texts(store, plan, found), plan)
+    parts = {part: _shares(drawn.by_category(*part), plan.enough(*part)) for part in plan.quotas}
+    shown = _shown(store, [row for rows in parts.values() for row in rows], plan.seed)
+    for (split, domain), rows in parts.items():
+        found.samples += [_sample({**row, "text": shown[row["key"]]}, split, domain) for row in rows]
+    return found
 
 
-def _texts(store: Store, plan: Plan) -> tuple[ir.Table, Counter[str]]:
-    """Return the distinct texts that are long enough (category, key, stars, product_id, split), and what was left
-    out. A text is told by its key: the texts themselves would fill the memory."""
+def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
+    """Return the distinct texts that are long enough: category, key, stars, answer, product_id, split, outside.
+    A text is told by its key: the texts themselves would fill the memory."""
+    import ibis
+
     from ecellm.store import keyed
 
     reviews = store["reviews"]
-    wanted = reviews.filter(reviews.category.isin([*plan.in_domain, *plan.out_of_domain]))
-    text = wanted.text.strip()
+    wanted = reviews.filter(reviews.category.isin({*plan.categories("IND"), *plan.categories("OOD")}))
+    placed = branded(store, wanted) if plan.by == BRAND else wanted
+    text = placed.text.strip()
     words = text.length() - text.replace(" ", "").length() + 1
-    long = wanted.mutate(text=text).filter(words >= FEWEST_WORDS)
-    narrow = store.keep(long.select("category", "stars", "product_id", key=keyed(plan.seed, "SA", long.text)))
+    long = placed.mutate(text=text, outside=outside(placed, plan)).filter(words >= FEWEST_WORDS)
+    long = long.mutate(key=keyed(plan.seed, "SA", long.text))
+    narrow = store.keep(long.select("category", "stars", "product_id", "key", "outside"))
     texts = narrow.group_by(["category", "key"]).agg(
-        stars=narrow.stars.min(), most=narrow.stars.max(), product_id=narrow.product_id.min()
+        stars=narrow.stars.min(),
+        most=narrow.stars.max(),
+        product_id=narrow.product_id.min(),
+        outside=narrow.outside.max(),
     )
     texts = store.keep(texts)
     clear = texts.filter(texts.stars == texts.most).drop("most")
-    counts = [store.count(table) for table in (wanted, narrow, texts, clear)]
-    reasons = (
-        f"review has fewer than {FEWEST_WORDS} words",
-        "review text repeats",
-        "equal texts have different stars",
+    torn = texts.filter(texts.stars != texts.most).select("category", "key", "stars", "most")
+    turn = ibis.row_number().over(group_by=["category", "key"], order_by=["product_id", "user_id"])
+    lost = (
+        (f"review has fewer than {FEWEST_WORDS} words", placed.filter(words < FEWEST_WORDS)),
+        ("review text repeats", long.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
+        ("equal texts have different stars", torn.inner_join(long.select("key", "text").distinct(), "key")),
     )
-    lost = {reason: counts[step] - counts[step + 1] for step, reason in enumerate(reasons)}
-    return clear.mutate(split=eighty_ten_ten(keyed(plan.seed, "SA split", clear.key))), +Counter(lost)
+    counts = [store.count(table) for table in (wanted, narrow, texts, clear)]
+    for step, (reason, rows) in enumerate(lost):
+        found.drop(reason, counts[step] - counts[step + 1], rows)
+    split = eighty_ten_ten(keyed(plan.seed, "SA split", clear.key))
+    return clear.mutate(split=split, answer=clear.stars.cast("string"))
 
 
 def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
@@ -129,4 +137,7 @@ TASK = Task(
     needs=("reviews",),
     draw=draw,
     pieces=pieces,
+    domains=(CATEGORY, BRAND, TIME),
+    classes=True,
+    texts=lambda sample: (sample.input,),
 )

@@ -11,16 +11,15 @@ Source: Amazon Review 2018 ratings, taken as purchases, with metadata (2014's fi
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import keyed_hash, keyed_shuffle
-from ecellm.records import Domain, Sample, Split, sample_id
+from ecellm.records import DOMAINS, Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.drawing import eighty_ten_ten
+from ecellm.tasks.drawing import branded, eighty_ten_ten, outside
 from ecellm.tasks.pieces import labelled, whole
-from ecellm.tasks.task import Draw, Piece, Pieces, Plan, Task
+from ecellm.tasks.task import BRAND, CATEGORY, TIME, Draw, Piece, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -44,6 +43,8 @@ ALL = ""
 DRAWN_AT_ONCE = 24
 #: History items that stay until the options have been shortened.
 KEPT_HISTORY = 3
+#: What is left of a page's code in a title once its tags are gone.
+PAGE = "<[a-zA-Z/!]|getTime"
 #: A tag, and what Python's `str.split` takes for white space, for RE2 and Java alike.
 TAG = "<[^<>]*>"
 SPACE = r"[\t-\r\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
@@ -56,26 +57,25 @@ def draw(store: Store, plan: Plan) -> Draw:
 
     The wrong candidates are drawn uniformly; with `popular` negatives by how often they were bought, with
     `same_category` ones among the products of the right one's categories. With `users_apart` the shoppers are
-    divided first, 80/10/10, and each gives an item to its own split alone.
+    divided first, 80/10/10, and each gives an item to its own split alone. Out of domain by brand or time is a shop
+    of its own: purchases of those brands, or from that day on, alone.
     """
     drawn = Draw()
-    for domain, categories in (("IND", plan.in_domain), ("OOD", plan.out_of_domain)):
+    for domain in DOMAINS:
         quotas = {split: plan.enough(split, domain) for split, of in plan.quotas if of == domain}
-        if categories and any(quotas.values()):
-            _draw_domain(store, plan, domain, categories, quotas, drawn)  # type: ignore[arg-type]
+        if plan.categories(domain) and any(quotas.values()):
+            _draw_domain(store, plan, domain, quotas, drawn)
     return drawn
 
 
-def _draw_domain(
-    store: Store, plan: Plan, domain: Domain, categories: tuple[str, ...], quotas: dict[Split, int], drawn: Draw
-) -> None:
+def _draw_domain(store: Store, plan: Plan, domain: Domain, quotas: dict[Split, int], drawn: Draw) -> None:
     from ecellm.store import keyed
 
-    history = _core(store, categories, drawn.dropped)
+    history = _core(store, _purchases(store, plan, domain), drawn)
     items = _items_bought(store, history, plan.negatives)
     texts = store.keep(_pool(history, items, plan))
     if store.count(items.select("text").distinct()) < FEWEST_TEXTS:
-        drawn.dropped[f"{domain}: fewer than {FEWEST_TEXTS} item texts to choose from"] += 1
+        drawn.drop(f"{domain}: fewer than {FEWEST_TEXTS} item texts to choose from", 1, [{"domain": domain}])
         return
     shoppers = history.select("category", "user_id").distinct()
     for split, want in quotas.items():
@@ -88,34 +88,55 @@ def _draw_domain(
         rows = []
         for (category, user), bought in _histories(store, history, items, chosen).items():
             if len(bought) < TARGETS["train"] + 2:
-                drawn.dropped["shopper has too few purchases after duplicates"] += 1
+                shopper = {"category": category, "user_id": user, "split": split}
+                drawn.drop("shopper has too few purchases after duplicates", 1, [shopper])
                 continue
             rows.append(Row(bought, split, domain, (plan.seed, category, user, split)))
         _draw_negatives(store, texts, rows)
         drawn.samples += [_sample(row) for row in rows]
 
 
-def _core(store: Store, categories: tuple[str, ...], dropped: Counter[str]) -> ir.Table:
-    """Return the purchases left when products without metadata, then users and items with fewer than 5
-    purchases, are gone (repeated until nothing changes)."""
-    purchases = store["purchases"].filter(lambda t: t.category.isin(categories))
-    products = store["products"]
+def _purchases(store: Store, plan: Plan, domain: Domain) -> ir.Table:
+    """Return the purchases of a domain."""
+    there = store["purchases"].filter(lambda t: t.category.isin(plan.categories(domain)))
+    if plan.by == CATEGORY:
+        return there
+    placed = branded(store, there) if plan.by == BRAND else there
+    held = outside(placed, plan)
+    return placed.filter(held if domain == "OOD" else ~held).select(*there.columns)
+
+
+def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
+    """Return the purchases left when products without metadata or with markup for a title, then users and items with
+    fewer than 5 purchases, are gone (repeated until nothing changes)."""
+    import ibis
+
+    products = store["products"].filter(lambda t: t.catalogue == "amazon_2018")
     rows = purchases.distinct()
-    known = products.filter((products.catalogue == "amazon_2018") & products.title.notnull())
-    here = rows.semi_join(known, ["category", "product_id"])
+    item = ["category", "product_id"]
+    known = products.filter(products.title.notnull())
+    told = rows.semi_join(known, item)
+    here = told.semi_join(known.filter(~known.title.re_replace(TAG, " ").re_search(PAGE)), item)
     kept = store.keep(here)
     size = start = store.count(kept)
-    distinct = store.count(rows)
-    dropped["purchase repeats"] += store.count(purchases) - distinct
-    dropped["purchase of a product without metadata"] += distinct - start
     while True:
         users = kept.group_by(["category", "user_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
-        items = kept.group_by(["category", "product_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
-        kept = store.keep(kept.semi_join(users, ["category", "user_id"]).semi_join(items, ["category", "product_id"]))
+        items = kept.group_by(item).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
+        kept = store.keep(kept.semi_join(users, ["category", "user_id"]).semi_join(items, item))
         before, size = size, store.count(kept)
         if size == before:
             break
-    dropped[f"purchase of a user or item with fewer than {CORE}"] += start - size
+    columns = purchases.columns
+    turn = ibis.row_number().over(group_by=columns, order_by=columns)
+    lost = (
+        ("purchase repeats", purchases.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
+        ("purchase of a product without metadata", rows.anti_join(known, item)),
+        ("purchase of a product whose title is markup", told.anti_join(here, columns)),
+        (f"purchase of a user or item with fewer than {CORE}", here.anti_join(kept, columns)),
+    )
+    counts = [store.count(purchases), store.count(rows), store.count(told), start, size]
+    for step, (reason, left_out) in enumerate(lost):
+        drawn.drop(reason, counts[step] - counts[step + 1], left_out)
     return kept
 
 
@@ -292,6 +313,10 @@ def ordinal(number: int) -> str:
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
+def _texts_bought(sample: Sample) -> tuple[str, ...]:
+    return tuple(text.partition(": ")[2] for text in _items(sample.input) or ())
+
+
 def pieces(sample: Sample) -> Pieces:
     """Drop the oldest purchases first, all but three; then shorten the options evenly; then drop the rest."""
     assert sample.options is not None
@@ -353,4 +378,6 @@ TASK = Task(
     draw=draw,
     pieces=pieces,
     negatives=(POPULAR, SAME_CATEGORY),
+    domains=(CATEGORY, BRAND, TIME),
+    texts=_texts_bought,
 )

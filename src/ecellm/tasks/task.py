@@ -9,16 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ecellm.records import Domain, Sample, Split
 from ecellm.tasks.answers import AnswerType
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from ecellm.store import Store
 
 #: Drawn beyond a quota, as a share of it, so that the builder can drop duplicates and leaks and refill.
 RESERVE = 0.5
+#: How out-of-domain rows are told from the others.
+CATEGORY, ATTRIBUTE, BRAND, TIME = "category", "attribute", "brand", "time"
+#: In which shares the answers of a task with classes are drawn: as they come, in the source's own shares in every
+#: split, or in equal shares while they last.
+NATURAL, STRATIFIED, BALANCED = "natural", "stratified", "balanced"
 
 
 @dataclass(frozen=True)
@@ -54,16 +61,27 @@ class Plan:
     in_domain: tuple[str, ...] = ()
     """Categories of the in-domain rows; empty for tasks without categories."""
     out_of_domain: tuple[str, ...] = ()
-    """Categories (AVE: attributes; empty lets the task draw them) held out for the OOD test rows."""
+    """What is held out for the OOD test rows: categories, attributes (empty lets the task draw them) or brands, or
+    the day, such as 2018-01-31, from which on rows are out of domain."""
     negatives: str = ""
     """How wrong answers are drawn, one of the task's `negatives`; empty for the paper's way."""
     users_apart: bool = False
     """SR: whether a shopper stands in one split only, against the paper, whose test shoppers are trained on."""
+    by: str = CATEGORY
+    """How out-of-domain rows are told, one of the task's `domains`."""
+    labels: str = NATURAL
+    """In which shares the answers are drawn."""
+    reserve: float = RESERVE
+    """What is drawn beyond each quota, as a share of it."""
 
     def enough(self, split: Split, domain: Domain) -> int:
         """Return how many rows to draw for a quota, the reserve included."""
         quota = self.quotas.get((split, domain), 0)
-        return quota + int(quota * RESERVE) + (20 if quota else 0)
+        return quota + int(quota * self.reserve) + (20 if quota else 0)
+
+    def categories(self, domain: Domain) -> tuple[str, ...]:
+        """Return the categories that a domain's rows come from."""
+        return self.out_of_domain if domain == "OOD" and self.by == CATEGORY else self.in_domain
 
 
 @dataclass
@@ -73,7 +91,15 @@ class Draw:
     samples: list[Sample] = field(default_factory=list)
     """In drawing order per (split, domain): the builder keeps the first of each up to the quota."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Rows of the Store that could not become samples, by reason (short, lower-case: 'title is markup')."""
+    """How many rows of the Store could not become samples, by reason (short, lower-case: 'title is markup')."""
+    lost: dict[str, list[ir.Table | list[Mapping[str, Any]]]] = field(default_factory=dict)
+    """These rows, by reason, for those who ask to see them: nothing of a table is computed before."""
+
+    def drop(self, reason: str, count: int, rows: ir.Table | list[Mapping[str, Any]]) -> None:
+        """Note rows that cannot become samples."""
+        if count:
+            self.dropped[reason] += count
+            self.lost.setdefault(reason, []).append(rows)
 
 
 @dataclass(frozen=True)
@@ -99,6 +125,14 @@ class Task:
     pieces: Callable[[Sample], Pieces]
     negatives: tuple[str, ...] = ()
     """Ways to draw wrong answers, harder than the paper's."""
+    domains: tuple[str, ...] = ()
+    """How out-of-domain rows may be told from the others, the paper's way first."""
+    classes: bool = False
+    """Whether it has classes whose shares may be chosen (see `Plan.labels`)."""
+    language: str = ""
+    """The language (ISO 639-1) that the paper keeps the task's texts to; empty where it keeps all."""
+    texts: Callable[[Sample], tuple[str, ...]] = lambda sample: ()
+    """The texts of a row's input that are written in a language."""
     facts: Callable[[Sample], tuple[str, ...]] = lambda sample: ()
     """What a row's answer gives away, read off its published input, for rows that were imported: see
     `Sample.facts`."""

@@ -1,0 +1,48 @@
+"""What a build left out, for those who want to look: a Parquet file per task and reason."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecellm.dataset.select import Selection
+from ecellm.records import Sample
+from ecellm.store import Store
+from ecellm.tasks.task import Draw
+
+
+def sample_row(sample: Sample) -> dict[str, Any]:
+    """Return a sample as a row."""
+    return asdict(sample)
+
+
+def write_lost(store: Store, draws: Mapping[str, Draw], selection: Selection, folder: Path) -> None:
+    """Write the rows that tasks and rules left out to TASK/REASON.parquet; a reason's further tables end in -2 and so
+    on. The engine writes its own rows: they may be many. Spark writes a folder for each file."""
+    for task, draw in draws.items():
+        lost: dict[str, list[Any]] = defaultdict(list)
+        for reason, tables in draw.lost.items():
+            rows = [row for table in tables if isinstance(table, list) for row in table]
+            lost[reason] += [rows] if rows else []
+            lost[reason] += [table for table in tables if not isinstance(table, list)]
+        for reason in dict.fromkeys(reason for reason, _ in selection.lost[task]):
+            lost[reason].append([sample_row(sample) for why, sample in selection.lost[task] if why == reason])
+        for reason, tables in lost.items():
+            for number, table in enumerate(tables, 1):
+                name = slug(reason) + (f"-{number}" if number > 1 else "")
+                path = folder / task / f"{name}.parquet"
+                path.parent.mkdir(exist_ok=True)
+                if isinstance(table, list):
+                    pq.write_table(pa.Table.from_pylist(table), path)
+                else:
+                    store.engine.write(table, path)
+
+
+def slug(reason: str) -> str:
+    """Return a reason as a file's name."""
+    return re.sub("[^a-z0-9]+", "-", reason.lower()).strip("-")
