@@ -91,7 +91,7 @@ def test_spark_tells_domains_and_balances_classes_alike(tmp_path: Path) -> None:
     brands = most_common_brands(tmp_path / "shop")
     by_brand = {"out_of_domain_by": "brand", "out_of_domain": brands}
     changes: dict[str, dict[str, object]] = {
-        "SA": {"out_of_domain_by": "time", "out_of_domain": ["2016-01-01"], "labels": "balanced"},
+        "SA": {"out_of_domain_by": "time", "out_of_domain": ["2013-01-01"], "labels": "balanced"},
         "PRP": {**by_brand, "labels": "stratified"},
         "SR": {**by_brand, "near_duplicates": False},
         "AP": {"labels": "balanced"},

@@ -66,19 +66,19 @@ def build(
         _check(task, plans[task.name], config)
     say("reading sources")
     tables = {table for task in tasks for table in _needs(task, plans[task.name])}
-    with (
-        open_store(sources, config.sources, _wanted(tasks, plans), tables, engine) as (store, bench),
-        ExitStack() as stack,
-    ):
-        plans = {task.name: _with_categories(task, plans[task.name], store, config) for task in tasks}
-        draws, selection = _chosen(store, tasks, plans, config, say)
-        if not any(selection.split(split) for split in SPLITS):
-            raise ValueError(f"No task has a row: check that {sources} holds the categories that the config names.")
-        rejected = bench.rejected()
-        manifest = _manifest(config, chosen, plans, draws, selection, rejected, bench, engine or Engine())
-        if lost is not None:
-            say("writing what was left out")
-            write_lost(store, draws, selection, stack.enter_context(whole_folder(lost)))
+    with ExitStack() as stack:
+        with open_store(sources, config.sources, _wanted(tasks, plans), tables, engine) as (store, bench):
+            plans = {task.name: _with_categories(task, plans[task.name], store, config) for task in tasks}
+            draws, selection = _chosen(store, tasks, plans, config, say)
+            if not any(selection.split(split) for split in SPLITS):
+                raise ValueError(
+                    f"No task has a row: check that {sources} holds the categories that the config names."
+                )
+            rejected = bench.rejected()
+            manifest = _manifest(config, chosen, plans, draws, selection, rejected, bench, engine or Engine())
+            if lost is not None:
+                say("writing what was left out")
+                write_lost(store, draws, selection, stack.enter_context(whole_folder(lost)))
         say("writing")
         _write(stack.enter_context(whole_folder(out)), manifest, selection, rejected)
     return manifest

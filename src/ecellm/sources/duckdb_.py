@@ -6,6 +6,7 @@ This file and `spark.py` are the only ones that write SQL; the sources build Ibi
 import glob
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ AS_LINES = (
     f"null_padding=true, strict_mode=false, new_line='\\n', max_line_size={LONGEST_LINE}, {KEEP_REJECTS}"
 )
 
+#: Files read in one query.
+AT_ONCE = 8
 #: How a table's rows are taken as lines: as JSON text.
 AS_OBJECTS = 'SELECT to_json("row")::VARCHAR AS line, "row".*, NULL::VARCHAR AS problem FROM'
 
@@ -268,10 +271,12 @@ class DuckWorkbench(Workbench):
         parts = pieces(parts)
         self.inspect([part.path for part in parts if part.converted_from is None])
         name = self._name()
-        for part in parts:
-            into = f'CREATE TABLE "{name}" AS' if part is parts[0] else f'INSERT INTO "{name}"'
-            self._load(into, part, select(part), names, checks, marked=bool(by))
-            self._take_bad(name, part, numbered)
+        # Several files at a time: each is unpacked by one thread.
+        for start in range(0, len(parts), AT_ONCE):
+            some = parts[start : start + AT_ONCE]
+            into = f'INSERT INTO "{name}"' if start else f'CREATE TABLE "{name}" AS'
+            self._load(into, some, select, names, checks, marked=bool(by))
+            self._take_bad(name, some, numbered)
         if by:
             self._take_repeats(name, by)
         for column in (FILE, "reason", "mark", "excerpt", "hint"):
@@ -281,65 +286,89 @@ class DuckWorkbench(Workbench):
     def _load(
         self,
         into: str,
-        part: Part,
-        select: str,
+        parts: Sequence[Part],
+        select: Callable[[Part], str],
         names: Sequence[str],
         checks: Mapping[str, Check],
         marked: bool,
     ) -> None:
-        """Put a part's rows into a table, bad ones with reason and excerpt, these or all with their md5 mark."""
+        """Put the parts' rows into a table, bad ones with reason and excerpt, these or all with their md5 mark."""
         try:
-            self._sql(f'CREATE OR REPLACE TEMP VIEW "reading" AS {select}')
+            readings = []
+            for part in parts:
+                shared = "".join(f'{_text(value)} AS "{name}", ' for name, value in part.shared.items())
+                file = _text(self.relative(part.origin))
+                readings.append(f"SELECT *, {shared}{file} AS file FROM ({select(part)}) WHERE trim(line) <> ''")
+            self._sql(f'CREATE OR REPLACE TEMP VIEW "reading" AS {" UNION ALL ".join(readings)}')
             rows = self.con.table("reading")
             found = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
             own = ibis.cases(*found) if found else ibis.null("string")
-            judged = rows.select("line", *names, reason=ibis.coalesce(rows.problem, own))
-            columns = "".join(f'"{name}", ' for name in names)
-            shared = "".join(f'{_text(value)} AS "{name}", ' for name, value in part.shared.items())
+            kept = [*names, *parts[0].shared, FILE]
+            judged = rows.select("line", *kept, reason=ibis.coalesce(rows.problem, own))
+            columns = "".join(f'"{name}", ' for name in kept)
             mark = "md5(line)" if marked else "CASE WHEN reason IS NOT NULL THEN md5(line) END"
             # A select around Ibis's own, so that the reason is computed once.
             self._sql(
-                f"{into} SELECT {columns}{shared}{_text(self.relative(part.origin))} AS file, reason, "
+                f"{into} SELECT {columns}reason, "
                 f"{mark} AS mark, CASE WHEN reason IS NOT NULL THEN left(line, {EXCERPT}) END AS excerpt, "
                 f"CASE WHEN reason IS NOT NULL THEN strlen(line) || '|' || right(line, {LAST}) END AS hint "
-                f"FROM ({ibis.to_sql(judged, dialect='duckdb')}) WHERE trim(line) <> ''"
+                f"FROM ({ibis.to_sql(judged, dialect='duckdb')})"
             )
         except duckdb.BinderException as error:
-            raise ValueError(f"{part.origin} lacks one of the columns {', '.join(names)}.") from error
+            raise ValueError(f"{_either(parts)} lacks one of the columns {', '.join(names)}.") from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0].rstrip(".")
-            wrong = ValueError(f"{part.origin} cannot be read: {first}. Get the file again.")
+            wrong = ValueError(f"{_either(parts)} cannot be read: {first}. Get the file again.")
             raise self.shortage(error) or wrong from error
 
-    def _take_bad(self, name: str, part: Part, numbered: bool) -> None:
-        """Move a part's bad rows, and what DuckDB could not read at all, from the table to the rejects."""
-        file = _text(self.relative(part.origin))
-        broken: list[tuple[Any, ...]] = []
-        if self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"):
-            broken = self._sql(
-                "SELECT line, lower(replace(min(error_type::VARCHAR), '_', ' ')), min(csv_line) "
-                "FROM reject_errors GROUP BY line ORDER BY line"
-            ).fetchall()
-            self._sql("DROP TABLE reject_errors")
-            self._sql("DROP TABLE reject_scans")
-        bad = self._one(f'SELECT count(*) FROM "{name}" WHERE reason IS NOT NULL')
-        good = self._one(f'SELECT count(*) FROM "{name}" WHERE reason IS NULL AND file = {file}')
-        if not good:
-            why = broken[0][1] if broken else self._one(f'SELECT min(reason) FROM "{name}"')
-            raise ValueError(f"{part.origin} has no usable row ({why or 'it is empty'}): is it the right file?")
-        numbers: dict[str, list[int]] = {}
-        undecodable: list[int] = []
-        if numbered and 0 < bad + len(broken) <= MOST_NUMBERED:
-            rows = self._sql(f'SELECT DISTINCT mark, hint FROM "{name}" WHERE reason IS NOT NULL').fetchall()
-            marks, hints = {row[0] for row in rows}, {row[1] for row in rows}
-            numbers, undecodable = line_numbers(part.path, marks, hints, bool(broken))
-        if len(undecodable) == len(broken):
-            broken = [(line, *row[1:]) for line, row in zip(undecodable, broken, strict=True)]
-        elif numbered:
-            broken = [(None, *row[1:]) for row in broken]
-        self._reject_rows(file, broken)
-        self._reject_marked(name, numbers)
+    def _take_bad(self, name: str, parts: Sequence[Part], numbered: bool) -> None:
+        """Move the parts' bad rows, and what DuckDB could not read at all, from the table to the rejects."""
+        broken = self._broken()
+        counted = self._sql(
+            "SELECT file, count(*) FILTER (reason IS NULL), count(*) FILTER (reason IS NOT NULL), min(reason) "
+            f'FROM "{name}" GROUP BY file'
+        ).fetchall()
+        counts = {file: numbers for file, *numbers in counted}
+        tasks = []
+        for part in parts:
+            file = self.relative(part.origin)
+            lines = broken.get(str(part.path), [])
+            good, bad, reason = counts.get(file, (0, 0, None))
+            if not good:
+                why = lines[0][1] if lines else reason or "it is empty"
+                raise ValueError(f"{part.origin} has no usable row ({why}): is it the right file?")
+            found = numbered and 0 < bad + len(lines) <= MOST_NUMBERED
+            tasks.append((part, self._marks(name, file) if found else [], lines, found))
+        with ThreadPoolExecutor() as pool:
+            numbers = list(pool.map(lambda task: _numbers(*task), tasks))
+        for (part, _, lines, _), (known, undecodable) in zip(tasks, numbers, strict=True):
+            file = _text(self.relative(part.origin))
+            if len(undecodable) == len(lines):
+                lines = [(number, *row[1:]) for number, row in zip(undecodable, lines, strict=True)]
+            elif numbered:
+                lines = [(None, *row[1:]) for row in lines]
+            self._reject_rows(file, lines)
+            self._reject_marked(name, file, known)
         self._sql(f'DELETE FROM "{name}" WHERE reason IS NOT NULL')
+
+    def _marks(self, name: str, file: str) -> list[tuple[str, str]]:
+        """Return a file's bad lines: marks and hints."""
+        bad = f'SELECT DISTINCT mark, hint FROM "{name}" WHERE reason IS NOT NULL AND file = {_text(file)}'
+        return [(mark, hint) for mark, hint in self._sql(bad).fetchall()]
+
+    def _broken(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the lines that DuckDB could not read at all, by path: number (as DuckDB counts), reason, text."""
+        if not self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"):
+            return {}
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for path, *row in self._sql(
+            "SELECT file_path, line, lower(replace(min(error_type::VARCHAR), '_', ' ')), min(csv_line) FROM "
+            "reject_errors JOIN reject_scans USING (scan_id, file_id) GROUP BY file_path, line ORDER BY line"
+        ).fetchall():
+            found.setdefault(path, []).append(tuple(row))
+        self._sql("DROP TABLE reject_errors")
+        self._sql("DROP TABLE reject_scans")
+        return found
 
     def _take_repeats(self, name: str, by: Sequence[str]) -> None:
         """Move all but the row with the smallest mark, for each value of the `by` columns, to the rejects."""
@@ -361,13 +390,14 @@ class DuckWorkbench(Workbench):
             [lines, reasons, excerpts],
         )
 
-    def _reject_marked(self, name: str, numbers: Mapping[str, Sequence[int]]) -> None:
-        """Set bad rows aside; equal lines take the numbers of their places in turn."""
+    def _reject_marked(self, name: str, file: str, numbers: Mapping[str, Sequence[int]]) -> None:
+        """Set a file's bad rows aside; equal lines take the numbers of their places in turn."""
         known = [(mark, turn, line) for mark, lines in numbers.items() for turn, line in enumerate(lines, 1)]
         marks, turns, lines = ([row[place] for row in known] for place in range(3))
         self.con.con.execute(
             "INSERT INTO rejects SELECT file, numbered.line, reason, excerpt FROM "
-            f'(SELECT *, row_number() OVER (PARTITION BY mark) AS turn FROM "{name}" WHERE reason IS NOT NULL) '
+            f'(SELECT *, row_number() OVER (PARTITION BY mark) AS turn FROM "{name}" '
+            f"WHERE reason IS NOT NULL AND file = {file}) "
             "LEFT JOIN (SELECT unnest(?::VARCHAR[]) AS mark, unnest(?::BIGINT[]) AS turn, unnest(?::BIGINT[]) AS "
             "line) AS numbered USING (mark, turn)",
             [marks, turns, lines],
@@ -378,6 +408,20 @@ class DuckWorkbench(Workbench):
 
     def _sql(self, sql: str) -> Any:
         return self.con.raw_sql(sql)
+
+
+def _numbers(
+    part: Part, bad: Sequence[tuple[str, str]], broken: Sequence[tuple[Any, ...]], numbered: bool
+) -> tuple[Mapping[str, Sequence[int]], list[int]]:
+    """Return the numbers of a part's bad lines by mark, and those of its broken lines, where they are to be known."""
+    if not numbered:
+        return {}, []
+    return line_numbers(part.path, {mark for mark, _ in bad}, {hint for _, hint in bad}, bool(broken))
+
+
+def _either(parts: Sequence[Part]) -> str:
+    """Return the names of files of which one is meant."""
+    return " or ".join(str(part.origin) for part in parts)
 
 
 def _wrong_type(name: str, kind: Any) -> str:

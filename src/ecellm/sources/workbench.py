@@ -9,7 +9,6 @@ import errno
 import gzip
 import hashlib
 import json
-import zlib
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,15 +17,20 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from isal import igzip, isal_zlib
+from numpy.typing import NDArray
 
 from ecellm.store import IbisEngine
 
+#: What reading a damaged gzip file raises.
+DAMAGED: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, cast(type[Exception], isal_zlib.error))
 CHUNK = 1 << 20
 BLOCK = 16 << 20
 #: Longer lines are set aside (DuckDB takes sixteen times this for each buffer).
@@ -226,10 +230,10 @@ def no_texts() -> ir.ArrayValue:
 def check_gzip(path: Path) -> None:
     """Raise ValueError where a gzip file is cut short or damaged."""
     try:
-        with gzip.open(path) as file:
+        with opened(path) as file:
             while file.read(CHUNK):
                 pass
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
 
 
@@ -247,39 +251,52 @@ def line_numbers(
     for hint in hints:
         length, _, end = hint.partition("|")
         ends[int(length)] += (end.encode("utf-8", "surrogatepass"),)
-    with opened(path) as file:
-        for first, lines in _blocks(file):
-            for place in [place for place, length in enumerate(map(len, lines)) if length in ends]:
-                line = lines[place]
-                if line.endswith(ends[len(line)]):
-                    mark = hashlib.md5(line, usedforsecurity=False).hexdigest()
-                    if mark in marks:
-                        found[mark].append(first + place)
-            if broken:
-                undecodable += [first + place for place, line in enumerate(lines) if not _decodes(line)]
+    lengths = np.array(list(ends), dtype=np.int64)
+    for first, block in _blocks(path):
+        starts, stops = _lines_of(block)
+        for place in np.flatnonzero(np.isin(stops - starts, lengths)).tolist():
+            line = block[starts[place] : stops[place]]
+            if line.endswith(ends[len(line)]):
+                mark = hashlib.md5(line, usedforsecurity=False).hexdigest()
+                if mark in marks:
+                    found[mark].append(first + place)
+        if broken and not _decodes(block):
+            places = zip(starts.tolist(), stops.tolist(), strict=True)
+            undecodable += [first + place for place, (start, stop) in enumerate(places)
+                            if not _decodes(block[start:stop])]  # fmt: skip
     marked = {number for numbers in found.values() for number in numbers}
     return found, [number for number in undecodable if number not in marked]
 
 
-def _blocks(file: gzip.GzipFile | BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
-    """Give a file's lines, many at a time (one by one takes several times as long), with the first one's number."""
+def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Give a file's lines, many at a time (one by one takes many times as long), with the first one's number."""
     first, rest = 1, b""
-    while data := file.read(BLOCK):
-        lines = (rest + data).split(b"\n")
-        rest = lines.pop()
-        if b"\r" in data:
-            lines = [line.rstrip(b"\r") for line in lines]
-        yield first, lines
-        first += len(lines)
+    with opened(path) as file:
+        while data := file.read(BLOCK):
+            data = rest + data
+            cut = data.rfind(b"\n") + 1
+            rest = data[cut:]
+            yield first, data[:cut]
+            first += data.count(b"\n")
     if rest:
-        yield first, [rest.rstrip(b"\r")]
+        yield first, rest + b"\n"
 
 
-def _decodes(line: bytes) -> bool:
-    if line.isascii():
+def _lines_of(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the lines of a block start and stop, without what ends them."""
+    signs = np.frombuffer(block, dtype=np.uint8)
+    stops = np.flatnonzero(signs == ord("\n"))
+    starts = np.concatenate([np.zeros(1, dtype=np.int64), stops + 1])[: len(stops)]
+    while (returns := (stops > starts) & (signs[stops - 1] == ord("\r"))).any():
+        stops = stops - returns
+    return starts, stops
+
+
+def _decodes(text: bytes) -> bool:
+    if text.isascii():
         return True
     try:
-        line.decode("utf-8")
+        text.decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True
@@ -338,13 +355,15 @@ def own_columns(path: Path) -> list[str]:
         with opened(path) as file:
             lines = [line.decode("utf-8", errors="replace") for line in islice(file, MOST_SNIFFED)]
         return sorted({key for line in lines for key in _keys(line)})
-    except (OSError, EOFError, zlib.error, pa.ArrowException, csv.Error) as error:
+    except (OSError, *DAMAGED, pa.ArrowException, csv.Error) as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 
-def opened(path: Path) -> gzip.GzipFile | BinaryIO:
-    """Open a file for reading bytes, unzipped where its name ends in .gz."""
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+def opened(path: Path) -> BinaryIO:
+    """Open a file for reading bytes, unzipped (three times as fast as by Python's own) where its name ends in .gz."""
+    if path.suffix == ".gz":
+        return cast(BinaryIO, igzip.IGzipFile(path))  # type: ignore[no-untyped-call]
+    return path.open("rb")
 
 
 def _first_line(path: Path) -> str:
