@@ -206,6 +206,8 @@ class Store:
     """Why an absent table is absent, for messages."""
     engine: Engine = field(default_factory=IbisEngine)
     """What computes the tables."""
+    shared: dict[str, ir.Table] = field(default_factory=dict)
+    """What several tasks draw from, computed once."""
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
@@ -236,6 +238,12 @@ class Store:
     def keep(self, table: ir.Table) -> ir.Table:
         """Compute an expression once and return the table that holds it."""
         return self.engine.keep(table)
+
+    def once(self, name: str, make: Callable[[], ir.Table]) -> ir.Table:
+        """Return the kept table of this name, which is made and kept the first time."""
+        if name not in self.shared:
+            self.shared[name] = self.keep(make())
+        return self.shared[name]
 
     def given(self, rows: Iterable[Mapping[str, Any]], **kinds: str) -> ir.Table:
         """Return columns (name to Arrow type) of a few rows of our own as a table to join with."""

@@ -247,19 +247,17 @@ def line_numbers(
     """
     found: dict[str, list[int]] = defaultdict(list)
     undecodable = []
-    ends: dict[int, tuple[bytes, ...]] = defaultdict(tuple)
-    for hint in hints:
-        length, _, end = hint.partition("|")
-        ends[int(length)] += (end.encode("utf-8", "surrogatepass"),)
-    lengths = np.array(list(ends), dtype=np.int64)
+    split = [hint.partition("|") for hint in hints]
+    lengths = np.array([int(length) for length, _, _ in split], dtype=np.int64)
+    endings = np.array([_ending(end.encode("utf-8", "surrogatepass")) for _, _, end in split], dtype=np.uint64)
     for first, block in _blocks(path):
         starts, stops = _lines_of(block)
-        for place in np.flatnonzero(np.isin(stops - starts, lengths)).tolist():
-            line = block[starts[place] : stops[place]]
-            if line.endswith(ends[len(line)]):
-                mark = hashlib.md5(line, usedforsecurity=False).hexdigest()
-                if mark in marks:
-                    found[mark].append(first + place)
+        candidates = np.isin(stops - starts, lengths)
+        candidates[candidates] = np.isin(_endings(block, starts[candidates], stops[candidates]), endings)
+        for place in np.flatnonzero(candidates).tolist():
+            mark = hashlib.md5(block[starts[place] : stops[place]], usedforsecurity=False).hexdigest()
+            if mark in marks:
+                found[mark].append(first + place)
         if broken and not _decodes(block):
             places = zip(starts.tolist(), stops.tolist(), strict=True)
             undecodable += [first + place for place, (start, stop) in enumerate(places)
@@ -290,6 +288,21 @@ def _lines_of(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     while (returns := (stops > starts) & (signs[stops - 1] == ord("\r"))).any():
         stops = stops - returns
     return starts, stops
+
+
+def _endings(block: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return each line's last `LAST` bytes as a number."""
+    signs = np.frombuffer(block, dtype=np.uint8)
+    found = np.zeros(len(stops), dtype=np.uint64)
+    for place in range(1, LAST + 1):
+        there = stops - place >= starts
+        found[there] |= signs[stops[there] - place].astype(np.uint64) << np.uint64(8 * (place - 1))
+    return found
+
+
+def _ending(end: bytes) -> int:
+    """Return the last bytes of a line as `_endings` does."""
+    return int.from_bytes(end[-LAST:], "big")
 
 
 def _decodes(text: bytes) -> bool:

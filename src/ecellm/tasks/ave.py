@@ -39,25 +39,29 @@ def draw(store: Store, plan: Plan) -> Draw:
     """
     attributes = store["attributes"]
     attributes = attributes.filter(~attributes.attribute.contains(JOINER))
-    texts = _texts(store, plan.seed)
-    held_out = list(plan.out_of_domain) or held_out_attributes(store, attributes, texts, plan)
+    keys = _keys(store, plan.seed)
+    held_out = list(plan.out_of_domain) or held_out_attributes(store, attributes, keys, plan)
     asked = attributes.mutate(held=attributes.attribute.isin(held_out))
     per_product = asked.group_by(["product_id", "split"]).agg(any_held=asked.held.max())
-    rows = per_product.inner_join(texts, "product_id")
+    rows = store.keep(per_product.inner_join(keys, "product_id"))
     mixed = rows.filter(rows.any_held & (rows.split != "test"))
     found = Draw()
     found.drop("product asks for a held-out attribute", store.count(mixed), mixed)
+    chosen = {}
     for split, domain in plan.quotas:
         part = rows.filter((rows.split == split) & (rows.any_held if domain == "OOD" else ~rows.any_held))
-        chosen = store.first(part, "key", plan.enough(split, domain))
-        wanted = _triples(
-            store, asked.filter(asked.held if domain == "OOD" else ~asked.held), [row["product_id"] for row in chosen]
-        )
-        found.samples += [_sample(row, wanted[row["product_id"]], split, domain) for row in chosen]
+        chosen[split, domain] = store.first(part, "key", plan.enough(split, domain))
+    drawn = store.given([row for part in chosen.values() for row in part], product_id="string").distinct()
+    texts = {row["product_id"]: row for row in store.rows(_texts(store).semi_join(drawn, "product_id"))}
+    wanted = _triples(store, asked.semi_join(drawn, "product_id"))
+    for (split, domain), part in chosen.items():
+        for row in part:
+            triples = [triple for triple in wanted[row["product_id"]] if triple["held"] == (domain == "OOD")]
+            found.samples.append(_sample(texts[row["product_id"]], triples, split, domain))
     return found
 
 
-def held_out_attributes(store: Store, attributes: ir.Table, texts: ir.Table, plan: Plan) -> list[str]:
+def held_out_attributes(store: Store, attributes: ir.Table, keys: ir.Table, plan: Plan) -> list[str]:
     """Return the attributes to hold out: drawn by key until the quota of out-of-domain test rows is met.
 
     A product counts once, however many of the attributes it has and however often its texts stand in the
@@ -67,7 +71,7 @@ def held_out_attributes(store: Store, attributes: ir.Table, texts: ir.Table, pla
 
     from ecellm.store import keyed
 
-    tested = attributes.filter(attributes.split == "test").inner_join(texts, "product_id")
+    tested = attributes.filter(attributes.split == "test").inner_join(keys, "product_id")
     key = keyed(plan.seed, "AVE held out", tested.attribute)
     placed = tested.select("attribute", text=tested.key, place=ibis.dense_rank().over(order_by=key))
     first_places = placed.group_by("text").agg(place=placed.place.min())
@@ -84,23 +88,27 @@ def held_out_attributes(store: Store, attributes: ir.Table, texts: ir.Table, pla
     return drawn
 
 
-def _texts(store: Store, seed: int) -> ir.Table:
+def _texts(store: Store) -> ir.Table:
+    """Return the products that have a text."""
+    products = store["products"]
+    found = products.filter((products.catalogue == "mave") & (products.fields.length() > 0))
+    return found.select("product_id", "category", "fields", *FIELDS)
+
+
+def _keys(store: Store, seed: int) -> ir.Table:
     """Return the products with the key they are drawn by: equal texts of one split follow each other."""
     from ecellm.store import keyed
 
-    products = store["products"]
-    found = products.filter((products.catalogue == "mave") & (products.fields.length() > 0))
-    key = keyed(seed, "AVE", *(found[name] for name in FIELDS), found.product_id)
-    return found.select("product_id", "category", "fields", *FIELDS, key=key)
+    texts = _texts(store)
+    key = keyed(seed, "AVE", *(texts[name] for name in FIELDS), texts.product_id)
+    return store.keep(texts.select("product_id", key=key))
 
 
-def _triples(store: Store, attributes: ir.Table, products: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Collect the attribute rows of the chosen products, in the source's order."""
-    chosen = store.given([{"product_id": product} for product in products], product_id="string")
-    rows = attributes.semi_join(chosen, "product_id")
-    found: dict[str, list[dict[str, Any]]] = {product: [] for product in products}
-    for row in store.rows(rows.order_by(["product_id", "position", "field", "value"])):
-        found[row["product_id"]].append(row)
+def _triples(store: Store, attributes: ir.Table) -> dict[str, list[dict[str, Any]]]:
+    """Collect the attribute rows by product, in the source's order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in store.rows(attributes.order_by(["product_id", "position", "field", "value"])):
+        found.setdefault(row["product_id"], []).append(row)
     return found
 
 

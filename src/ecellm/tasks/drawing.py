@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Hexadecimal marks of 80 % and 90 % of the range of a keyed hash.
 TRAIN_BELOW, VALIDATION_BELOW = "cccccccc", "e6666666"
 
+#: What Ibis strips.
+WHITE = (" ", "\t", "\n", "\v", "\f", "\r")
+
 Row = dict[str, Any]
 
 
@@ -31,7 +34,31 @@ def eighty_ten_ten(key: ir.StringValue) -> ir.StringValue:
 
 def normalised(text: ir.StringValue) -> ir.StringValue:
     """Return the text in lower case with single spaces for white space: equal results are the same text."""
-    return text.re_replace(r"[\t\n\x0B\f\r ]+", " ").strip().lower()
+    return trimmed(text.re_replace(r"[\t\n\x0B\f\r ]+", " ")).lower()
+
+
+def trimmed(text: ir.StringValue) -> ir.StringValue:
+    """Return the text without spaces at its ends; many times as fast as stripping all white space."""
+    return _trim(text)
+
+
+def stripped(text: ir.StringValue) -> ir.StringValue:
+    """Return the text without white space at its ends; as fast where there is none as `trimmed`."""
+    import ibis
+
+    spaced = text.left(1).isin(WHITE) | text.right(1).isin(WHITE)
+    return ibis.ifelse(spaced, text.strip(), text)
+
+
+def _trim(text: ir.StringValue) -> ir.StringValue:
+    """Call the function that DuckDB and Spark both have."""
+    import ibis
+
+    @ibis.udf.scalar.builtin(name="trim", signature=(("string",), "string"))
+    def trim(text):  # type: ignore[no-untyped-def]
+        """Cut spaces off a text."""
+
+    return trim(text)
 
 
 def outside(rows: ir.Table, plan: Plan) -> ir.BooleanValue:

@@ -69,16 +69,15 @@ def judged(store: Store, seed: int, task: str, found: Draw) -> ir.Table:
 
     products = store["products"]
     titles = products.filter((products.catalogue == "esci") & products.title.notnull())
-    rows = store.keep(_named(store))
+    rows = store.once("judgements", lambda: _named(store))
     sides = rows.group_by("name").agg(query=rows.shown.min(), tested=(rows.split == "test").max())
     half = keyed(seed, "ESCI split", sides.name) < "8"
     sides = sides.mutate(split=ibis.cases((~sides.tested, "train"), (half, "validation"), else_="test"))
     worded = rows.filter(rows.name != "").drop("query", "split", "shown")
     joined = worded.inner_join(titles.select("product_id", "title"), "product_id")
     pair = ["name", "product_id", "title"]
-    once = joined.group_by(pair).agg(label=joined.label.min(), small=joined.small.max())
-    once = once.inner_join(sides.drop("tested"), "name")
-    once = store.keep(once.mutate(key=keyed(seed, task, once.name, once.product_id)))
+    labels = joined.group_by(pair).agg(label=joined.label.min(), small=joined.small.max())
+    once = store.once(f"judged pairs {seed}", lambda: labels.inner_join(sides.drop("tested"), "name"))
     turn = ibis.row_number().over(group_by=pair, order_by="label")
     lost = (
         (NO_QUERY, rows.filter(rows.name == "")),
@@ -88,7 +87,7 @@ def judged(store: Store, seed: int, task: str, found: Draw) -> ir.Table:
     counts = [store.count(table) for table in (rows, worded, joined, once)]
     for step, (reason, left_out) in enumerate(lost):
         found.drop(reason, counts[step] - counts[step + 1], left_out)
-    return once
+    return once.mutate(key=keyed(seed, task, once.name, once.product_id))
 
 
 def drawn_pairs(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import draw_rows, eighty_ten_ten, outside
+from ecellm.tasks.drawing import draw_rows, eighty_ten_ten, outside, stripped
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import BRAND, CATEGORY, Draw, Pieces, Plan, Task
 
@@ -109,7 +109,7 @@ def _titles(store: Store) -> ir.Table:
     """Return the products whose title is a name."""
     products = store["products"]
     named = products.filter((products.catalogue == "amazon_2018") & products.title.notnull())
-    title = named.title.strip()
+    title = stripped(named.title)
     good = title != ""
     for sign in MARKUP:
         good = good & ~title.contains(sign)

@@ -35,40 +35,39 @@ def drawn_questions(
     `eligible` says which questions the task may ask. A row has the columns of the Store's table, `split` being
     the question's own, and `name`, which tells questions apart. Out-of-domain rows come from the test split alone.
     """
-    rows = _placed(store)
+    from ecellm.store import keyed
+
     categories = {*plan.categories("IND"), *plan.categories("OOD")}
-    rows = rows.filter(eligible(rows) & rows.category.isin(categories))
-    named = rows.select(
-        "category",
-        "product_id",
-        "split",
-        key=_key(rows, plan.seed, task),
-        outside=outside(rows, plan),
-        answer=rows.answerable.cast("string"),
-        shown=rows.snippets.length() > 0,
+
+    def wanted(rows: ir.Table) -> ir.Table:
+        return rows.filter(eligible(rows) & rows.category.isin(categories))
+
+    rows = wanted(store.once("questions", lambda: _placed(store)))
+    rows = rows.mutate(
+        key=keyed(plan.seed, task, rows.digest), outside=outside(rows, plan), answer=rows.answerable.cast("string")
     )
-    narrow = store.keep(named)
-    shown = narrow.filter(narrow.shown).drop("shown")
-    there = shown.filter(~shown.outside | (shown.split == "test"))
-    drawn = draw_rows(store, there, plan)
+    shown = rows.filter(rows.shown & (~rows.outside | (rows.split == "test")))
+    drawn = draw_rows(
+        store, shown.select("category", "product_id", "split", "key", "digest", "outside", "answer"), plan
+    )
     chosen = {part: drawn.rows(*part) for part in plan.quotas}
-    asked = _asked(store, plan.seed, task, [row for part in chosen.values() for row in part])
-    bare = rows.filter(rows.snippets.length() == 0).select("category", "product_id", "question", "split")
-    found.drop(NO_SNIPPETS, store.count(narrow) - store.count(shown), bare)
+    asked = _asked(store, [row for part in chosen.values() for row in part])
+    bare = wanted(store["questions"].filter(lambda t: t.snippets.length() == 0))
+    found.drop(NO_SNIPPETS, store.count(rows.filter(~rows.shown)), bare)
     return [
-        (split, domain, {**asked[row["key"]], "split": split})
+        (split, domain, {**asked[row["digest"]], "split": split})
         for (split, domain), part in chosen.items()
         for row in part
     ]
 
 
-def _asked(store: Store, seed: int, task: str, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Collect the drawn questions by key, from those of their products alone."""
+def _asked(store: Store, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Collect the drawn questions by digest, from those of their products alone."""
     products = store.given(drawn, category="string", product_id="string")
-    keys = store.given(drawn, key="string").distinct()
+    digests = store.given(drawn, digest="string").distinct()
     near = store["questions"].semi_join(products, ["category", "product_id"]).view()
-    near = near.mutate(name=normalised(near.question), key=_key(near, seed, task))
-    return {row["key"]: row for row in store.rows(near.semi_join(keys, "key"))}
+    near = near.mutate(name=normalised(near.question), digest=_digest(near))
+    return {row["digest"]: row for row in store.rows(near.semi_join(digests, "digest"))}
 
 
 def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any], output: str) -> Sample:
@@ -112,21 +111,33 @@ def question_pieces(sample: Sample) -> Pieces:
 
 
 def _placed(store: Store) -> ir.Table:
-    """Add `name`, which tells questions apart, and put each question into the last of its splits."""
+    """Return the questions without their texts: category, product_id, kind, answerable, shown (whether there are
+    snippets), digest, name (which tells questions apart), and split, the last of those that the question is in."""
     import ibis
 
-    rows = store["questions"]
-    rows = rows.mutate(name=normalised(rows.question))
+    questions = store["questions"]
+    rows = store.keep(
+        questions.select(
+            "category",
+            "product_id",
+            "kind",
+            "answerable",
+            "split",
+            shown=questions.snippets.length() > 0,
+            digest=_digest(questions),
+            name=normalised(questions.question).hexdigest("md5"),
+        )
+    )
     order = ibis.cases((rows.split == "train", 0), (rows.split == "validation", 1), else_=2)
     last = rows.mutate(place=order).group_by("name").agg(last=lambda t: t.place.max())
     split = ibis.cases((last["last"] == 0, "train"), (last["last"] == 1, "validation"), else_="test")
     return rows.drop("split").inner_join(last.select(name="name", split=split), "name")
 
 
-def _key(rows: ir.Table, seed: int, task: str) -> ir.StringValue:
-    """Return the key for drawing. It holds all that a row shows: rows of one key are equal rows."""
+def _digest(rows: ir.Table) -> ir.StringValue:
+    """Return the md5 of all that a row shows: rows of one digest are equal rows."""
     from ecellm.store import keyed
 
     replies = rows.answers.map(lambda answer: answer.text + SEPARATOR + answer.helpful.cast("string"))
     place = (rows.category, rows.product_id, rows.kind, rows.answerable.cast("int64"))
-    return keyed(seed, task, rows.question, *place, rows.snippets.join("\n"), replies.join("\n"))
+    return keyed("question", rows.question, *place, rows.snippets.join("\n"), replies.join("\n"))

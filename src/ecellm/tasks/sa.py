@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import branded, draw_rows, eighty_ten_ten, outside
+from ecellm.tasks.drawing import branded, draw_rows, eighty_ten_ten, outside, stripped
 from ecellm.tasks.pieces import option_pieces, whole
 from ecellm.tasks.task import BRAND, CATEGORY, TIME, Draw, Pieces, Plan, Task
 
@@ -55,9 +55,9 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     reviews = store["reviews"]
     wanted = reviews.filter(reviews.category.isin({*plan.categories("IND"), *plan.categories("OOD")}))
     placed = branded(store, wanted) if plan.by == BRAND else wanted
-    text = placed.text.strip()
-    words = text.length() - text.replace(" ", "").length() + 1
-    long = placed.mutate(text=text, outside=outside(placed, plan)).filter(words >= FEWEST_WORDS)
+    text = stripped(placed.text)
+    enough = text.re_search(f"^([^ ]* ){{{FEWEST_WORDS - 1}}}")
+    long = placed.mutate(text=text, outside=outside(placed, plan)).filter(enough)
     long = long.mutate(key=keyed(plan.seed, "SA", long.text))
     narrow = store.keep(long.select("category", "stars", "product_id", "key", "outside"))
     texts = narrow.group_by(["category", "key"]).agg(
@@ -71,7 +71,7 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     torn = texts.filter(texts.stars != texts.most).select("category", "key", "stars", "most")
     turn = ibis.row_number().over(group_by=["category", "key"], order_by=["product_id", "user_id"])
     lost = (
-        (f"review has fewer than {FEWEST_WORDS} words", placed.filter(words < FEWEST_WORDS)),
+        (f"review has fewer than {FEWEST_WORDS} words", placed.filter(~enough)),
         ("review text repeats", long.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
         ("equal texts have different stars", torn.inner_join(long.select("key", "text").distinct(), "key")),
     )
@@ -88,7 +88,7 @@ def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str
 
     products = store.given(rows, category="string", product_id="string")
     near = store["reviews"].semi_join(products, ["category", "product_id"]).select("text").distinct()
-    texts = near.mutate(text=near.text.strip()).distinct()
+    texts = near.mutate(text=stripped(near.text)).distinct()
     texts = texts.mutate(key=keyed(seed, "SA", texts.text)).inner_join(store.given(rows, key="string"), "key")
     return {row["key"]: row["text"] for row in store.rows(texts.select("key", "text"))}
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ecellm.keys import keyed_hash, keyed_shuffle
 from ecellm.records import DOMAINS, Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.drawing import branded, eighty_ten_ten, outside
+from ecellm.tasks.drawing import branded, eighty_ten_ten, outside, trimmed
 from ecellm.tasks.pieces import labelled, whole
 from ecellm.tasks.task import BRAND, CATEGORY, TIME, Draw, Piece, Pieces, Plan, Task
 
@@ -112,12 +112,16 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
     import ibis
 
     products = store["products"].filter(lambda t: t.catalogue == "amazon_2018")
-    rows = purchases.distinct()
     item = ["category", "product_id"]
     known = products.filter(products.title.notnull())
-    told = rows.semi_join(known, item)
-    here = told.semi_join(known.filter(~known.title.re_replace(TAG, " ").re_search(PAGE)), item)
+    code = known.title.re_replace(TAG, " ").re_search(PAGE)
+    names = known.select(*item, code=code.cast("int8")).distinct()
+    rows = purchases.distinct()
+    rows = rows.left_join(names, item).select(*purchases.columns, "code")
+    told = rows.filter(rows.code.notnull())
+    here = told.filter(told.code == 0).drop("code")
     kept = store.keep(here)
+    (first,) = store.rows(rows.aggregate(rows=rows.count(), told=rows.code.count()))
     size = start = store.count(kept)
     while True:
         users = kept.group_by(["category", "user_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
@@ -130,11 +134,11 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
     turn = ibis.row_number().over(group_by=columns, order_by=columns)
     lost = (
         ("purchase repeats", purchases.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
-        ("purchase of a product without metadata", rows.anti_join(known, item)),
-        ("purchase of a product whose title is markup", told.anti_join(here, columns)),
+        ("purchase of a product without metadata", rows.filter(rows.code.isnull()).drop("code")),
+        ("purchase of a product whose title is markup", told.filter(told.code == 1).drop("code")),
         (f"purchase of a user or item with fewer than {CORE}", here.anti_join(kept, columns)),
     )
-    counts = [store.count(purchases), store.count(rows), store.count(told), start, size]
+    counts = [store.count(purchases), first["rows"], first["told"], start, size]
     for step, (reason, left_out) in enumerate(lost):
         drawn.drop(reason, counts[step] - counts[step + 1], left_out)
     return kept
@@ -180,7 +184,7 @@ def _part(text: ir.StringValue) -> ir.StringValue:
     import ibis
 
     plain = text.fill_null("").re_replace(TAG, " ").replace('"', "").replace("&amp;", "&")
-    clean = plain.re_replace(SPACE, " ").strip()
+    clean = trimmed(plain.re_replace(SPACE, " "))
     bad = (clean == "") | (clean.length() >= MOST_CHARACTERS)
     return ibis.ifelse(bad, ibis.literal(""), clean.re_replace("[.]+$", "") + ".")
 
