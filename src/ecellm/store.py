@@ -206,6 +206,8 @@ class Store:
     """Why an absent table is absent, for messages."""
     engine: Engine = field(default_factory=IbisEngine)
     """What computes the tables."""
+    catalogues: Mapping[str, ir.Table] = field(default_factory=dict)
+    """The products of one catalogue alone, where a source gives nothing else: that saves reading the others."""
     shared: dict[str, ir.Table] = field(default_factory=dict)
     """What several tasks draw from, computed once."""
 
@@ -219,6 +221,13 @@ class Store:
             why = self.notes.get(name, "no source provides it")
             raise ValueError(f"The Store has no table {name!r}: {why}.")
         return self.tables[name]
+
+    def catalogue(self, name: str) -> ir.Table:
+        """Return the products of a catalogue; raises as for the table products."""
+        if name in self.catalogues:
+            return self.catalogues[name]
+        products = self["products"]
+        return products.filter(products.catalogue == name)
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Collect an expression's rows, which must be few: those sampled."""

@@ -107,10 +107,15 @@ def _read(
 ) -> Store:
     found: dict[str, ir.Table] = {}
     products: list[ir.Table] = []
+    catalogues: dict[str, ir.Table] = {}
 
-    def take(provided: Mapping[str, ir.Table]) -> None:
+    def take(provided: Mapping[str, ir.Table], *names: str) -> None:
         found.update({name: table for name, table in provided.items() if name != "products"})
-        products.extend(table for name, table in provided.items() if name == "products")
+        if "products" in provided:
+            table = provided["products"]
+            products.append(table)
+            alone = len(names) == 1
+            catalogues.update({name: table if alone else table.filter(table.catalogue == name) for name in names})
 
     if sources.amazon_reviews is not None:
         folder = _folder(root, sources.amazon_reviews)
@@ -119,17 +124,18 @@ def _read(
         if "purchases" in tables and wanted.ratings:
             take({"purchases": amazon_reviews.read_purchases(bench, folder, wanted.ratings)})
         if wanted.metadata:
-            take(amazon_reviews.read_metadata(bench, folder, wanted.metadata))
+            take(amazon_reviews.read_metadata(bench, folder, wanted.metadata), "amazon_2018")
     # 2014's metadata fills gaps of what was bought, nothing else.
     if sources.amazon_reviews_2014 is not None and wanted.ratings:
         folder = _folder(root, sources.amazon_reviews_2014)
-        take({"products": amazon_reviews.read_metadata_2014(bench, folder, wanted.ratings, space)})
+        old = amazon_reviews.read_metadata_2014(bench, folder, wanted.ratings, space)
+        take({"products": old}, "amazon_2014")
     if sources.amazon_google is not None and "matches" in tables:
-        take(amazon_google.read(bench, _folder(root, sources.amazon_google)))
+        take(amazon_google.read(bench, _folder(root, sources.amazon_google)), "amazon", "google")
     if sources.esci is not None and "judgements" in tables:
-        take(esci.read(bench, _folder(root, sources.esci)))
+        take(esci.read(bench, _folder(root, sources.esci)), "esci")
     if sources.mave is not None and "attributes" in tables:
-        take(mave.read(bench, _folder(root, sources.mave)))
+        take(mave.read(bench, _folder(root, sources.mave)), "mave")
     if sources.amazon_qa is not None and "questions" in tables:
         take(amazon_qa.read(bench, _folder(root, sources.amazon_qa)))
     if sources.tables.named():
@@ -140,9 +146,11 @@ def _read(
                 f"Two sources give {twice[0]}: leave it out of [sources.tables], or leave the source out."
             )
         take(own)
+        if "products" in own:  # of any catalogue
+            catalogues.clear()
     if products:
         found["products"] = ibis.union(*products) if len(products) > 1 else products[0]
-    return Store(found, _absent(found), bench)
+    return Store(found, _absent(found), bench, catalogues)
 
 
 def obstacles(root: Path, sources: Sources) -> dict[str, str]:

@@ -90,8 +90,7 @@ def held_out_attributes(store: Store, attributes: ir.Table, keys: ir.Table, plan
 
 def _texts(store: Store) -> ir.Table:
     """Return the products that have a text."""
-    products = store["products"]
-    found = products.filter((products.catalogue == "mave") & (products.fields.length() > 0))
+    found = store.catalogue("mave").filter(lambda t: t.fields.length() > 0)
     return found.select("product_id", "category", "fields", *FIELDS)
 
 

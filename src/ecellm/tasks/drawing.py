@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Hexadecimal marks of 80 % and 90 % of the range of a keyed hash.
 TRAIN_BELOW, VALIDATION_BELOW = "cccccccc", "e6666666"
 
+#: So many characters of a row's place in the order are counted: one for its turn, three of its key.
+BEGINNING = 4
 #: What Ibis strips.
 WHITE = (" ", "\t", "\n", "\v", "\f", "\r")
 
@@ -76,8 +78,7 @@ def since(plan: Plan) -> int:
 
 def branded(store: Store, rows: ir.Table) -> ir.Table:
     """Add the brand of each row's product, null where it is not known."""
-    products = store["products"].filter(lambda t: t.catalogue == "amazon_2018")
-    brands = products.select("category", "product_id", "brand")
+    brands = store.catalogue("amazon_2018").select("category", "product_id", "brand")
     return rows.left_join(brands, ["category", "product_id"]).drop("category_right", "product_id_right")
 
 
@@ -175,11 +176,21 @@ def _firsts(
     store: Store, table: ir.Table, wanted: Mapping[tuple[str, ...], int], by: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Collect, for each group of the columns `by` that is wanted, its so many rows that come first in their
-    order, in that order; in one query, however many groups there are."""
+    order, in that order; in one query, however many groups there are.
+
+    Only the rows whose order begins low enough are sorted: counting beginnings first is many times as fast as
+    sorting all rows of a large shop.
+    """
     import ibis
 
     rows = [{**dict(zip(by, group, strict=True)), "wanted": count} for group, count in wanted.items()]
     counts = store.given(rows, **dict.fromkeys(by, "string"), wanted="int64")
+    begun = table.mutate(beginning=table.order.left(BEGINNING))
+    sizes = begun.group_by([*by, "beginning"]).agg(size=begun.count())
+    window = ibis.cumulative_window(group_by=by, order_by="beginning")
+    before = sizes.mutate(before=sizes["size"].sum().over(window) - sizes["size"])
+    low = before.inner_join(counts, by).filter(lambda t: t.before < t.wanted).select(*by, "beginning", "wanted")
+    near = begun.inner_join(low, [*by, "beginning"])
     place = ibis.row_number().over(group_by=by, order_by="order")
-    chosen = table.inner_join(counts, by).mutate(place=place).filter(lambda t: t.place < t.wanted)
-    return store.rows(chosen.drop("wanted", "place").order_by("order"))
+    chosen = near.mutate(place=place).filter(lambda t: t.place < t.wanted)
+    return store.rows(chosen.drop("wanted", "place", "beginning").order_by("order"))

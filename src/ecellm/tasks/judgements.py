@@ -67,8 +67,7 @@ def judged(store: Store, seed: int, task: str, found: Draw) -> ir.Table:
 
     from ecellm.store import keyed
 
-    products = store["products"]
-    titles = products.filter((products.catalogue == "esci") & products.title.notnull())
+    titles = store.catalogue("esci").filter(lambda t: t.title.notnull())
     rows = store.once("judgements", lambda: _named(store))
     sides = rows.group_by("name").agg(query=rows.shown.min(), tested=(rows.split == "test").max())
     half = keyed(seed, "ESCI split", sides.name) < "8"

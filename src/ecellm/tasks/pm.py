@@ -61,9 +61,8 @@ def _pairs(store: Store, seed: int, near: bool, found: Draw) -> tuple[ir.Table, 
 
     from ecellm.store import keyed
 
-    products = store["products"].filter(lambda t: t.title.notnull() & (t.title != ""))
-    left = _record(products, "amazon", "left")
-    right = _record(products, "google", "right")
+    left = _record(store.catalogue("amazon"), "left")
+    right = _record(store.catalogue("google"), "right")
     matches = store["matches"].distinct()
     listed = matches.inner_join(left, "left_id").inner_join(right, "right_id")
     # Records of other ids may read the same: a pair of texts counts once.
@@ -125,10 +124,9 @@ def _words(records: ir.Table, side: str) -> ir.Table:
     return records.select(records[f"{side}_id"], word=words.unnest()).filter(lambda t: t.word != "").distinct()
 
 
-def _record(products: ir.Table, catalogue: str, side: str) -> ir.Table:
-    columns = {f"{side}_{name}": products[name] for name in RECORD}
-    table = products.filter(products.catalogue == catalogue)
-    return table.select(**{f"{side}_id": products.product_id}, **columns)
+def _record(products: ir.Table, side: str) -> ir.Table:
+    titled = products.filter(products.title.notnull() & (products.title != ""))
+    return titled.select(**{f"{side}_id": titled.product_id}, **{f"{side}_{name}": titled[name] for name in RECORD})
 
 
 def _text(word: str) -> ir.StringValue:

@@ -107,8 +107,7 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
 
 def _titles(store: Store) -> ir.Table:
     """Return the products whose title is a name."""
-    products = store["products"]
-    named = products.filter((products.catalogue == "amazon_2018") & products.title.notnull())
+    named = store.catalogue("amazon_2018").filter(lambda t: t.title.notnull())
     title = stripped(named.title)
     good = title != ""
     for sign in MARKUP:

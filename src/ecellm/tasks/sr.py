@@ -111,9 +111,8 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
     fewer than 5 purchases, are gone (repeated until nothing changes)."""
     import ibis
 
-    products = store["products"].filter(lambda t: t.catalogue == "amazon_2018")
     item = ["category", "product_id"]
-    known = products.filter(products.title.notnull())
+    known = store.catalogue("amazon_2018").filter(lambda t: t.title.notnull())
     code = known.title.re_replace(TAG, " ").re_search(PAGE)
     names = known.select(*item, code=code.cast("int8")).distinct()
     rows = purchases.distinct()
@@ -149,10 +148,8 @@ def _items_bought(store: Store, history: ir.Table, negatives: str) -> ir.Table:
     empty in 2018's."""
     import ibis
 
-    products = store["products"]
     columns = ["category", "product_id", "title", "brand", "categories"]
-    new = products.filter(products.catalogue == "amazon_2018").select(*columns)
-    old = products.filter(products.catalogue == "amazon_2014").select(*columns)
+    new, old = (store.catalogue(name).select(*columns) for name in ("amazon_2018", "amazon_2014"))
     left = new.semi_join(history, ["category", "product_id"])
     both = left.left_join(old, ["category", "product_id"], rname="old_{name}")
     title, brand = (ibis.coalesce(both[name].nullif(""), both[f"old_{name}"]) for name in ("title", "brand"))
