@@ -5,7 +5,7 @@ This file and `spark.py` are the only ones that write SQL; the sources build Ibi
 
 import glob
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from ecellm.sources.workbench import (
     EXCERPT,
-    FILE,
     LAST,
     LONGEST_LINE,
     MOST_NUMBERED,
@@ -43,6 +42,8 @@ AS_LINES = (
     f"null_padding=true, strict_mode=false, new_line='\\n', max_line_size={LONGEST_LINE}, {KEEP_REJECTS}"
 )
 
+#: The column that says which part a row came from, by its number.
+PART = "part"
 #: Files read in one query.
 AT_ONCE = 8
 #: How a table's rows are taken as lines: as JSON text.
@@ -272,38 +273,41 @@ class DuckWorkbench(Workbench):
         self.inspect([part.path for part in parts if part.converted_from is None])
         name = self._name()
         # Several files at a time: each is unpacked by one thread.
+        kinds = {shared: _enumeration(part.shared[shared] for part in parts) for shared in parts[0].shared}
         for start in range(0, len(parts), AT_ONCE):
-            some = parts[start : start + AT_ONCE]
+            some = dict(enumerate(parts[start : start + AT_ONCE], start))
             into = f'INSERT INTO "{name}"' if start else f'CREATE TABLE "{name}" AS'
-            self._load(into, some, select, names, checks, marked=bool(by))
+            self._load(into, some, select, names, kinds, checks, marked=bool(by))
             self._take_bad(name, some, numbered)
         if by:
-            self._take_repeats(name, by)
-        for column in (FILE, "reason", "mark", "excerpt", "hint"):
+            self._take_repeats(name, by, [self.relative(part.origin) for part in parts])
+        for column in (PART, "reason", "mark", "excerpt", "hint"):
             self._sql(f'ALTER TABLE "{name}" DROP COLUMN "{column}"')
         return self.con.table(name)
 
     def _load(
         self,
         into: str,
-        parts: Sequence[Part],
+        parts: Mapping[int, Part],
         select: Callable[[Part], str],
         names: Sequence[str],
+        kinds: Mapping[str, str],
         checks: Mapping[str, Check],
         marked: bool,
     ) -> None:
-        """Put the parts' rows into a table, bad ones with reason and excerpt, these or all with their md5 mark."""
+        """Put the parts' rows into a table with the number of their part, bad ones with reason and excerpt, these or
+        all with their md5 mark. `kinds` are the types of the shared values."""
         try:
             readings = []
-            for part in parts:
-                shared = "".join(f'{_text(value)} AS "{name}", ' for name, value in part.shared.items())
-                file = _text(self.relative(part.origin))
-                readings.append(f"SELECT *, {shared}{file} AS file FROM ({select(part)}) WHERE trim(line) <> ''")
+            for number, part in parts.items():
+                shared = "".join(f'{_text(part.shared[name])}::{kind} AS "{name}", ' for name, kind in kinds.items())
+                place = f"{number}::SMALLINT AS {PART}"
+                readings.append(f"SELECT *, {shared}{place} FROM ({select(part)}) WHERE trim(line) <> ''")
             self._sql(f'CREATE OR REPLACE TEMP VIEW "reading" AS {" UNION ALL ".join(readings)}')
             rows = self.con.table("reading")
             found = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
             own = ibis.cases(*found) if found else ibis.null("string")
-            kept = [*names, *parts[0].shared, FILE]
+            kept = [*names, *kinds, PART]
             judged = rows.select("line", *kept, reason=ibis.coalesce(rows.problem, own))
             columns = "".join(f'"{name}", ' for name in kept)
             mark = "md5(line)" if marked else "CASE WHEN reason IS NOT NULL THEN md5(line) END"
@@ -315,45 +319,44 @@ class DuckWorkbench(Workbench):
                 f"FROM ({ibis.to_sql(judged, dialect='duckdb')})"
             )
         except duckdb.BinderException as error:
-            raise ValueError(f"{_either(parts)} lacks one of the columns {', '.join(names)}.") from error
+            raise ValueError(f"{_either(parts.values())} lacks one of the columns {', '.join(names)}.") from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0].rstrip(".")
-            wrong = ValueError(f"{_either(parts)} cannot be read: {first}. Get the file again.")
+            wrong = ValueError(f"{_either(parts.values())} cannot be read: {first}. Get the file again.")
             raise self.shortage(error) or wrong from error
 
-    def _take_bad(self, name: str, parts: Sequence[Part], numbered: bool) -> None:
+    def _take_bad(self, name: str, parts: Mapping[int, Part], numbered: bool) -> None:
         """Move the parts' bad rows, and what DuckDB could not read at all, from the table to the rejects."""
         broken = self._broken()
         counted = self._sql(
-            "SELECT file, count(*) FILTER (reason IS NULL), count(*) FILTER (reason IS NOT NULL), min(reason) "
-            f'FROM "{name}" GROUP BY file'
+            f"SELECT {PART}, count(*) FILTER (reason IS NULL), count(*) FILTER (reason IS NOT NULL), min(reason) "
+            f'FROM "{name}" GROUP BY {PART}'
         ).fetchall()
-        counts = {file: numbers for file, *numbers in counted}
+        counts = {place: numbers for place, *numbers in counted}
         tasks = []
-        for part in parts:
-            file = self.relative(part.origin)
+        for place, part in parts.items():
             lines = broken.get(str(part.path), [])
-            good, bad, reason = counts.get(file, (0, 0, None))
+            good, bad, reason = counts.get(place, (0, 0, None))
             if not good:
                 why = lines[0][1] if lines else reason or "it is empty"
                 raise ValueError(f"{part.origin} has no usable row ({why}): is it the right file?")
             found = numbered and 0 < bad + len(lines) <= MOST_NUMBERED
-            tasks.append((part, self._marks(name, file) if found else [], lines, found))
+            tasks.append((part, self._marks(name, place) if found else [], lines, found))
         with ThreadPoolExecutor() as pool:
             numbers = list(pool.map(lambda task: _numbers(*task), tasks))
-        for (part, _, lines, _), (known, undecodable) in zip(tasks, numbers, strict=True):
+        for place, (part, _, lines, _), (known, undecodable) in zip(parts, tasks, numbers, strict=True):
             file = _text(self.relative(part.origin))
             if len(undecodable) == len(lines):
                 lines = [(number, *row[1:]) for number, row in zip(undecodable, lines, strict=True)]
             elif numbered:
                 lines = [(None, *row[1:]) for row in lines]
             self._reject_rows(file, lines)
-            self._reject_marked(name, file, known)
+            self._reject_marked(name, place, file, known)
         self._sql(f'DELETE FROM "{name}" WHERE reason IS NOT NULL')
 
-    def _marks(self, name: str, file: str) -> list[tuple[str, str]]:
-        """Return a file's bad lines: marks and hints."""
-        bad = f'SELECT DISTINCT mark, hint FROM "{name}" WHERE reason IS NOT NULL AND file = {_text(file)}'
+    def _marks(self, name: str, place: int) -> list[tuple[str, str]]:
+        """Return a part's bad lines: marks and hints."""
+        bad = f'SELECT DISTINCT mark, hint FROM "{name}" WHERE reason IS NOT NULL AND {PART} = {place}'
         return [(mark, hint) for mark, hint in self._sql(bad).fetchall()]
 
     def _broken(self) -> dict[str, list[tuple[Any, ...]]]:
@@ -370,15 +373,20 @@ class DuckWorkbench(Workbench):
         self._sql("DROP TABLE reject_scans")
         return found
 
-    def _take_repeats(self, name: str, by: Sequence[str]) -> None:
-        """Move all but the row with the smallest mark, for each value of the `by` columns, to the rejects."""
+    def _take_repeats(self, name: str, by: Sequence[str], files: Sequence[str]) -> None:
+        """Move all but the row with the smallest mark, for each value of the `by` columns, to the rejects, which name
+        the parts' `files`."""
         key = ", ".join(f'"{column}"' for column in by)
         self._sql(
-            f'CREATE TEMP TABLE repeats AS SELECT * FROM (SELECT rowid AS place, file, "{by[-1]}" AS excerpt, '
+            f'CREATE TEMP TABLE repeats AS SELECT * FROM (SELECT rowid AS place, {PART}, "{by[-1]}" AS excerpt, '
             f'row_number() OVER (PARTITION BY {key} ORDER BY mark) AS turn FROM "{name}" '
             f'WHERE ({key}) IN (SELECT ({key}) FROM "{name}" GROUP BY {key} HAVING count(*) > 1)) WHERE turn > 1'
         )
-        self._sql(f"INSERT INTO rejects SELECT file, NULL, {_text(REPEATED)}, left(excerpt, {EXCERPT}) FROM repeats")
+        names = ", ".join(map(_text, files))
+        self._sql(
+            f"INSERT INTO rejects SELECT list_extract([{names}], {PART} + 1), NULL, {_text(REPEATED)}, "
+            f"left(excerpt, {EXCERPT}) FROM repeats"
+        )
         self._sql(f'DELETE FROM "{name}" WHERE rowid IN (SELECT place FROM repeats)')
         self._sql("DROP TABLE repeats")
 
@@ -390,14 +398,14 @@ class DuckWorkbench(Workbench):
             [lines, reasons, excerpts],
         )
 
-    def _reject_marked(self, name: str, file: str, numbers: Mapping[str, Sequence[int]]) -> None:
-        """Set a file's bad rows aside; equal lines take the numbers of their places in turn."""
+    def _reject_marked(self, name: str, place: int, file: str, numbers: Mapping[str, Sequence[int]]) -> None:
+        """Set a part's bad rows aside; equal lines take the numbers of their places in turn."""
         known = [(mark, turn, line) for mark, lines in numbers.items() for turn, line in enumerate(lines, 1)]
         marks, turns, lines = ([row[place] for row in known] for place in range(3))
         self.con.con.execute(
-            "INSERT INTO rejects SELECT file, numbered.line, reason, excerpt FROM "
+            f"INSERT INTO rejects SELECT {file}, numbered.line, reason, excerpt FROM "
             f'(SELECT *, row_number() OVER (PARTITION BY mark) AS turn FROM "{name}" '
-            f"WHERE reason IS NOT NULL AND file = {file}) "
+            f"WHERE reason IS NOT NULL AND {PART} = {place}) "
             "LEFT JOIN (SELECT unnest(?::VARCHAR[]) AS mark, unnest(?::BIGINT[]) AS turn, unnest(?::BIGINT[]) AS "
             "line) AS numbered USING (mark, turn)",
             [marks, turns, lines],
@@ -419,7 +427,12 @@ def _numbers(
     return line_numbers(part.path, {mark for mark, _ in bad}, {hint for _, hint in bad}, bool(broken))
 
 
-def _either(parts: Sequence[Part]) -> str:
+def _enumeration(values: Iterable[str]) -> str:
+    """Return the type of a column that has only these values: a byte a row instead of a text."""
+    return f"ENUM({', '.join(map(_text, sorted(set(values))))})"
+
+
+def _either(parts: Iterable[Part]) -> str:
     """Return the names of files of which one is meant."""
     return " or ".join(str(part.origin) for part in parts)
 

@@ -250,7 +250,8 @@ def line_numbers(
     split = [hint.partition("|") for hint in hints]
     lengths = np.array([int(length) for length, _, _ in split], dtype=np.int64)
     endings = np.array([_ending(end.encode("utf-8", "surrogatepass")) for _, _, end in split], dtype=np.uint64)
-    for first, block in _blocks(path):
+    first = 1
+    for block in _blocks(path):
         starts, stops = _lines_of(block)
         candidates = np.isin(stops - starts, lengths)
         candidates[candidates] = np.isin(_endings(block, starts[candidates], stops[candidates]), endings)
@@ -262,22 +263,22 @@ def line_numbers(
             places = zip(starts.tolist(), stops.tolist(), strict=True)
             undecodable += [first + place for place, (start, stop) in enumerate(places)
                             if not _decodes(block[start:stop])]  # fmt: skip
+        first += len(starts)
     marked = {number for numbers in found.values() for number in numbers}
     return found, [number for number in undecodable if number not in marked]
 
 
-def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Give a file's lines, many at a time (one by one takes many times as long), with the first one's number."""
-    first, rest = 1, b""
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Give a file's lines, many at a time: one by one takes many times as long."""
+    rest = b""
     with opened(path) as file:
         while data := file.read(BLOCK):
             data = rest + data
             cut = data.rfind(b"\n") + 1
             rest = data[cut:]
-            yield first, data[:cut]
-            first += data.count(b"\n")
+            yield data[:cut]
     if rest:
-        yield first, rest + b"\n"
+        yield rest + b"\n"
 
 
 def _lines_of(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
