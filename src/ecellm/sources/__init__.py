@@ -45,7 +45,7 @@ class Engine:
 
     name: str = "duckdb"
     """duckdb or spark."""
-    memory: str = "3GB"
+    memory: str = "2500MB"
     """DuckDB's limit, beyond which it spills to disk; for Spark, the memory of this process's part of it."""
     master: str = "local[*]"
     """Spark's master address, such as spark://host:7077; local[2] computes here on two cores."""

@@ -64,8 +64,8 @@ def draw(store: Store, plan: Plan) -> Draw:
 def held_out_attributes(store: Store, attributes: ir.Table, keys: ir.Table, plan: Plan) -> list[str]:
     """Return the attributes to hold out: drawn by key until the quota of out-of-domain test rows is met.
 
-    A product counts once, however many of the attributes it has and however often its texts stand in the
-    source. At most a fifth of the attribute names is drawn, so that a small source keeps something to train on.
+    A product counts once, however many of the attributes it has. At most a fifth of the attribute names is drawn, so
+    that a small source keeps something to train on.
     """
     import ibis
 
@@ -95,12 +95,11 @@ def _texts(store: Store) -> ir.Table:
 
 
 def _keys(store: Store, seed: int) -> ir.Table:
-    """Return the products with the key they are drawn by: equal texts of one split follow each other."""
+    """Return the products with the key they are drawn by."""
     from ecellm.store import keyed
 
     texts = _texts(store)
-    key = keyed(seed, "AVE", *(texts[name] for name in FIELDS), texts.product_id)
-    return store.keep(texts.select("product_id", key=key))
+    return store.keep(texts.select("product_id", key=keyed(seed, "AVE", texts.product_id)))
 
 
 def _triples(store: Store, attributes: ir.Table) -> dict[str, list[dict[str, Any]]]:

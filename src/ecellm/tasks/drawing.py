@@ -34,6 +34,12 @@ def eighty_ten_ten(key: ir.StringValue) -> ir.StringValue:
     return ibis.cases((key < TRAIN_BELOW, "train"), (key < VALIDATION_BELOW, "validation"), else_="test")
 
 
+def split_of(key: ir.StringValue) -> ir.StringValue:
+    """Return the split, 80/10/10, of a row that is drawn by this keyed hash: its end has nothing to do with its
+    beginning, which decides the order."""
+    return eighty_ten_ten(key.right(len(TRAIN_BELOW)))
+
+
 def normalised(text: ir.StringValue) -> ir.StringValue:
     """Return the text in lower case with single spaces for white space: equal results are the same text."""
     return trimmed(text.re_replace(r"[\t\n\x0B\f\r ]+", " ")).lower()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import draw_rows, eighty_ten_ten, outside, stripped
+from ecellm.tasks.drawing import draw_rows, outside, split_of, stripped
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import BRAND, CATEGORY, Draw, Pieces, Plan, Task
 
@@ -101,8 +101,7 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
     }
     for reason, (before, after, rows) in lost.items():
         found.drop(reason, store.count(before) - store.count(after), rows)
-    split = eighty_ten_ten(keyed(plan.seed, "PRP split", clear.key))
-    return clear.mutate(split=split, answer=clear.relation)
+    return clear.mutate(split=split_of(clear.key), answer=clear.relation)
 
 
 def _titles(store: Store) -> ir.Table:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import branded, draw_rows, eighty_ten_ten, outside, stripped
+from ecellm.tasks.drawing import branded, draw_rows, outside, split_of, stripped
 from ecellm.tasks.pieces import option_pieces, whole
 from ecellm.tasks.task import BRAND, CATEGORY, TIME, Draw, Pieces, Plan, Task
 
@@ -78,8 +78,7 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     counts = [store.count(table) for table in (wanted, narrow, texts, clear)]
     for step, (reason, rows) in enumerate(lost):
         found.drop(reason, counts[step] - counts[step + 1], rows)
-    split = eighty_ten_ten(keyed(plan.seed, "SA split", clear.key))
-    return clear.mutate(split=split, answer=clear.stars.cast("string"))
+    return clear.mutate(split=split_of(clear.key), answer=clear.stars.cast("string"))
 
 
 def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
