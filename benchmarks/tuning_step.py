@@ -13,9 +13,9 @@ import torch
 from ecellm.models.examples import CHOICE, Example
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import CPU_ATTENTION, PrefixLM, make_batch, warm_start
+from ecellm.tuning.arguments import computes_in_bf16
+from ecellm.tuning.prefix import prepare
 from ecellm.tuning.recipe import read_recipe
-from ecellm.tuning.trainer import computes_in_bf16
-from ecellm.tuning.tune import prepare
 
 ROWS, TOKENS, ROUNDS = 32, 128, 7
 

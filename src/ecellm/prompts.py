@@ -23,6 +23,8 @@ from ecellm.tasks.task import Piece
 #: Texts tokenised in one call: enough to keep the tokenizer's threads busy, little memory.
 TEXTS_AT_ONCE = 512
 
+#: The name of the base's own chat template.
+CHAT = "chat"
 #: The rank of the one-shot example: it goes before anything that a task ranks (from 1).
 SHOT_RANK = 0
 
@@ -73,6 +75,8 @@ class Template(BaseModel):
     """With {instruction} and {input}, once each."""
     response_split: str
     """The answer is the text after the first of these, up to a second one; empty where nothing divides."""
+    special_tokens: bool = True
+    """Whether the tokenizer adds its own; a chat template has them all in its text."""
 
     @field_validator("prompt_input", "prompt_no_options")
     @classmethod
@@ -123,6 +127,38 @@ def named_template(name: str) -> Template:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         raise ValueError(f"{path} is no template: {where}: {problem['msg']}.") from error
+
+
+def chat_template(tokenizer: Any) -> Template:
+    """Return the layout of one user message under the tokenizer's own chat template, thinking left out.
+
+    Raises ValueError where the tokenizer has none or it does not show the message as it is.
+    """
+    if not tokenizer.chat_template:
+        raise ValueError("The base has no chat template: set template to alpaca, another name or a JSON file.")
+
+    def laid_out(content: str) -> str:
+        message = [{"role": "user", "content": content}]
+        text = tokenizer.apply_chat_template(
+            message, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        assert isinstance(text, str)
+        return text
+
+    try:
+        return Template(
+            prompt_input=laid_out("{instruction}\n\n{input}\n\n{options}"),
+            prompt_no_options=laid_out("{instruction}\n\n{input}"),
+            response_split="",
+            special_tokens=False,
+        )
+    except ValidationError as error:
+        raise ValueError("The base's chat template changes the message: set template to alpaca or a file.") from error
+
+
+def template_for(name: str, tokenizer: Any) -> Template:
+    """Return a template by name; `chat` is the tokenizer's own. Raises as `named_template` and `chat_template`."""
+    return chat_template(tokenizer) if name == CHAT else named_template(name)
 
 
 def render(asked: Asked, template: Template, tokenizer: Any, budget: int) -> Prompt:
@@ -217,7 +253,9 @@ def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, bud
     open_places = list(range(len(drafts)))
     while open_places:
         texts = [drafts[place].text for place in open_places]
-        encoded = tokenizer(texts, return_offsets_mapping=True, verbose=False)
+        encoded = tokenizer(
+            texts, return_offsets_mapping=True, verbose=False, add_special_tokens=template.special_tokens
+        )
         still_open = []
         for place, ids, offsets in zip(open_places, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             draft = drafts[place]

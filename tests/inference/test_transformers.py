@@ -10,17 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    LlamaConfig,
-    MistralConfig,
-    PhiConfig,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    T5Config,
-)
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.generator import Question
@@ -33,59 +23,22 @@ from ecellm.tasks import TASKS, pm
 from ecellm.tasks.answers import FreeText, Letter
 from ecellm.tasks.pieces import option_pieces, whole
 from ecellm.tasks.task import Pieces
+from tiny_models import CONFIGS, save_tiny
 
-SIZES: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-}
-CONFIGS = {
-    "llama": lambda size: LlamaConfig(vocab_size=size, **SIZES),
-    "mistral": lambda size: MistralConfig(vocab_size=size, sliding_window=16, **SIZES),
-    "phi": lambda size: PhiConfig(vocab_size=size, **SIZES),
-    "qwen3": lambda size: Qwen3Config(vocab_size=size, head_dim=8, **SIZES),
-    "t5": lambda size: T5Config(
-        vocab_size=size, d_model=32, d_ff=64, d_kv=8, num_layers=2, num_heads=4, decoder_start_token_id=0
-    ),
-}
 BUDGET = 320
-
-
-def tokenizer_for(family: str) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<pad>", "</s>", "<s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    tokenizer.train_from_iterator(["a blue steel mug, yes or no", "the answer is A: mug or B: pot"], trainer)
-    if family == "t5":
-        tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
-    else:
-        tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 2)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", bos_token="<s>")
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A MODEL folder with random weights."""
     path = tmp_path_factory.mktemp(request.param)
-    tokenizer = tokenizer_for(request.param)
-    config = CONFIGS[request.param](len(tokenizer))
-    config.pad_token_id, config.bos_token_id, config.eos_token_id = 0, 2, 1
-    torch.manual_seed(7)
+    save_tiny(request.param, path, seed=7)
     kind = AutoModelForSeq2SeqLM if request.param == "t5" else AutoModelForCausalLM
-    model = kind.from_config(config)
+    model = kind.from_pretrained(path)
     with torch.no_grad():  # larger weights, so that answers differ from row to row
         for weight in model.parameters():
             weight.mul_(3)
     model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
     family = "encoder-decoder" if request.param == "t5" else "causal"
     write_facts(
         path,

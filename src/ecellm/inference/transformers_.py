@@ -7,35 +7,31 @@ answer does not depend on its batch.
 Shapes: B rows, T prompt tokens, R response tokens, V words.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    DynamicCache,
-    EncoderDecoderCache,
-    GenerationConfig,
-)
-from transformers.utils import logging
+from transformers import AutoTokenizer, DynamicCache, EncoderDecoderCache, GenerationConfig
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Question, Reply
 from ecellm.models.folder import read_facts
+from ecellm.models.loading import load_pretrained
 from ecellm.prompts import Prompt, Template, encode_response, end_token, render_all
 
+#: In a MODEL folder that holds an adapter.
+ADAPTER = "adapter_config.json"
 #: As in the paper's inference.
 MAX_NEW_TOKENS = 100
 
 
 class TransformersGenerator:
-    """A causal or encoder-decoder model folder; fp32 on a CPU, else in the precision of its weights."""
+    """A causal or encoder-decoder model, whole or as an adapter on its base; fp32 on a CPU, else in the precision of
+    its weights."""
 
     def __init__(self, folder: Path, device: str = "cpu"):
         facts = read_facts(folder)
@@ -44,12 +40,9 @@ class TransformersGenerator:
         self.offsets: dict[str, list[float]] = facts.get("offsets", {})
         self.device = device
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        logging.disable_progress_bar()
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        loaded = load_model(folder, torch.float32 if device == "cpu" else "auto")
+        config = loaded.config
         self.two_sided = bool(config.is_encoder_decoder)
-        kind = AutoModelForSeq2SeqLM if self.two_sided else AutoModelForCausalLM
-        dtype = torch.float32 if device == "cpu" else "auto"
-        loaded: Any = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
         self.model = loaded.to(device).eval()
         end = end_token(self.tokenizer)
         pad = self.tokenizer.pad_token_id
@@ -171,6 +164,29 @@ class TransformersGenerator:
             ids[place, where] = torch.tensor(row)
             mask[place, where] = 1
         return ids.to(self.device), mask.to(self.device)
+
+
+def load_model(folder: Path, dtype: Any) -> Any:
+    """Return the model of a MODEL folder, an adapter merged into its base.
+
+    Raises ValueError where the adapter's base cannot be had.
+    """
+    adapter = folder / ADAPTER
+    base, revision = str(folder), None
+    if adapter.is_file():
+        told = json.loads(adapter.read_text(encoding="utf-8"))
+        base, revision = told["base_model_name_or_path"], told.get("revision")
+    try:
+        model = load_pretrained(base, revision, dtype)
+    except OSError as error:
+        raise ValueError(
+            f"{folder} is an adapter on {base!r}, which is no model's folder and cannot be had from the hub."
+        ) from error
+    if not adapter.is_file():
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder).merge_and_unload()
 
 
 def _log_probability(logits: Tensor, said: Tensor, mask: Tensor) -> list[float]:

@@ -1,12 +1,14 @@
-"""Batches under a token budget: rows of one task and like length together, in an order drawn anew each epoch.
+"""What goes into a step, in an order drawn anew each epoch: for XS batches under a token budget, of one task and like
+length; for other models so many samples.
 
 In a mixed batch the task with the largest loss drowns the others: a span's is ten times that of a yes or no
 (docs/xs.md). In batches of their own, the clipped gradients of all tasks move the weights alike.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from ecellm.keys import keyed_hash
 
@@ -55,3 +57,31 @@ class TokenBatches(Sampler[list[int]]):
             else:
                 batches.append([row])
         return batches
+
+
+class SampleSteps(Sampler[list[int]]):
+    """Yields the samples of each step, in an order drawn anew each epoch."""
+
+    def __init__(self, samples: int, to_a_step: int, seed: int):
+        """Take how many samples there are and how many go to a step."""
+        self.samples, self.to_a_step, self.seed = samples, to_a_step, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.samples // self.to_a_step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = sorted(range(self.samples), key=lambda place: keyed_hash(self.seed, self.epoch, place))
+        return iter([order[start : start + self.to_a_step] for start in range(0, self.samples, self.to_a_step)])
+
+
+class EpochLoader(DataLoader[Any]):
+    """A loader whose batches are drawn anew when Trainer says which epoch it is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this epoch."""
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]

@@ -33,13 +33,28 @@ class Optimisation(Section):
     """Largest gradient norm."""
     batch_tokens: int = Field(default=4096, gt=0)
     """Tokens in one micro-batch, padding included."""
+    samples: int = Field(default=128, gt=0)
+    """Samples to a step, over all devices; causal and encoder-decoder models."""
     accumulate: int = Field(default=1, gt=0)
-    """Micro-batches to a step."""
+    """Micro-batches to a step; XS."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Of XS; other models keep their own, and LoRA has one of its own."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the processor computes in it, else fp32."""
     freeze_embeddings: bool = False
     seed: int = 42
+
+
+class Lora(Section):
+    """Low-rank adapters instead of whole weights (paper, section 4.1 and appendix)."""
+
+    rank: int = Field(default=16, gt=0)
+    alpha: int = Field(default=16, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    modules: tuple[str, ...] = Field(min_length=1)
+    """Names of the linear layers to adapt, such as q_proj; each must be there. lm_head is the output head."""
+    quantised: bool = False
+    """QLoRA: the base in 4 bits (NF4), through bitsandbytes."""
 
 
 class Mixing(Section):
@@ -64,14 +79,22 @@ class Recipe(Section):
     """A whole recipe."""
 
     name: str
-    family: Literal["prefix"]
+    family: Literal["prefix", "causal", "encoder-decoder"]
     """prefix: one stack, the prompt read both ways and the response causally (XS)."""
     base: str
-    """`minilm` for the local all-MiniLM-L6-v2."""
+    """`minilm` for the local all-MiniLM-L6-v2; else a model's folder or its name on the hub."""
+    revision: str | None = None
+    """The base's commit on the hub; the newest where None."""
     template: str = "compact"
+    """The prompt's layout: `chat` for the base's own chat template, a name of `prompts.TEMPLATES`, or a JSON file."""
     max_tokens: int = Field(default=384, ge=32)
     """The prompt's token budget."""
     max_response_tokens: int = Field(default=64, ge=1)
+    """Longer responses are cut in training."""
+    packing: bool = True
+    """Causal models: several samples a row, each attending to itself alone; the losses are the same without."""
+    lora: Lora | None = None
+    """Left out: all weights are tuned."""
     optimisation: Optimisation = Optimisation()
     mixing: Mixing = Mixing()
     validation: Validation = Validation()

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from ecellm.models.examples import Example
 from ecellm.models.prefix_lm import CPU_ATTENTION, PrefixLM, make_batch
-from ecellm.tuning.batches import TokenBatches
+from ecellm.tuning.arguments import arguments, computes_in_bf16
+from ecellm.tuning.batches import EpochLoader, TokenBatches
 from ecellm.tuning.recipe import Recipe
 
 
@@ -43,7 +44,7 @@ class PrefixTrainer(Trainer):
             model.set_attn_implementation(CPU_ATTENTION)
         super().__init__(
             model=model,
-            args=_arguments(recipe, folder, len(self.batches), bool(validation), use_bf16),
+            args=arguments(recipe, folder, -(-len(self.batches) // choices.accumulate), bool(validation), use_bf16),
             train_dataset=train,
             eval_dataset=validation or None,
             callbacks=callbacks,
@@ -53,7 +54,7 @@ class PrefixTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return batches under the token budget, drawn anew each epoch."""
-        return _EpochLoader(self.lessons, batch_sampler=self.batches, collate_fn=self._collate)  # type: ignore[arg-type]
+        return EpochLoader(self.lessons, batch_sampler=self.batches, collate_fn=self._collate)  # type: ignore[arg-type]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW; the freshly drawn parts may have a learning rate of their own."""
@@ -128,23 +129,6 @@ class PrefixTrainer(Trainer):
         }
 
 
-class _EpochLoader(DataLoader[Any]):
-    """A loader whose batches are drawn anew when Trainer says which epoch it is."""
-
-    def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
-
-
-def computes_in_bf16(precision: str) -> bool:
-    """Say whether to compute in bf16: as asked, or ("auto") where the device's own arithmetic has it."""
-    if precision != "auto":
-        return precision == "bf16"
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
-
-
 def _batches(examples: Sequence[Example], budget: int, seed: int) -> TokenBatches:
     lengths = [_tokens(example) for example in examples]
     return TokenBatches(lengths, [example.task for example in examples], budget, seed)
@@ -152,36 +136,3 @@ def _batches(examples: Sequence[Example], budget: int, seed: int) -> TokenBatche
 
 def _tokens(example: Example) -> int:
     return len(example.ids) + len(example.response)
-
-
-def _arguments(recipe: Recipe, folder: Path, batches: int, validates: bool, use_bf16: bool) -> TrainingArguments:
-    choices = recipe.optimisation
-    steps = max(1, -(-batches // choices.accumulate))
-    every = max(1, steps // recipe.validation.per_epoch)
-    return TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=choices.epochs,
-        learning_rate=choices.learning_rate,
-        lr_scheduler_type=choices.schedule if choices.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=choices.warmup,
-        weight_decay=choices.weight_decay,
-        max_grad_norm=choices.clip,
-        gradient_accumulation_steps=choices.accumulate,
-        bf16=use_bf16,
-        eval_strategy="steps" if validates else "no",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=2,
-        load_best_model_at_end=validates,
-        metric_for_best_model="eval_loss" if validates else None,
-        greater_is_better=False,
-        logging_steps=10,
-        logging_nan_inf_filter=False,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-        seed=choices.seed,
-        dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
-    )

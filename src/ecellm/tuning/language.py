@@ -1,0 +1,99 @@
+"""Tuning causal and encoder-decoder models of transformers: by LoRA, QLoRA or whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import AutoTokenizer
+
+from ecellm.dataset.dataset import Asked
+from ecellm.models.loading import load_pretrained
+from ecellm.prompts import Template, encode_response, end_token, template_for
+from ecellm.tuning.arguments import computes_in_bf16
+from ecellm.tuning.language_trainer import LanguageTrainer
+from ecellm.tuning.lora import adapted, four_bits, save_adapter
+from ecellm.tuning.packing import Lesson
+from ecellm.tuning.progress import Progress
+from ecellm.tuning.recipe import Recipe
+from ecellm.tuning.rows import CHECKPOINTS, Rows, evenly, rendered
+
+
+def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+    """Tune a model, write its weights or adapter and its tokenizer to `out`, and return the facts of the run.
+
+    Raises ValueError where the base cannot be had or is of another family, or LoRA names modules it has not.
+    """
+    tokenizer = load_tokenizer(recipe)
+    template = template_for(recipe.template, tokenizer)
+    train = lessons(rows.train, recipe, template, tokenizer, console)
+    checks = evenly(lessons(rows.validation, recipe, template, tokenizer, console), recipe.validation.rows)
+    use_bf16 = computes_in_bf16(recipe.optimisation.precision)
+    model = load_base(recipe, use_bf16)
+    if recipe.lora is not None:
+        model = adapted(model, recipe.lora, recipe.family == "encoder-decoder")
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_token(tokenizer)
+    trainer = LanguageTrainer(model, recipe, train, checks, out / CHECKPOINTS, use_bf16, int(pad))
+    trainer.add_callback(Progress(console, out, sum(lesson.length for lesson in train) / len(trainer.steps)))
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if recipe.lora is not None:
+        save_adapter(model, out)
+    else:
+        model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {
+        "template": template.model_dump(mode="json"),
+        "offsets": {},
+        "validation_loss": trainer.state.best_metric,
+        "best_step": trainer.state.best_global_step,
+        "steps": trainer.state.global_step,
+    }
+
+
+def lessons(
+    rows: Sequence[Asked], recipe: Recipe, template: Template, tokenizer: Any, console: Console
+) -> list[Lesson]:
+    """Return the rows as prompts and responses, tokenised apart; what was cut to fit is counted and said."""
+    prompts = rendered(rows, template, tokenizer, recipe, console)
+    found, cut = [], 0
+    for asked, prompt in zip(rows, prompts, strict=True):
+        response = encode_response(asked.sample.output, tokenizer)
+        cut += len(response) > recipe.max_response_tokens
+        found.append(Lesson(asked.sample.id, asked.sample.task, prompt.ids, response[: recipe.max_response_tokens]))
+    if cut:
+        console.print(f"Responses cut to {recipe.max_response_tokens} tokens: {cut:,} of {len(rows):,}.")
+    return found
+
+
+def load_tokenizer(recipe: Recipe) -> Any:
+    """Return the base's tokenizer; raises ValueError where it cannot be had."""
+    try:
+        return AutoTokenizer.from_pretrained(recipe.base, revision=recipe.revision)
+    except (OSError, ValueError) as error:
+        raise _not_had(recipe) from error
+
+
+def load_base(recipe: Recipe, use_bf16: bool) -> Any:
+    """Return the base model, its weights in fp32, or bf16 on an accelerator.
+
+    Raises ValueError where it cannot be had or is of another family.
+    """
+    quantised = recipe.lora is not None and recipe.lora.quantised
+    half = use_bf16 and recipe.lora is not None and torch.cuda.is_available()
+    more = {"quantization_config": four_bits()} if quantised else {}
+    try:
+        model = load_pretrained(recipe.base, recipe.revision, torch.bfloat16 if half else torch.float32, **more)
+    except (OSError, ValueError) as error:
+        raise _not_had(recipe) from error
+    family = "encoder-decoder" if model.config.is_encoder_decoder else "causal"
+    if family != recipe.family:
+        raise ValueError(f"Recipe {recipe.name}: the base {recipe.base} is {family}, not {recipe.family}.")
+    return model
+
+
+def _not_had(recipe: Recipe) -> ValueError:
+    return ValueError(
+        f"Recipe {recipe.name}: the base {recipe.base!r} is no model's folder and cannot be had from the hub: "
+        "download it, or set base to its folder."
+    )

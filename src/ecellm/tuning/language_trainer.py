@@ -1,0 +1,183 @@
+"""Causal and encoder-decoder models on `transformers.Trainer`: a step is a set of samples, whatever their packing.
+
+A step takes so many samples, divides them into micro-batches that fit the memory, and adds up the losses of all
+response tokens, over their number in the whole step: every response token weighs the same, however the samples are
+packed, accumulated or spread over devices. Logits are computed only where there is a response.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback
+
+from ecellm.tuning.arguments import arguments
+from ecellm.tuning.batches import EpochLoader, SampleSteps
+from ecellm.tuning.lora import save_adapter
+from ecellm.tuning.packing import Lesson, packed_row, packs
+from ecellm.tuning.recipe import Recipe
+
+#: Label of a place that is not learned.
+IGNORED = -100
+
+
+class LanguageTrainer(Trainer):
+    """`Trainer` for models of transformers. Checkpoints, resuming, schedules and the best model are Trainer's own."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        train: Sequence[Lesson],
+        validation: Sequence[Lesson],
+        folder: Path,
+        use_bf16: bool,
+        pad: int,
+    ):
+        self.recipe = recipe
+        self.pad = pad
+        self.lessons = list(train)
+        self.checks = list(validation)
+        self.steps = SampleSteps(len(train), recipe.optimisation.samples, recipe.optimisation.seed)
+        super().__init__(
+            model=model,
+            args=arguments(recipe, folder, len(self.steps), bool(validation), use_bf16),
+            train_dataset=self.lessons,
+            eval_dataset=self.checks or None,
+        )
+        self.model_accepts_loss_kwargs = False
+        self.remove_callback(PrinterCallback)  # the run has a progress display of its own
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the steps; every process sees all samples of a step and takes its share of the micro-batches."""
+        return EpochLoader(self.lessons, batch_sampler=self.steps, collate_fn=lambda some: {"lessons": some})  # type: ignore[arg-type]
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Add up the gradients of a step; returns the mean loss of its response tokens.
+
+        Raises ValueError naming the samples where a loss is not a number or nothing is to be learned.
+        """
+        model.train()
+        lessons: list[Lesson] = inputs["lessons"]
+        processes = self.accelerator.num_processes
+        tokens = sum(len(lesson.response) for lesson in lessons)
+        if not tokens:
+            raise ValueError(f"Step {self.state.global_step + 1} has no response token: {_named(lessons)}.")
+        own = self.micro_batches(lessons)[self.accelerator.process_index :: processes]
+        total = torch.zeros((), device=self.args.device)
+        for place, micro in enumerate(own or [lessons[:1]]):
+            last = place >= len(own) - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = self.token_losses(model, micro)[0].sum() / tokens
+                if not own:  # a process without work joins the others' exchange of gradients
+                    loss = loss * 0
+                if not torch.isfinite(loss.detach()):
+                    raise ValueError(
+                        f"The loss is not a number at step {self.state.global_step + 1} ({_named(micro)}): "
+                        "lower optimisation.learning_rate or set optimisation.precision=fp32."
+                    )
+                # Processes' gradients are averaged, and the step's sum is wanted.
+                self.accelerator.backward(loss * processes)
+            total += loss.detach() * processes
+        return total
+
+    def micro_batches(self, lessons: Sequence[Lesson]) -> list[list[Lesson]]:
+        """Divide samples into rows (causal models) or padded batches of at most the recipe's tokens."""
+        capacity = self.recipe.optimisation.batch_tokens
+        lengths = [lesson.length for lesson in lessons]
+        if self.recipe.family == "causal":
+            places = packs(lengths, capacity if self.recipe.packing else 0)
+        else:
+            places = _padded_batches(lengths, capacity)
+        return [[lessons[place] for place in row] for row in places]
+
+    def token_losses(self, model: nn.Module, lessons: Sequence[Lesson]) -> tuple[Tensor, Tensor]:
+        """Return the loss of each response token, [R], and which of the lessons it is of, [R]."""
+        if self.recipe.family == "causal":
+            row = packed_row(lessons)
+            device = self.args.device
+            logits = model(
+                input_ids=row.ids.to(device),
+                position_ids=row.positions.to(device),
+                logits_to_keep=row.places.to(device),
+                use_cache=False,
+            ).logits[0]
+            return cross_entropy(logits.float(), row.targets.to(device), reduction="none"), row.owners
+        ids, mask = self._padded([lesson.prompt for lesson in lessons], self.pad)
+        labels, known = self._padded([lesson.response for lesson in lessons], IGNORED)
+        start = torch.full_like(labels[:, :1], int(self.decoder_start()))
+        fed = torch.cat([start, labels[:, :-1].clamp(min=0)], 1)
+        logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=fed, use_cache=False).logits
+        wanted = known.bool()
+        owners = torch.arange(len(lessons))[:, None].expand(known.shape)[wanted.cpu()]
+        return cross_entropy(logits[wanted].float(), labels[wanted], reduction="none"), owners
+
+    def decoder_start(self) -> int:
+        """Return the token that an encoder-decoder's response begins with."""
+        start = self.accelerator.unwrap_model(self.model).config.decoder_start_token_id
+        assert start is not None
+        return int(start)
+
+    def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
+        """Return the mean loss of the validation rows' response tokens, and beside it each task's."""
+        model = self.model
+        assert model is not None
+        model.eval()
+        sums: dict[str, float] = defaultdict(float)
+        counts: dict[str, int] = defaultdict(int)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for micro in self.micro_batches(self.checks):
+                losses, owners = self.token_losses(model, micro)
+                for owner, loss in zip(owners.tolist(), losses.tolist(), strict=True):
+                    sums[micro[owner].task] += loss
+                    counts[micro[owner].task] += 1
+        metrics = {f"{metric_key_prefix}_loss": sum(sums.values()) / sum(counts.values())}
+        metrics |= {f"{metric_key_prefix}_loss_{task}": sums[task] / counts[task] for task in sorted(sums)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save an adapter without the base's head; a whole model as Trainer does."""
+        if self.recipe.lora is None:
+            super()._save(output_dir, state_dict)
+        else:
+            folder = Path(output_dir or str(self.args.output_dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            save_adapter(self.accelerator.unwrap_model(self.model), folder)
+
+    def _padded(self, rows: Sequence[list[int]], filler: int) -> tuple[Tensor, Tensor]:
+        """Return ids and mask, both [B, T], padded on the right."""
+        width = max(len(row) for row in rows)
+        ids = torch.full((len(rows), width), filler)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for place, row in enumerate(rows):
+            ids[place, : len(row)] = torch.tensor(row)
+            mask[place, : len(row)] = 1
+        return ids.to(self.args.device), mask.to(self.args.device)
+
+
+def _padded_batches(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Return which samples are padded together: of like length, at most `capacity` tokens with the padding."""
+    batches: list[list[int]] = []
+    for sample in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
+        if batches and (len(batches[-1]) + 1) * lengths[sample] <= capacity:
+            batches[-1].append(sample)
+        else:
+            batches.append([sample])
+    return batches
+
+
+def _named(lessons: Sequence[Lesson]) -> str:
+    shown = ", ".join(lesson.id for lesson in lessons[:5])
+    return shown + (f" and {len(lessons) - 5} more" if len(lessons) > 5 else "")

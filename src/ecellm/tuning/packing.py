@@ -1,0 +1,82 @@
+"""Packing: several samples in one row of tokens, each attending to itself alone, so that no token is padding.
+
+The row carries positions that start anew with every sample; from those, attention is kept within samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A sample to learn from."""
+
+    id: str
+    task: str
+    prompt: list[int]
+    response: list[int]
+    """With its end token."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of both."""
+        return len(self.prompt) + len(self.response)
+
+
+@dataclass(frozen=True)
+class PackedRow:
+    """One row of T tokens with R response tokens."""
+
+    ids: Tensor
+    """[1, T]"""
+    positions: Tensor
+    """[1, T], from 0 in each sample."""
+    places: Tensor
+    """[R]: where the response tokens are predicted, one before each."""
+    targets: Tensor
+    """[R]: the response tokens."""
+    owners: Tensor
+    """[R]: which of the row's samples each is of."""
+
+
+def packs(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Return which samples go into which row of at most `capacity` tokens (first fit, the longest first; a longer
+    sample has a row of its own). Samples and rows are named by their places."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for sample in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
+        length = lengths[sample]
+        fitting = next((row for row, left in enumerate(room) if left >= length), None)
+        if fitting is None:
+            rows.append([sample])
+            room.append(capacity - length)
+        else:
+            rows[fitting].append(sample)
+            room[fitting] -= length
+    return rows
+
+
+def packed_row(lessons: Sequence[Lesson]) -> PackedRow:
+    """Return the lessons one after the other."""
+    ids: list[int] = []
+    positions: list[int] = []
+    places: list[int] = []
+    targets: list[int] = []
+    owners: list[int] = []
+    for owner, lesson in enumerate(lessons):
+        begin = len(ids) + len(lesson.prompt) - 1
+        places += range(begin, begin + len(lesson.response))
+        targets += lesson.response
+        owners += [owner] * len(lesson.response)
+        positions += range(lesson.length)
+        ids += [*lesson.prompt, *lesson.response]
+    return PackedRow(
+        torch.tensor([ids]),
+        torch.tensor([positions]),
+        torch.tensor(places),
+        torch.tensor(targets),
+        torch.tensor(owners),
+    )

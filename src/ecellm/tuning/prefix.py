@@ -1,0 +1,97 @@
+"""Tuning XS: its examples and their weights, the warm start, thresholds fitted on validation rows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import AutoTokenizer
+
+from ecellm.dataset.dataset import Asked
+from ecellm.inference.thresholds import fit_thresholds
+from ecellm.models.examples import CHOICE, Example, lesson
+from ecellm.models.minilm import minilm_folder
+from ecellm.models.prefix_lm import PrefixLM, warm_start
+from ecellm.prompts import named_template
+from ecellm.tuning.prefix_trainer import PrefixTrainer
+from ecellm.tuning.progress import Progress
+from ecellm.tuning.recipe import Recipe
+from ecellm.tuning.rows import CHECKPOINTS, Rows, evenly, rendered
+
+
+def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+    """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
+    tokenizer = AutoTokenizer.from_pretrained(base_folder(recipe))
+    train = lessons(rows.train, recipe, tokenizer, console)
+    validation = lessons(rows.validation, recipe, tokenizer, console)
+    weigh(train, recipe)
+    model = warm_start(base_folder(recipe))
+    prepare(model, recipe)
+    checks = evenly(validation, recipe.validation.rows)
+    trainer = PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, [])
+    trainer.add_callback(Progress(console, out, sum(trainer.batches.lengths) / len(trainer.batches)))
+    trainer.train(resume_from_checkpoint=checkpoint)
+    offsets = fit_thresholds(model, validation) if recipe.validation.fit_thresholds else {}
+    model.set_attn_implementation("sdpa")
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {
+        "template": named_template(recipe.template).model_dump(mode="json"),
+        "offsets": offsets,
+        "validation_loss": trainer.state.best_metric,
+        "best_step": trainer.state.best_global_step,
+        "steps": trainer.state.global_step,
+    }
+
+
+def lessons(rows: Sequence[Asked], recipe: Recipe, tokenizer: Any, console: Console) -> list[Example]:
+    """Return the rows as examples with answers; what was cut to fit is counted and said."""
+    prompts = rendered(rows, named_template(recipe.template), tokenizer, recipe, console)
+    most = recipe.max_response_tokens
+    return [lesson(asked, prompt, tokenizer, most) for asked, prompt in zip(rows, prompts, strict=True)]
+
+
+def weigh(examples: Sequence[Example], recipe: Recipe) -> None:
+    """Set each example's weight so that small tasks and rare classes are heard; weights average 1."""
+    by_task = Counter(example.task for example in examples)
+    classes = Counter((example.task, example.label) for example in examples if example.kind == CHOICE)
+    fixed = {task for task, _ in classes if not _labels_are_shuffled(task, examples)}
+    kinds = Counter(task for task, _ in classes)
+    for example in examples:
+        rows = by_task[example.task]
+        weight = (len(examples) / len(by_task) / rows) ** recipe.mixing.balance_tasks
+        if example.task in fixed and example.kind == CHOICE:
+            share = classes[example.task, example.label] * kinds[example.task] / rows
+            weight *= share**-recipe.mixing.balance_classes
+        example.weight = weight
+    mean = sum(example.weight for example in examples) / len(examples)
+    for example in examples:
+        example.weight /= mean
+
+
+def prepare(model: PrefixLM, recipe: Recipe) -> None:
+    """Set the recipe's dropout and freeze what it freezes.
+
+    Attention weights are not dropped: drawing the mask for them took two fifths of a CPU step.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0 if "attention.self" in name else recipe.optimisation.dropout
+    model.bert.embeddings.word_embeddings.weight.requires_grad_(not recipe.optimisation.freeze_embeddings)
+
+
+def base_folder(recipe: Recipe) -> Path:
+    """Return the folder of the recipe's base; raises ValueError where it is not known."""
+    if recipe.base == "minilm":
+        return minilm_folder()
+    folder = Path(recipe.base)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"Recipe {recipe.name}: base {recipe.base!r} is not 'minilm' and not a model's folder.")
+    return folder
+
+
+def _labels_are_shuffled(task: str, examples: Sequence[Example]) -> bool:
+    """Say whether a task's options change from row to row, so that its letters are no classes."""
+    return any(len(example.tokens) > 5 for example in examples if example.task == task)

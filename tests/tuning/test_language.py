@@ -1,0 +1,243 @@
+"""Tuning causal and encoder-decoder models: packing changes nothing, adapters are whole, runs resume."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ecellm.dataset.dataset import Dataset
+from ecellm.inference.generator import Question
+from ecellm.inference.load import load_generator
+from ecellm.models.folder import is_finished, read_facts
+from ecellm.prompts import chat_template, render
+from ecellm.tuning.language import lessons, load_base, load_tokenizer
+from ecellm.tuning.language_trainer import LanguageTrainer
+from ecellm.tuning.packing import Lesson, packed_row, packs
+from ecellm.tuning.progress import Progress
+from ecellm.tuning.recipe import Recipe
+from ecellm.tuning.tune import tune
+from tiny_models import CONFIGS, MODULES, save_tiny
+
+CAUSAL = [name for name in CONFIGS if name != "t5"]
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny random base of each architecture."""
+    folder = tmp_path_factory.mktemp("bases")
+    made = {name: save_tiny(name, folder / name, own_head=name == "t5") for name in CONFIGS}
+    return {**made, "tied": save_tiny("qwen3", folder / "tied", tie_word_embeddings=True)}
+
+
+def recipe(base: Path, name: str, lora: bool = True, **changes: Any) -> Recipe:
+    optimisation = {
+        "epochs": 2,
+        "learning_rate": 1e-2,
+        "batch_tokens": 1500,
+        "samples": 8,
+        "precision": "fp32",
+        **changes.pop("optimisation", {}),
+    }
+    return Recipe.model_validate(
+        {
+            "name": name,
+            "family": "encoder-decoder" if name == "t5" else "causal",
+            "base": str(base),
+            "template": "alpaca",
+            "max_tokens": 400,
+            "max_response_tokens": 60,
+            "optimisation": optimisation,
+            "lora": {"modules": MODULES.get(name, MODULES["qwen3"]), "rank": 4, "alpha": 4} if lora else None,
+            "validation": {"per_epoch": 2, "rows": 6},
+            **changes,
+        }
+    )
+
+
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(0, 100))
+def test_every_sample_is_packed_once_and_only_a_longer_one_exceeds_the_row(lengths: list[int], capacity: int) -> None:
+    rows = packs(lengths, capacity)
+    assert sorted(place for row in rows for place in row) == list(range(len(lengths)))
+    assert all(sum(lengths[place] for place in row) <= capacity or len(row) == 1 for row in rows)
+
+
+def test_a_packed_row_restarts_positions_and_looks_at_the_token_before_each_response() -> None:
+    row = packed_row([Lesson("a", "PM", [5, 6, 7], [8, 1]), Lesson("b", "PM", [9], [3])])
+    assert row.ids.tolist() == [[5, 6, 7, 8, 1, 9, 3]]
+    assert row.positions.tolist() == [[0, 1, 2, 3, 4, 0, 1]]
+    assert (row.places.tolist(), row.targets.tolist(), row.owners.tolist()) == ([2, 3, 5], [8, 1, 3], [0, 0, 1])
+
+
+def taught(chosen: Recipe, data: Dataset, count: int = 8) -> list[Lesson]:
+    from rich.console import Console
+
+    from ecellm.prompts import template_for
+
+    tokenizer = load_tokenizer(chosen)
+    rows = data.view("IND_Diverse_Instruction", "train")[:count]
+    return lessons(rows, chosen, template_for(chosen.template, tokenizer), tokenizer, Console(quiet=True))
+
+
+def step(chosen: Recipe, some: Sequence[Lesson], folder: Path) -> tuple[float, dict[str, torch.Tensor]]:
+    """One step's loss and gradients, dropout off."""
+    torch.manual_seed(0)
+    model = load_base(chosen, False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0
+    trainer = LanguageTrainer(model, chosen, some, [], folder, False, 0)
+    loss = trainer.training_step(model, {"lessons": list(some)})
+    found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    return float(loss), found
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_packing_and_accumulation_change_neither_loss_nor_gradients(
+    name: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = recipe(bases[name], name, lora=False)
+    some = taught(chosen, tiny_data)
+    ways = [
+        chosen,
+        chosen.model_copy(update={"packing": False}),
+        chosen.model_copy(update={"optimisation": chosen.optimisation.model_copy(update={"batch_tokens": 100_000})}),
+        chosen.model_copy(update={"optimisation": chosen.optimisation.model_copy(update={"batch_tokens": 1})}),
+    ]
+    results = [step(way, some, tmp_path / str(number)) for number, way in enumerate(ways)]
+    first_loss, first = results[0]
+    for loss, gradients in results[1:]:
+        assert loss == pytest.approx(first_loss, abs=1e-5)
+        assert gradients.keys() == first.keys()
+        for weight, gradient in gradients.items():
+            torch.testing.assert_close(gradient, first[weight], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_the_loss_is_the_models_own_over_the_response_tokens(
+    name: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = recipe(bases[name], name, lora=False)
+    some = taught(chosen, tiny_data, 3)
+    model = AutoModelForCausalLM.from_pretrained(bases[name]).eval()
+    losses = []
+    for one in some:
+        ids = torch.tensor([[*one.prompt, *one.response]])
+        logs = model(ids).logits[0, len(one.prompt) - 1 : -1].log_softmax(-1)
+        losses += (-logs[range(len(one.response)), one.response]).tolist()
+    assert step(chosen, some, tmp_path)[0] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_adapter_is_tuned_saved_without_the_base_and_asked(
+    name: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    tune(recipe(bases[name], name), tiny_data, out)
+    facts = read_facts(out)
+    assert facts["recipe"]["lora"]["rank"] == 4 and "### Response:" in facts["template"]["prompt_input"]
+    with safe_open(out / "adapter_model.safetensors", "pt") as weights:
+        names = list(weights.keys())
+    assert names and all("lora_" in one for one in names)
+    for module in MODULES[name]:
+        assert any(f".{module}." in one for one in names), module
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    losses = [row["eval_loss"] for row in log if "eval_loss" in row]
+    assert losses[-1] < losses[0]
+    generator = load_generator(out)
+    asked = tiny_data.view("IND_Diverse_Instruction", "test")[:6]
+    prompts = generator.prompts(asked)
+    replies = generator.reply([Question(one, prompt) for one, prompt in zip(asked, prompts, strict=True)])
+    assert len(replies) == 6 and all(reply.text is not None for reply in replies)
+
+
+def test_whole_weights_are_tuned_where_the_recipe_has_no_lora(
+    bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    tune(recipe(bases["llama"], "llama", lora=False), tiny_data, tmp_path / "model")
+    before, after = (
+        load_file(bases["llama"] / "model.safetensors"),
+        load_file(tmp_path / "model" / "model.safetensors"),
+    )
+    assert all(not torch.equal(before[name], after[name]) for name in before if "proj" in name)
+
+
+class PowerCutError(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("name", ["llama", pytest.param("t5", marks=pytest.mark.slow)])
+def test_a_run_cut_in_the_middle_of_an_epoch_and_resumed_ends_with_the_same_adapter(
+    name: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = recipe(bases[name], name)
+    tune(chosen, tiny_data, tmp_path / "whole")
+    whole_step = Progress.on_step_end
+    with monkeypatch.context() as patch:
+
+        def cut(self: Progress, args: Any, state: Any, control: Any, **kept: Any) -> None:
+            whole_step(self, args, state, control, **kept)
+            if state.global_step == 7:
+                self.bar.stop()
+                raise PowerCutError
+
+        patch.setattr(Progress, "on_step_end", cut)
+        with pytest.raises(PowerCutError):
+            tune(chosen, tiny_data, tmp_path / "cut")
+    assert not is_finished(tmp_path / "cut")
+    tune(chosen, tiny_data, tmp_path / "cut", resume=True)
+    one, other = (load_file(tmp_path / run / "adapter_model.safetensors") for run in ("whole", "cut"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_chat_template_is_the_tokenizers_own_and_its_special_tokens_stand_once(
+    bases: dict[str, Path], tiny_data: Dataset
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(bases["llama"])
+    for asked in tiny_data.view("IND_Diverse_Instruction", "train")[:6]:
+        sample = asked.sample
+        content = "\n\n".join([asked.instruction, sample.input, *([sample.options] if sample.options else [])])
+        message = [{"role": "user", "content": content}]
+        wanted = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        prompt = render(asked, chat_template(tokenizer), tokenizer, 4_000)
+        assert prompt.text == wanted
+        assert prompt.ids.count(tokenizer.bos_token_id) == 1
+    tokenizer.chat_template = None
+    with pytest.raises(ValueError, match="has no chat template: set template to alpaca"):
+        chat_template(tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("llama", {"lora": {"modules": ["q_proj", "v_prj"]}}, "names 'v_prj', which the base has not.*'v_proj'"),
+        ("tied", {}, "names lm_head, whose weights are the embeddings' in this base"),
+        ("llama", {"family": "encoder-decoder"}, "is causal, not encoder-decoder"),
+        ("llama", {"base": "/nowhere/model"}, "is no model's folder and cannot be had from the hub"),
+        ("llama", {"lora": {"modules": ["q_proj"], "quantised": True}}, r"pip install 'ecellm\[qlora\]'"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    name: str, changes: dict[str, Any], said: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = Recipe.model_validate({**recipe(bases[name], name).model_dump(), **changes})
+    with pytest.raises(ValueError, match=said) as raised:
+        tune(chosen, tiny_data, tmp_path / "model")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_loss_that_is_no_number_names_the_sample(
+    bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = recipe(bases["llama"], "llama", lora=False, optimisation={"learning_rate": 1e30, "clip": 1e30})
+    with pytest.raises(ValueError, match=r"not a number at step \d+ \(\w+-IND-"):
+        tune(chosen, tiny_data, tmp_path / "model")
