@@ -1,6 +1,8 @@
 """Tuning causal and encoder-decoder models: packing changes nothing, adapters are whole, runs resume."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -241,3 +243,40 @@ def test_a_loss_that_is_no_number_names_the_sample(
     chosen = recipe(bases["llama"], "llama", lora=False, optimisation={"learning_rate": 1e30, "clip": 1e30})
     with pytest.raises(ValueError, match=r"not a number at step \d+ \(\w+-IND-"):
         tune(chosen, tiny_data, tmp_path / "model")
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_of_one(bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path) -> None:
+    chosen = recipe(bases["llama"], "llama", optimisation={"batch_tokens": 600}, lora=False)
+    (tmp_path / "tiny.toml").write_text(
+        f"""
+name = "tiny"
+family = "causal"
+base = "{chosen.base}"
+template = "alpaca"
+max_tokens = 400
+max_response_tokens = 60
+[optimisation]
+epochs = 2
+learning_rate = 1e-2
+batch_tokens = 600
+samples = 8
+precision = "fp32"
+[validation]
+per_epoch = 3
+rows = 6
+"""
+    )
+    given = ["tune", tmp_path / "tiny.toml", "--data", tiny_data.path, "--out"]
+    alone = [sys.executable, "-m", "ecellm.cli", *given, tmp_path / "one"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ecellm.cli"]
+    together = [sys.executable, *launcher, *given, tmp_path / "two"]
+    found = {}
+    for name, line in (("one", alone), ("two", together)):
+        done = subprocess.run([str(part) for part in line], capture_output=True, text=True, check=False)
+        # What counts is what was written: a process group on CPUs may end with an abort after that.
+        assert is_finished(tmp_path / name), done.stderr[-2000:]
+        log = [json.loads(row) for row in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        found[name] = [row[key] for row in log for key in ("loss", "eval_loss") if key in row]
+    assert len(found["one"]) > 4
+    assert found["two"] == pytest.approx(found["one"], rel=1e-3)

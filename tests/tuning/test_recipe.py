@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ecellm.prompts import named_template
+from ecellm.prompts import CHAT, named_template
 from ecellm.tuning.recipe import read_recipe, recipe_names, recipe_text
 
 
@@ -12,9 +12,22 @@ from ecellm.tuning.recipe import read_recipe, recipe_names, recipe_text
 def test_every_shipped_recipe_is_valid_and_says_how_to_run_it(name: str) -> None:
     recipe = read_recipe(name)
     assert recipe.name == name
-    named_template(recipe.template)
+    if recipe.template != CHAT:
+        named_template(recipe.template)
     header = "\n".join(line for line in recipe_text(name).splitlines() if line.startswith("#"))
     assert "Download:" in header and "Launch:" in header and "Hardware:" in header
+
+
+@pytest.mark.parametrize("name", ["s", "m", "l", "llama-2-7b", "flan-t5-xl", "flan-t5-xxl"])
+def test_the_papers_recipes_have_the_papers_hyper_parameters(name: str) -> None:
+    recipe = read_recipe(name)
+    lora, how = recipe.lora, recipe.optimisation
+    assert lora is not None
+    assert (lora.rank, lora.alpha, lora.dropout, lora.quantised) == (16, 16, 0.1, False)
+    assert "lm_head" in lora.modules and len(lora.modules) >= 7
+    assert (how.epochs, how.learning_rate, how.schedule, how.warmup) == (3, 1e-4, "cosine", 0.05)
+    assert (how.samples, how.weight_decay, how.clip, how.precision) == (128, 0, 1, "bf16")
+    assert recipe.max_tokens + recipe.max_response_tokens == 2048
 
 
 def test_overrides_change_values_of_any_section() -> None:

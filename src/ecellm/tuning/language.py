@@ -35,13 +35,17 @@ def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None,
         model = adapted(model, recipe.lora, recipe.family == "encoder-decoder")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_token(tokenizer)
     trainer = LanguageTrainer(model, recipe, train, checks, out / CHECKPOINTS, use_bf16, int(pad))
-    trainer.add_callback(Progress(console, out, sum(lesson.length for lesson in train) / len(trainer.steps)))
+    if trainer.is_world_process_zero():
+        tokens = sum(lesson.length for lesson in train) / len(trainer.steps)
+        trainer.add_callback(Progress(console, out, tokens))
     trainer.train(resume_from_checkpoint=checkpoint)
-    if recipe.lora is not None:
-        save_adapter(model, out)
-    else:
-        model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    trainer.accelerator.wait_for_everyone()  # all have read the best checkpoint
+    if trainer.is_world_process_zero():
+        if recipe.lora is not None:
+            save_adapter(model, out)
+        else:
+            model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
     return {
         "template": template.model_dump(mode="json"),
         "offsets": {},

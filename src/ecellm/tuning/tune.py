@@ -1,6 +1,7 @@
 """The tuning run: from a dataset and a recipe to a MODEL folder, resumable at any moment."""
 
 import json
+import os
 import shutil
 from collections.abc import Collection
 from importlib.metadata import version
@@ -34,22 +35,28 @@ def tune(
 ) -> None:
     """Tune a model and write it to `out`.
 
+    Under torchrun or accelerate launch every process calls this; the first one writes.
+
     Raises ValueError where `out` holds something else, where a resumed run differs in dataset or recipe, or
     where the dataset has no training rows for the tasks and setting.
     """
-    console = console or Console(stderr=True)
+    first = os.environ.get("RANK", "0") == "0"
+    console = console or Console(stderr=True, quiet=not first)
     if resume and is_finished(out):
         console.print(f"{out} is finished: nothing to do.")
         return
-    run = _checked_run(recipe, dataset, out, tasks, setting, limit, resume)
+    run = _checked_run(recipe, dataset, out, tasks, setting, limit, resume) if first else None
     set_seed(recipe.optimisation.seed)
     train = spread(dataset.view(setting, "train", tasks), limit, dataset.seed)
     if not train:
         raise ValueError(f"{dataset.path} has no training rows for {setting} and these tasks.")
     rows = Rows(train, dataset.view(setting, "validation", tasks))
-    with whole_file(out / RUN) as path:
-        path.write_text(json.dumps(run, indent=2), encoding="utf-8")
+    if first:
+        with whole_file(out / RUN) as path:
+            path.write_text(json.dumps(run, indent=2), encoding="utf-8")
     found = _tuned(recipe, rows, out, _last_checkpoint(out) if resume else None, console)
+    if not first:
+        return
     versions = {name: version(name) for name in ("ecellm", "torch", "transformers")}
     facts = {"recipe": recipe.model_dump(mode="json"), "dataset": dataset.hash(), "versions": versions}
     write_facts(out, {**facts, **found})
