@@ -243,18 +243,21 @@ def line_numbers(
     """Find the numbers, from 1, of the lines with these md5 marks, and, where there are said to be `broken` ones,
     of those that are not UTF-8.
 
-    A hint is a wanted line's length in bytes, a bar, and its last characters: it saves the md5 of all other lines.
+    A hint is a wanted line's length in bytes, a bar, and its last characters (none where they cannot be shown): it
+    saves the md5 of all other lines.
     """
     found: dict[str, list[int]] = defaultdict(list)
     undecodable = []
     split = [hint.partition("|") for hint in hints]
-    lengths = np.array([int(length) for length, _, _ in split], dtype=np.int64)
+    lengths = np.array([int(length) for length, _, end in split if end], dtype=np.int64)
+    bare = np.array([int(length) for length, _, end in split if not end], dtype=np.int64)
     endings = np.array([_ending(end.encode("utf-8", "surrogatepass")) for _, _, end in split], dtype=np.uint64)
     first = 1
     for block in _blocks(path):
         starts, stops = _lines_of(block)
         candidates = np.isin(stops - starts, lengths)
         candidates[candidates] = np.isin(_endings(block, starts[candidates], stops[candidates]), endings)
+        candidates |= np.isin(stops - starts, bare)
         for place in np.flatnonzero(candidates).tolist():
             mark = hashlib.md5(block[starts[place] : stops[place]], usedforsecurity=False).hexdigest()
             if mark in marks:
