@@ -59,6 +59,8 @@ class Prompt:
     marks: tuple[Mark, ...] = ()
     contents: tuple[Mark, ...] = ()
     """The sample's own texts: all that might have been cut, and marked pieces. Without a mark, named by place."""
+    gaps: tuple[int, ...] = ()
+    """Places in the tokens before which something was cut."""
     cut: dict[str, int] = field(default_factory=dict)
     """What was cut to fit, such as {"pieces dropped": 3, "tokens cut": 41, "one-shot left out": 1}; "tokens
     cut" counts those taken off the ends of pieces."""
@@ -260,7 +262,7 @@ def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, bud
         for place, ids, offsets in zip(open_places, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             draft = drafts[place]
             if len(ids) <= budget:
-                prompts[place] = Prompt(draft.text, ids, *_spans(draft, offsets), draft.cut)
+                prompts[place] = Prompt(draft.text, ids, *_spans(draft, offsets), _gaps(draft, offsets), draft.cut)
             else:
                 _shorten(draft, offsets, len(ids) - budget, budget)
                 still_open.append(place)
@@ -352,6 +354,20 @@ def _token_ends(texts: Sequence[str], offsets: Offsets) -> list[list[int]]:
         if end > first:
             ends[place].append(end - start)
     return ends
+
+
+def _gaps(draft: _Draft, offsets: Offsets) -> tuple[int, ...]:
+    """Return the places in the tokens before which something was cut: where the first token after it begins."""
+    if not draft.cut:
+        return ()
+    found: list[int] = []
+    end = 0
+    for piece, text in zip(draft.pieces, draft.kept, strict=True):
+        end += len(text)
+        if len(text) < len(piece.text):
+            after = (place for place, (start, stop) in enumerate(offsets) if stop > start and start >= end)
+            found.append(next(after, len(offsets)))
+    return tuple(dict.fromkeys(found))
 
 
 def _spans(draft: _Draft, offsets: Offsets) -> tuple[tuple[Mark, ...], tuple[Mark, ...]]:

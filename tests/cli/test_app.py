@@ -13,7 +13,10 @@ from ecellm.cli import guarded
 from repository import REPOSITORY
 
 Run = Callable[..., tuple[int, str, str]]
-VERBS = ("simulate", "build", "tune", "predict", "baseline", "evaluate", "results", "recipes", "demo")
+VERBS = (
+    *("simulate", "download", "build", "check", "card", "export", "import", "show", "tune", "merge", "predict"),
+    *("baseline", "evaluate", "results", "recipes", "demo"),
+)
 
 
 def raiser(error: BaseException) -> Callable[[], None]:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -28,6 +29,7 @@ from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.tune import tune
 from tiny_models import CONFIGS, MODULES, save_tiny
 
+Run = Callable[..., tuple[int, str, str]]
 CAUSAL = [name for name in CONFIGS if name != "t5"]
 
 
@@ -280,3 +282,41 @@ rows = 6
         found[name] = [row[key] for row in log for key in ("loss", "eval_loss") if key in row]
     assert len(found["one"]) > 4
     assert found["two"] == pytest.approx(found["one"], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_merged_model_is_whole_and_says_what_base_and_adapter_said(
+    name: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path, run: Run
+) -> None:
+    tune(recipe(bases[name], name, optimisation={"epochs": 1}), tiny_data, tmp_path / "adapter")
+    code, said, _ = run("merge", tmp_path / "adapter", "--out", tmp_path / "whole")
+    assert code == 0 and "differ by at most" in said
+    plain = type(load_base(recipe(bases[name], name), False)).from_pretrained(tmp_path / "whole").eval()
+    peft = PeftModel.from_pretrained(load_base(recipe(bases[name], name), False), tmp_path / "adapter").eval()
+    ids = torch.tensor([[2, 40, 50, 60]])
+    more = {"decoder_input_ids": ids} if name == "t5" else {}
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(ids, **more).logits, peft(ids, **more).logits, rtol=1e-3, atol=1e-4)
+    asked = tiny_data.view("IND_Diverse_Instruction", "test")[:3]
+    texts = []
+    for folder in (tmp_path / "adapter", tmp_path / "whole"):
+        generator = load_generator(folder)
+        prompts = generator.prompts(asked)
+        questions = [Question(one, prompt) for one, prompt in zip(asked, prompts, strict=True)]
+        texts.append([reply.text for reply in generator.reply(questions)])
+    assert texts[0] == texts[1]
+    code, _, error = run("merge", tmp_path / "whole", "--out", tmp_path / "again")
+    assert code == 1 and "is no adapter" in error and not (tmp_path / "again").exists()
+
+
+def test_a_recipes_samples_are_shown_token_by_token_with_what_was_cut(
+    bases: dict[str, Path], tiny_data: Dataset, run: Run
+) -> None:
+    given = ("show", tiny_data.path, "--recipe", "m", "--limit", 6, "--set", f"base={bases['mistral']}")
+    code, said, _ = run(*given)
+    assert code == 0 and said.count(" tokens read, ") == 6 and "[INST]" in said and "[...]" not in said
+    whole = run(*given, "--tasks", "PM", "--limit", 1)[1]
+    room = int(whole.split(" tokens read")[0].split()[-1]) - 9
+    code, said, _ = run(*given, "--tasks", "PM", "--limit", 1, "--set", f"max_tokens={room}")
+    assert code == 0 and "cut: tokens cut: " in said and "[...]" in said
+    assert run("show", tiny_data.path, "--recipe", "xs", "--limit", 6)[0] == 0

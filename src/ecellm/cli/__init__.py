@@ -20,9 +20,11 @@ from ecellm.cli.download import download
 from ecellm.cli.evaluate import evaluate
 from ecellm.cli.export import export
 from ecellm.cli.import_ import import_
+from ecellm.cli.merge import merge
 from ecellm.cli.predict import predict
 from ecellm.cli.recipes import recipes
 from ecellm.cli.results import results
+from ecellm.cli.show import show
 from ecellm.cli.simulate import simulate
 from ecellm.cli.tune import tune
 from ecellm.files import NO_ROOM
@@ -44,7 +46,9 @@ for verb in (
     check,
     card,
     export,
+    show,
     tune,
+    merge,
     predict,
     baseline,
     evaluate,

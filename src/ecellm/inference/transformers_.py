@@ -7,7 +7,6 @@ answer does not depend on its batch.
 Shapes: B rows, T prompt tokens, R response tokens, V words.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,9 @@ from ecellm.dataset.dataset import Asked
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Question, Reply
 from ecellm.models.folder import read_facts
-from ecellm.models.loading import load_pretrained
+from ecellm.models.loading import load_model
 from ecellm.prompts import Prompt, Template, encode_response, end_token, render_all
 
-#: In a MODEL folder that holds an adapter.
-ADAPTER = "adapter_config.json"
 #: As in the paper's inference.
 MAX_NEW_TOKENS = 100
 
@@ -164,29 +161,6 @@ class TransformersGenerator:
             ids[place, where] = torch.tensor(row)
             mask[place, where] = 1
         return ids.to(self.device), mask.to(self.device)
-
-
-def load_model(folder: Path, dtype: Any) -> Any:
-    """Return the model of a MODEL folder, an adapter merged into its base.
-
-    Raises ValueError where the adapter's base cannot be had.
-    """
-    adapter = folder / ADAPTER
-    base, revision = str(folder), None
-    if adapter.is_file():
-        told = json.loads(adapter.read_text(encoding="utf-8"))
-        base, revision = told["base_model_name_or_path"], told.get("revision")
-    try:
-        model = load_pretrained(base, revision, dtype)
-    except OSError as error:
-        raise ValueError(
-            f"{folder} is an adapter on {base!r}, which is no model's folder and cannot be had from the hub."
-        ) from error
-    if not adapter.is_file():
-        return model
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, folder).merge_and_unload()
 
 
 def _log_probability(logits: Tensor, said: Tensor, mask: Tensor) -> list[float]:

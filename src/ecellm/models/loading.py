@@ -1,9 +1,40 @@
 """Loading a model of transformers, a folder's or the hub's, safetensors only."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 from transformers.utils import logging
+
+#: In a MODEL folder that holds an adapter.
+ADAPTER = "adapter_config.json"
+
+
+def adapter_base(folder: Path) -> tuple[str, str | None]:
+    """Return the base that a folder's adapter is for, and its revision."""
+    told = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+    return told["base_model_name_or_path"], told.get("revision")
+
+
+def load_model(folder: Path, dtype: Any) -> Any:
+    """Return the model of a MODEL folder, an adapter merged into its base.
+
+    Raises ValueError where the adapter's base cannot be had.
+    """
+    is_adapter = (folder / ADAPTER).is_file()
+    base, revision = adapter_base(folder) if is_adapter else (str(folder), None)
+    try:
+        model = load_pretrained(base, revision, dtype)
+    except OSError as error:
+        raise ValueError(
+            f"{folder} is an adapter on {base!r}, which is no model's folder and cannot be had from the hub."
+        ) from error
+    if not is_adapter:
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder).merge_and_unload()
 
 
 def load_pretrained(base: str, revision: str | None, dtype: Any, **more: Any) -> Any:

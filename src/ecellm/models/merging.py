@@ -1,0 +1,61 @@
+"""Merging an adapter into its base, checked: the merged model says what base and adapter said together."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from ecellm.files import whole_folder
+from ecellm.models.folder import FACTS, read_facts, write_facts
+from ecellm.models.loading import ADAPTER, adapter_base, load_pretrained
+
+#: What is read to compare logits.
+PROBE = "Is the blue steel mug the same product as the steel mug in blue? Answer yes or no."
+#: Of the largest logit: what merging may change, by the precision of the weights.
+CLOSE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+def merge(model: Path, out: Path) -> float:
+    """Write the whole model to `out`; returns the largest difference of logits, as a share of the largest logit.
+
+    Raises ValueError where the folder is no adapter, its base cannot be had, `out` exists, or the logits differ by
+    more than rounding.
+    """
+    from peft import PeftModel
+
+    facts = read_facts(model)
+    if not (model / ADAPTER).is_file():
+        raise ValueError(f"{model} is no adapter: its weights are whole already.")
+    base, revision = adapter_base(model)
+    try:
+        loaded = load_pretrained(base, revision, "auto")
+    except OSError as error:
+        raise ValueError(f"{model} is an adapter on {base!r}, which cannot be had from the hub.") from error
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    adapted: Any = PeftModel.from_pretrained(loaded, model).eval()
+    before = _logits(adapted, tokenizer)
+    merged = adapted.merge_and_unload()
+    apart = float((_logits(merged, tokenizer) - before).abs().max() / before.abs().max())
+    if not apart <= CLOSE.get(merged.dtype, CLOSE[torch.float32]):
+        raise ValueError(
+            f"The merged model says something else than {model} (logits differ by {apart:.1%}): not written."
+        )
+    with whole_folder(out) as folder:
+        merged.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        for name in ("log.jsonl", "run.json"):
+            if (model / name).is_file():
+                shutil.copyfile(model / name, folder / name)
+        write_facts(folder, {**facts, "merged_from": {"base": base, "revision": revision}})
+        assert (folder / FACTS).is_file()
+    return apart
+
+
+@torch.inference_mode()
+def _logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    ids = tokenizer(PROBE, return_tensors="pt").input_ids
+    if model.config.is_encoder_decoder:
+        return model(input_ids=ids, decoder_input_ids=ids[:, :8]).logits.float()
+    return model(input_ids=ids).logits.float()
