@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ecellm.prompts import chat_template, render
 from ecellm.tuning.language import lessons, load_base, load_tokenizer
 from ecellm.tuning.language_trainer import LanguageTrainer
 from ecellm.tuning.packing import Lesson, packed_row, packs
+from ecellm.tuning.preflight import Preflight
 from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.tune import tune
@@ -320,3 +322,31 @@ def test_a_recipes_samples_are_shown_token_by_token_with_what_was_cut(
     code, said, _ = run(*given, "--tasks", "PM", "--limit", 1, "--set", f"max_tokens={room}")
     assert code == 0 and "cut: tokens cut: " in said and "[...]" in said
     assert run("show", tiny_data.path, "--recipe", "xs", "--limit", 6)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["llama", "t5", "xs"])
+def test_a_check_says_what_a_run_takes_and_writes_nothing(
+    name: str, bases: dict[str, Path], tiny_base: Path, tiny_data: Dataset, tmp_path: Path, run: Run
+) -> None:
+    base = tiny_base if name == "xs" else bases[name]
+    shipped = {"llama": "l", "t5": "flan-t5-xl", "xs": "xs"}[name]
+    modules = ["lora.modules=['q', 'v', 'wi']"] if name == "t5" else []
+    changes = [f"base={base}", "optimisation.precision=fp32", "max_tokens=500", "optimisation.epochs=2", *modules]
+    given = [part for change in changes for part in ("--set", change)]
+    code, said, error = run("tune", shipped, "--data", tiny_data.path, "--out", tmp_path / "out", "--check", *given)
+    assert code == 0, error
+    told = dict(line.split(maxsplit=1) for line in said.splitlines())
+    rows = len(tiny_data.view("IND_Diverse_Instruction", "train"))
+    assert told["samples"] == str(rows)
+    assert int(told["trained"].split()[0].replace(",", "")) <= int(told["parameters"].replace(",", ""))
+    if name != "xs":
+        assert told["steps"] == "2" and "%" in told["trained"] and "100.0%" not in told["trained"]
+    assert told["time"].endswith(("min", "h")) and "GiB of" in told["memory"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_does_not_fit_is_refused() -> None:
+    tight = Preflight(10, 5, 1, 1, 1.0, 3 << 30, 2 << 30, "a device")
+    with pytest.raises(ValueError, match=r"needs about 3\.0 GiB, and a device has 2\.0: lower optimisation"):
+        tight.refuse()
+    replace(tight, available=4 << 30).refuse()

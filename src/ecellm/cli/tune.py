@@ -21,16 +21,26 @@ def tune(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many training rows, spread evenly over tasks.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what the run would take, from a few measured steps.")
+    ] = False,
 ) -> None:
     """Tune a model on a dataset and write a MODEL folder."""
     from ecellm.dataset.dataset import read_dataset
     from ecellm.files import naming
     from ecellm.tasks import chosen_tasks
     from ecellm.tuning.recipe import read_recipe
+    from ecellm.tuning.tune import check as preflight
     from ecellm.tuning.tune import tune as run
 
     chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
     read, dataset = read_recipe(recipe, set_), read_dataset(data)
+    if check:
+        found = preflight(read, dataset, tasks=chosen, setting=setting, limit=limit)
+        for name, said in found.lines():
+            typer.echo(f"{name:11} {said}")
+        found.refuse()
+        return
     with naming(out):
         run(read, dataset, out, tasks=chosen, setting=setting, resume=resume, limit=limit)
     typer.echo(f"Model written to {out}.")

@@ -20,8 +20,10 @@ from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import CHECKPOINTS, Rows, evenly, rendered
 
 
-def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
-    """Tune a model, write its weights or adapter and its tokenizer to `out`, and return the facts of the run.
+def language_trainer(
+    recipe: Recipe, rows: Rows, out: Path, console: Console
+) -> tuple[LanguageTrainer, Any, Template]:
+    """Return the trainer, the tokenizer and the prompts' layout.
 
     Raises ValueError where the base cannot be had or is of another family, or LoRA names modules it has not.
     """
@@ -35,12 +37,22 @@ def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None,
         model = adapted(model, recipe.lora, recipe.family == "encoder-decoder")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_token(tokenizer)
     trainer = LanguageTrainer(model, recipe, train, checks, out / CHECKPOINTS, use_bf16, int(pad))
+    return trainer, tokenizer, template
+
+
+def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+    """Tune a model, write its weights or adapter and its tokenizer to `out`, and return the facts of the run.
+
+    Raises ValueError as `language_trainer`.
+    """
+    trainer, tokenizer, template = language_trainer(recipe, rows, out, console)
     if trainer.is_world_process_zero():
-        tokens = sum(lesson.length for lesson in train) / len(trainer.steps)
+        tokens = sum(lesson.length for lesson in trainer.lessons) / len(trainer.steps)
         trainer.add_callback(Progress(console, out, tokens))
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()  # all have read the best checkpoint
     if trainer.is_world_process_zero():
+        model: Any = trainer.model
         if recipe.lora is not None:
             save_adapter(model, out)
         else:

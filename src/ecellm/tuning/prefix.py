@@ -21,22 +21,28 @@ from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import CHECKPOINTS, Rows, evenly, rendered
 
 
-def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
-    """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
-    tokenizer = AutoTokenizer.from_pretrained(base_folder(recipe))
+def prefix_trainer(recipe: Recipe, rows: Rows, out: Path, console: Console) -> tuple[PrefixTrainer, list[Example]]:
+    """Return the trainer of XS, and all validation examples."""
+    tokenizer = load_tokenizer(recipe)
     train = lessons(rows.train, recipe, tokenizer, console)
     validation = lessons(rows.validation, recipe, tokenizer, console)
     weigh(train, recipe)
     model = warm_start(base_folder(recipe))
     prepare(model, recipe)
     checks = evenly(validation, recipe.validation.rows)
-    trainer = PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, [])
+    return PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, []), validation
+
+
+def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+    """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
+    trainer, validation = prefix_trainer(recipe, rows, out, console)
     trainer.add_callback(Progress(console, out, sum(trainer.batches.lengths) / len(trainer.batches)))
     trainer.train(resume_from_checkpoint=checkpoint)
+    model = trainer.network
     offsets = fit_thresholds(model, validation) if recipe.validation.fit_thresholds else {}
     model.set_attn_implementation("sdpa")
     model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    load_tokenizer(recipe).save_pretrained(out)
     return {
         "template": named_template(recipe.template).model_dump(mode="json"),
         "offsets": offsets,
@@ -44,6 +50,11 @@ def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, c
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,
     }
+
+
+def load_tokenizer(recipe: Recipe) -> Any:
+    """Return the base's tokenizer."""
+    return AutoTokenizer.from_pretrained(base_folder(recipe))
 
 
 def lessons(rows: Sequence[Asked], recipe: Recipe, tokenizer: Any, console: Console) -> list[Example]:

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.text import Text
-from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
 from ecellm.prompts import Prompt, encode_response, render_all, template_for
-from ecellm.tuning.language import load_tokenizer
-from ecellm.tuning.prefix import base_folder
+from ecellm.tuning import language, prefix
 from ecellm.tuning.recipe import Recipe
 
 #: Neighbouring tokens differ in colour; those that are learned are of other colours than those that are read.
@@ -23,8 +21,7 @@ def shown(rows: Sequence[Asked], recipe: Recipe) -> Iterator[Text]:
 
     Raises ValueError as `template_for` and where the base's tokenizer cannot be had.
     """
-    own = recipe.family == "prefix"
-    tokenizer: Any = AutoTokenizer.from_pretrained(base_folder(recipe)) if own else load_tokenizer(recipe)
+    tokenizer = (prefix if recipe.family == "prefix" else language).load_tokenizer(recipe)
     template = template_for(recipe.template, tokenizer)
     prompts = render_all(rows, template, tokenizer, recipe.max_tokens)
     for asked, prompt in zip(rows, prompts, strict=True):

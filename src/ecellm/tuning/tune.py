@@ -3,18 +3,20 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import set_seed
+from transformers import Trainer, set_seed
 
 from ecellm.dataset.dataset import Dataset, spread
 from ecellm.files import refuse_existing, whole_file
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
+from ecellm.tuning.preflight import Preflight, preflight
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import CHECKPOINTS, Rows
 
@@ -47,10 +49,7 @@ def tune(
         return
     run = _checked_run(recipe, dataset, out, tasks, setting, limit, resume) if first else None
     set_seed(recipe.optimisation.seed)
-    train = spread(dataset.view(setting, "train", tasks), limit, dataset.seed)
-    if not train:
-        raise ValueError(f"{dataset.path} has no training rows for {setting} and these tasks.")
-    rows = Rows(train, dataset.view(setting, "validation", tasks))
+    rows = _rows(dataset, tasks, setting, limit)
     if first:
         with whole_file(out / RUN) as path:
             path.write_text(json.dumps(run, indent=2), encoding="utf-8")
@@ -61,6 +60,38 @@ def tune(
     facts = {"recipe": recipe.model_dump(mode="json"), "dataset": dataset.hash(), "versions": versions}
     write_facts(out, {**facts, **found})
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def check(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    tasks: Collection[str] | None = None,
+    setting: str = DEFAULT_SETTING,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> Preflight:
+    """Return what a run of `tune` would take; nothing is kept. Raises ValueError as that, but for the output."""
+    console = console or Console(stderr=True)
+    rows = _rows(dataset, tasks, setting, limit)
+    with tempfile.TemporaryDirectory(prefix="ecellm-") as folder:
+        trainer: Trainer
+        if recipe.family == "prefix":
+            from ecellm.tuning.prefix import prefix_trainer
+
+            trainer, _ = prefix_trainer(recipe, rows, Path(folder), console)
+        else:
+            from ecellm.tuning.language import language_trainer
+
+            trainer, _, _ = language_trainer(recipe, rows, Path(folder), console)
+        return preflight(trainer, len(rows.train))
+
+
+def _rows(dataset: Dataset, tasks: Collection[str] | None, setting: str, limit: int | None) -> Rows:
+    train = spread(dataset.view(setting, "train", tasks), limit, dataset.seed)
+    if not train:
+        raise ValueError(f"{dataset.path} has no training rows for {setting} and these tasks.")
+    return Rows(train, dataset.view(setting, "validation", tasks))
 
 
 def _tuned(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:

@@ -1,0 +1,101 @@
+"""Before a run: what it will take, from a few measured steps, so that a run that cannot end is not begun."""
+
+import os
+import resource
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+#: Steps that are measured, after one to warm up: at least, at most, and for how many seconds.
+FEWEST, MOST, SECONDS = 3, 30, 15.0
+#: AdamW keeps two fp32 numbers a trained weight; a gradient is a third.
+STATE_BYTES = 8
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a run will take."""
+
+    parameters: int
+    trainable: int
+    samples: int
+    steps: int
+    seconds: float
+    """Of the steps alone; checks on validation rows come on top."""
+    memory: int
+    """Bytes at the peak, optimizer included."""
+    available: int
+    """Bytes that the device has."""
+    device: str
+
+    def refuse(self) -> None:
+        """Raise ValueError where the memory will not do."""
+        if self.memory > self.available:
+            raise ValueError(
+                f"The run needs about {self.memory / GIB:.1f} GiB, and {self.device} has {self.available / GIB:.1f}: "
+                "lower optimisation.batch_tokens or max_tokens, or set lora.quantised=true."
+            )
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what to say, name by name."""
+        share = self.trainable / self.parameters
+        hours = self.seconds / 3600
+        return [
+            ("parameters", f"{self.parameters:,}"),
+            ("trained", f"{self.trainable:,} ({share:.1%})"),
+            ("samples", f"{self.samples:,}"),
+            ("steps", f"{self.steps:,}"),
+            ("time", f"{hours:.1f} h" if hours >= 1 else f"{self.seconds / 60:.1f} min"),
+            ("memory", f"{self.memory / GIB:.1f} GiB of {self.available / GIB:.1f} ({self.device})"),
+        ]
+
+
+def preflight(trainer: Trainer, samples: int) -> Preflight:
+    """Measure a few steps of a run; its weights stay as they are."""
+    model: Any = trainer.model
+    loader = trainer.get_train_dataloader()
+    trainer.current_gradient_accumulation_steps = 1  # Trainer sets it where it trains
+    taken: list[float] = []
+    batches = iter(loader)
+    while len(taken) < 1 + FEWEST or (sum(taken) < SECONDS and len(taken) < 1 + MOST):
+        batch = next(batches, None)
+        if batch is None:
+            batches = iter(loader)
+            batch = next(batches)
+        began = time.monotonic()
+        trainer.training_step(model, trainer._prepare_inputs(batch))
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        taken.append(time.monotonic() - began)
+        model.zero_grad(set_to_none=True)
+    steps = max(1, round(len(loader) * trainer.args.num_train_epochs / trainer.args.gradient_accumulation_steps))
+    weights = list(model.parameters())
+    trainable = sum(weight.numel() for weight in weights if weight.requires_grad)
+    peak, available, device = _device_memory()
+    return Preflight(
+        parameters=sum(weight.numel() for weight in weights),
+        trainable=trainable,
+        samples=samples,
+        steps=steps,
+        seconds=statistics.mean(taken[1:]) * steps * trainer.args.gradient_accumulation_steps,
+        memory=peak + STATE_BYTES * trainable,
+        available=available,
+        device=device,
+    )
+
+
+def _device_memory() -> tuple[int, int, str]:
+    """Return the peak so far, what there is, and the device's name."""
+    if torch.cuda.is_available():
+        device = torch.cuda.current_device()
+        total = torch.cuda.get_device_properties(device).total_memory
+        return torch.cuda.max_memory_allocated(device), total, torch.cuda.get_device_name(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this machine"
