@@ -8,11 +8,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    Gemma3TextConfig,
     LlamaConfig,
     MistralConfig,
     PhiConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
+    SmolLM3Config,
     T5Config,
 )
 
@@ -29,6 +31,8 @@ CONFIGS = {
     "mistral": lambda size: MistralConfig(vocab_size=size, sliding_window=16, **SIZES),
     "phi": lambda size: PhiConfig(vocab_size=size, **SIZES),
     "qwen3": lambda size: Qwen3Config(vocab_size=size, head_dim=8, **SIZES),
+    "gemma3": lambda size: Gemma3TextConfig(vocab_size=size, head_dim=8, sliding_window=16, **SIZES),
+    "smollm3": lambda size: SmolLM3Config(vocab_size=size, **SIZES),
     "t5": lambda size: T5Config(
         vocab_size=size, d_model=32, d_ff=64, d_kv=8, num_layers=2, num_heads=4, decoder_start_token_id=0
     ),
@@ -39,6 +43,8 @@ MODULES = {
     "mistral": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"),
     "phi": ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2", "lm_head"),
     "qwen3": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"),
+    "gemma3": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    "smollm3": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
     "t5": ("q", "k", "v", "o", "wi", "wo", "lm_head"),
 }
 CHAT = (
