@@ -21,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from ecellm.tuning.arguments import arguments
 from ecellm.tuning.batches import EpochLoader, SampleSteps
 from ecellm.tuning.lora import save_adapter
+from ecellm.tuning.packed_attention import PACKED
 from ecellm.tuning.packing import Lesson, packed_row, packs
 from ecellm.tuning.recipe import Recipe
 
@@ -43,6 +44,8 @@ class LanguageTrainer(Trainer):
     ):
         self.recipe = recipe
         self.pad = pad
+        if recipe.family == "causal" and not torch.cuda.is_available():
+            model.set_attn_implementation(PACKED)  # type: ignore[operator]
         self.lessons = list(train)
         self.checks = list(validation)
         self.steps = SampleSteps(len(train), recipe.optimisation.samples, recipe.optimisation.seed)
@@ -110,6 +113,7 @@ class LanguageTrainer(Trainer):
                 input_ids=row.ids.to(device),
                 position_ids=row.positions.to(device),
                 logits_to_keep=row.places.to(device),
+                cu_seq_lens_q=row.borders.to(device, torch.int32),
                 use_cache=False,
             ).logits[0]
             return cross_entropy(logits.float(), row.targets.to(device), reduction="none"), row.owners

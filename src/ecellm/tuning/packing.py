@@ -40,6 +40,8 @@ class PackedRow:
     """[R]: the response tokens."""
     owners: Tensor
     """[R]: which of the row's samples each is of."""
+    borders: Tensor
+    """[samples + 1]: where each sample begins, and where the last one ends."""
 
 
 def packs(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -66,6 +68,7 @@ def packed_row(lessons: Sequence[Lesson]) -> PackedRow:
     places: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
+    borders = [0]
     for owner, lesson in enumerate(lessons):
         begin = len(ids) + len(lesson.prompt) - 1
         places += range(begin, begin + len(lesson.response))
@@ -73,10 +76,6 @@ def packed_row(lessons: Sequence[Lesson]) -> PackedRow:
         owners += [owner] * len(lesson.response)
         positions += range(lesson.length)
         ids += [*lesson.prompt, *lesson.response]
-    return PackedRow(
-        torch.tensor([ids]),
-        torch.tensor([positions]),
-        torch.tensor(places),
-        torch.tensor(targets),
-        torch.tensor(owners),
-    )
+        borders.append(len(ids))
+    numbers = [torch.tensor(row, dtype=torch.long) for row in (places, targets, owners, borders)]
+    return PackedRow(torch.tensor([ids]), torch.tensor([positions]), *numbers)
