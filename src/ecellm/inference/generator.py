@@ -17,6 +17,14 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens of one answer, as its server counts them."""
+
+    prompt: int
+    written: int
+
+
+@dataclass(frozen=True)
 class Reply:
     """What a model said."""
 
@@ -25,6 +33,32 @@ class Reply:
     """Of this answer among its candidates, where there are candidates."""
     scores: dict[str, float] | None = None
     """Every candidate's probability; they sum to 1."""
+    usage: Usage | None = None
+    """The tokens that a server says it read and wrote, where one was asked."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A question that got no answer, such as one that a server refused; it is asked again by the next run."""
+
+    reason: str
+    """One short sentence."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are made. All of it is part of what a run's answers are kept under."""
+
+    free: bool = False
+    """Whether closed questions are answered by writing, as in the paper, instead of by choosing a candidate."""
+    temperature: float = 0.0
+    """Of written answers: 0 is greedy, above it they are sampled (the paper: .15)."""
+    top_p: float = 1.0
+    """Sampling keeps the likeliest tokens of this share (the paper: .95)."""
+    seed: int = 0
+    """Of sampling."""
+    most_tokens: int = 100
+    """A written answer's length at most, in tokens; 100 as in the paper."""
 
 
 class Generator(Protocol):
@@ -33,5 +67,5 @@ class Generator(Protocol):
     def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
         """Return the samples' prompts as the model was tuned on them, within its token budget."""
 
-    def reply(self, questions: Sequence[Question]) -> list[Reply]:
+    def reply(self, questions: Sequence[Question]) -> Sequence[Reply | Failure]:
         """Answer a batch, in order. The same answers come whatever the batch."""
