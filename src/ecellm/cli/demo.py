@@ -51,7 +51,7 @@ def demo(
         tune(recipe=RECIPE, data=data, out=model, set_=[f"optimisation.seed={seed}", *(set_ or [])])
     with _step("Asked XS"):
         for setting in SETTINGS:
-            predict(model=model, data=data, out=out / "predictions.jsonl", setting=setting)
+            predict(model=str(model), data=data, out=out / "predictions.jsonl", setting=setting)
     with _step("Fitted and asked the cheap models"):
         baseline(data=data, out=out / "cheap.jsonl")
     with _step("Scored both"):
