@@ -42,7 +42,7 @@ class ChatServer(ThreadingHTTPServer):
         self.say: Callable[[Body], str] = first_option
         self.faults: list[Fault | None] = []
         self.refused: Callable[[Body], str | None] = lambda body: None
-        self.told_usage = True
+        self.read = 100
         self.finish = "stop"
         self.delay = 0.0
         self.slow = 2.0
@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         refused = server.refused(body)
         if refused is not None:
             return self._send(400, {"error": {"message": refused}})
-        reply = json.dumps(completion(server.say(body), body, server.told_usage, server.finish)).encode()
+        reply = json.dumps(completion(server.say(body), body, server.read, server.finish)).encode()
         if fault == CUT:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -129,8 +129,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(said)
 
 
-def completion(content: str, body: Body, usage: bool = True, finish: str = "stop") -> Body:
-    """A chat completion as servers write it. Where log-probabilities are asked for, a character is a token; in the
+def completion(content: str, body: Body, read: int = 100, finish: str = "stop") -> Body:
+    """A chat completion as servers write it, of `read` prompt tokens. Where log-probabilities are asked for, a character is a token; in the
     place of the answer's first one the first two allowed answers share .8 as .6 and .2, and "Zebra" has the rest."""
     choice: Body = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}
     if body.get("logprobs"):
@@ -144,10 +144,9 @@ def completion(content: str, body: Body, usage: bool = True, finish: str = "stop
             top = [{"token": token, "logprob": math.log(share)} for token, share in likely.items()]
             tokens.append({"token": character, "logprob": 0.0, "top_logprobs": top[: body["top_logprobs"]]})
         choice["logprobs"] = {"content": tokens}
-    made: Body = {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
-    if usage:
-        made["usage"] = {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 107}
-    return made
+    usage = {"prompt_tokens": read, "completion_tokens": 7, "total_tokens": read + 7}
+    made = {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
+    return {**made, "usage": usage}
 
 
 @contextmanager
