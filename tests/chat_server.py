@@ -130,8 +130,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def completion(content: str, body: Body, read: int = 100, finish: str = "stop") -> Body:
-    """A chat completion as servers write it, of `read` prompt tokens. Where log-probabilities are asked for, a character is a token; in the
-    place of the answer's first one the first two allowed answers share .8 as .6 and .2, and "Zebra" has the rest."""
+    """A chat completion as servers write it, of `read` prompt tokens.
+
+    Where log-probabilities are asked for, a character is a token; in the place of the answer's first one the first
+    two allowed answers have .6 and .2, and "Zebra" has the rest.
+    """
     choice: Body = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}
     if body.get("logprobs"):
         allowed = options(body)
