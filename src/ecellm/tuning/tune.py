@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +15,11 @@ from transformers import Trainer, set_seed
 
 from ecellm.dataset.dataset import Dataset, spread
 from ecellm.files import refuse_existing, whole_file
+from ecellm.models.card import CURVE, LOG, write_model_card
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
+from ecellm.tuning.curve import draw_losses
+from ecellm.tuning.memory import device_name
 from ecellm.tuning.preflight import Preflight, preflight
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import CHECKPOINTS, Rows
@@ -56,9 +60,16 @@ def tune(
     found = _tuned(recipe, rows, out, _last_checkpoint(out) if resume else None, console)
     if not first:
         return
-    versions = {name: version(name) for name in ("ecellm", "torch", "transformers")}
-    facts = {"recipe": recipe.model_dump(mode="json"), "dataset": dataset.hash(), "versions": versions}
+    facts = {
+        "recipe": recipe.model_dump(mode="json"),
+        "dataset": dataset.hash(),
+        "versions": {name: version(name) for name in ("ecellm", "torch", "transformers", "peft")},
+        "rows": dict(Counter(row.sample.task for row in rows.train)),
+        "device": device_name(),
+    }
+    draw_losses(out / LOG, out / CURVE)
     write_facts(out, {**facts, **found})
+    write_model_card(out)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
