@@ -90,9 +90,9 @@ def pair_scorer(groups: Collection[Group]) -> PairScorer | None:
     """Return BERTScore with the local MiniLM where a group of free texts was answered."""
     if not any(isinstance(group.task.answer, FreeText) and group.samples for group in groups):
         return None
-    from ecellm.evaluation.bertscore import BertScorer
+    from ecellm.evaluation.bertscore import local_scorer
 
-    return BertScorer()
+    return local_scorer()
 
 
 class _Scorer:

@@ -51,7 +51,7 @@ class Slicer:
                 places.setdefault(name, []).append(place)
         if len(places) > MOST_SLICES:
             raise ValueError(
-                f"{task.name} has {len(places):,} values of {self.by!r}, more than {MOST_SLICES}: slice by another column."
+                f"{task.name} has {len(places):,} values of {self.by!r}, more than {MOST_SLICES}: slice by another."
             )
         return dict(sorted(places.items()))
 
