@@ -225,7 +225,7 @@ def _table(runs: Sequence[Run], setting: str) -> ScoreTable | None:
         rows = {run.name: _cells(run, setting) for run in group}
         # Only figures on the same rows are ranked.
         cells.update(_with_best(rows) if len(group) > 1 else rows)
-        name = FLOOR if len(asked) == 1 else f"{FLOOR}, rows of {', '.join(run.name for run in group)}"
+        name = FLOOR if len(asked) == 1 else f"{FLOOR}, rows of {group[0].name}"
         floors[name] = _floors(rows.values())
     if not cells:
         return None
