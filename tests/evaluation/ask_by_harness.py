@@ -1,4 +1,4 @@
-"""Lets lm-evaluation-harness ask a model the tasks in a folder: FOLDER MODEL OUT. A process of its own, for a test."""
+"""Lets lm-evaluation-harness ask a model the tasks in a folder: FOLDER MODEL OUT. A process of its own."""
 
 import json
 import sys
