@@ -233,4 +233,5 @@ def test_the_reference_scores_one(task: str, scoring: Scoring) -> None:
 def test_enormous_texts_are_read_and_wrong(task: str, scoring: Scoring) -> None:
     texts = ["[" * 200_000, "maybe " * 200_000, "x," * 200_000]
     figures, unparsed = score(SAMPLES[task], texts, scoring)
-    assert set(figures.values()) == {0.0} and (unparsed >= 3 or task == "AG")
+    shared = figures.pop("chrf", 0.0)  # a letter here and there is shared
+    assert set(figures.values()) == {0.0} and shared < 0.01 and (unparsed >= 3 or task == "AG")

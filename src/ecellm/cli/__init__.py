@@ -15,6 +15,7 @@ from ecellm.cli.baseline import baseline
 from ecellm.cli.build import build
 from ecellm.cli.card import card
 from ecellm.cli.check import check
+from ecellm.cli.compare import compare
 from ecellm.cli.demo import demo
 from ecellm.cli.download import download
 from ecellm.cli.evaluate import evaluate
@@ -23,6 +24,7 @@ from ecellm.cli.import_ import import_
 from ecellm.cli.merge import merge
 from ecellm.cli.predict import predict
 from ecellm.cli.recipes import recipes
+from ecellm.cli.report import report
 from ecellm.cli.results import results
 from ecellm.cli.show import show
 from ecellm.cli.simulate import simulate
@@ -52,6 +54,8 @@ for verb in (
     predict,
     baseline,
     evaluate,
+    compare,
+    report,
     results,
     recipes,
     demo,

@@ -5,9 +5,9 @@ Published: the rules of the authors' evaluation script, weaknesses included (`An
 reads the texts): what cannot be parsed is mostly left out of every figure.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -29,6 +29,10 @@ from ecellm.evaluation.metrics import (
 from ecellm.records import Sample
 from ecellm.tasks.answers import LETTERS, TRIPLE_KEYS, Letter, Ranking, Triples, YesNo
 from ecellm.tasks.task import Task
+
+#: What AVE says of an attribute that the text lacks, and where in a triple.
+NO_VALUE = "None"
+VALUE = TRIPLE_KEYS.index("value")
 
 Scoring = Literal["strict", "published"]
 SCORINGS: tuple[Scoring, ...] = ("strict", "published")
@@ -55,8 +59,8 @@ class Scored:
     """[rows, k]"""
     figures: Callable[[Floats], Figures]
     """Sums [..., k] to arrays [...] by metric."""
-    model: str | None = None
-    """The model that compared free texts, where one did."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """The model that compared free texts, by the metrics that depend on one."""
 
     def values(self) -> dict[str, float]:
         """Return the figures of all rows."""
@@ -98,6 +102,15 @@ def score_answers(
         return _score_triples(scoring, samples, answers)
     assert pairs is not None, task.name
     return _score_texts(samples, answers, pairs)
+
+
+def row_values(task: Task, scored: Scored) -> Floats:
+    """Return what each row contributes, [rows], from 0 (wrong) to 1 (right).
+
+    The main metric of the row alone, but for tasks with classes whether it is right: an F1 needs many rows.
+    """
+    figures = scored.figures(scored.stats)
+    return figures["accuracy"] if "accuracy" in figures else figures[task.metric]
 
 
 def _score_yes_no(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
@@ -148,11 +161,15 @@ def _score_rankings(scoring: Scoring, samples: Sequence[Sample], answers: Sequen
         gains = _gains(sample)
         ranked = [gains[letter] for letter in _known_letters(answer or (), sample)]
         if scoring == "strict":
-            values.append(ndcg(ranked, list(gains.values())))
+            values.append(_ndcg(tuple(ranked), tuple(gains.values()), 0.0))
         else:
-            values.append(ndcg(ranked, ranked, RANKING_EPSILON))
+            values.append(_ndcg(tuple(ranked), tuple(ranked), RANKING_EPSILON))
     stats = np.array([values, np.ones(len(values))], dtype=np.float64).T
     return Scored(stats, partial(mean_figures, names=("ndcg",)))
+
+
+#: Lists are short and labels four: the same few lists come again and again.
+_ndcg = lru_cache(maxsize=10_000)(ndcg)
 
 
 def _gains(sample: Sample) -> dict[str, float]:
@@ -184,9 +201,21 @@ def _score_triples(scoring: Scoring, samples: Sequence[Sample], answers: Sequenc
 
 
 def _strict_triples(sample: Sample, answer: list[dict[str, str]]) -> tuple[int, int, int]:
-    labels = {tuple(label[key] for key in TRIPLE_KEYS) for label in _label_triples(sample)}
-    said = {tuple(item[key] for key in TRIPLE_KEYS) for item in answer}
+    labels, said = _distinct(_label_triples(sample)), _distinct(answer)
     return len(labels & said), len(said), len(labels)
+
+
+def triple_counts(sample: Sample, answer: list[dict[str, str]], none: bool) -> tuple[int, int, int]:
+    """Return a row's distinct hits, predicted and label triples that say "None" (`none`), or that have a value."""
+    labels, said = (
+        {triple for triple in _distinct(triples) if (triple[VALUE] == NO_VALUE) == none}
+        for triples in (_label_triples(sample), answer)
+    )
+    return len(labels & said), len(said), len(labels)
+
+
+def _distinct(triples: Iterable[dict[str, str]]) -> set[tuple[str, ...]]:
+    return {tuple(item[key] for key in TRIPLE_KEYS) for item in triples}
 
 
 def _published_triples(sample: Sample, answer: list[Any]) -> tuple[int, int, int]:
@@ -223,11 +252,13 @@ def _label_triples(sample: Sample) -> list[dict[str, str]]:
 
 
 def _score_texts(samples: Sequence[Sample], answers: Sequence[Any], pairs: PairScorer) -> Scored:
-    """BERTScore means; an empty answer scores 0 under both rules."""
+    """Return the means of BERTScore, ROUGE-L and chrF; an empty answer scores 0 under both rules."""
+    from ecellm.evaluation.overlap import NAMES, overlap
+
     said = [(answer or "", sample.output) for sample, answer in zip(samples, answers, strict=True)]
-    stats = np.concatenate([pairs.score(said), np.ones((len(said), 1))], axis=1)
-    names = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
-    return Scored(stats, partial(mean_figures, names=names), model=pairs.name)
+    stats = np.concatenate([pairs.score(said), overlap(said), np.ones((len(said), 1))], axis=1)
+    by_model = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
+    return Scored(stats, partial(mean_figures, names=(*by_model, *NAMES)), dict.fromkeys(by_model, pairs.name))
 
 
 def _bad_label(sample: Sample, problem: str) -> NotScorableError:

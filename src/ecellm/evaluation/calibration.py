@@ -1,0 +1,49 @@
+"""Whether probabilities keep their word: of answers said with probability .8, four in five should be right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ecellm.evaluation.bootstrap import ends, resampled
+from ecellm.evaluation.metrics import Figures, Floats, ratio
+
+#: Of equal width, from 0 to 1.
+BINS = 10
+
+
+def calibration_error(sums: Floats) -> Figures:
+    """Return the expected calibration error from [..., 3 * BINS]: rows, probabilities and hits by bin.
+
+    The mean over rows of |share of hits - mean probability| of the row's bin (Guo et al. 2017, equation 3).
+    """
+    rows, said, hits = np.split(sums, 3, axis=-1)
+    return {"ece": ratio(np.abs(said - hits).sum(-1), rows.sum(-1))}
+
+
+def calibration(probabilities: Sequence[float], right: Sequence[bool], seed: int, *key: object) -> dict[str, Any]:
+    """Return the error with its interval, and what each bin that has rows says and hits."""
+    said, hit = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    place = np.minimum((said * BINS).astype(np.int64), BINS - 1)
+    one_hot = np.eye(BINS)[place]
+    stats = np.concatenate([one_hot, one_hot * said[:, None], one_hot * hit[:, None]], axis=1)
+    sums = stats.sum(0)
+    low, high = ends(calibration_error(resampled(stats, seed, *key))["ece"])
+    rows, total, hits = np.split(sums, 3)
+    return {
+        "ece": float(calibration_error(sums)["ece"]),
+        "low": low,
+        "high": high,
+        "n": len(said),
+        "bins": [
+            {
+                "from": number / BINS,
+                "to": (number + 1) / BINS,
+                "n": int(rows[number]),
+                "probability": float(total[number] / rows[number]),
+                "accuracy": float(hits[number] / rows[number]),
+            }
+            for number in range(BINS)
+            if rows[number]
+        ],
+    }
