@@ -28,6 +28,7 @@ from ecellm.cli.report import report
 from ecellm.cli.results import results
 from ecellm.cli.show import show
 from ecellm.cli.simulate import simulate
+from ecellm.cli.study import study
 from ecellm.cli.tune import tune
 from ecellm.files import NO_ROOM
 
@@ -57,6 +58,7 @@ for verb in (
     compare,
     report,
     results,
+    study,
     recipes,
     demo,
 ):
