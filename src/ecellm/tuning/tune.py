@@ -43,11 +43,13 @@ def tune(
 
     Under torchrun or accelerate launch every process calls this; the first one writes.
 
-    Raises ValueError where `out` holds something else, where a resumed run differs in dataset or recipe, or
-    where the dataset has no training rows for the tasks and setting.
+    Raises ValueError where `out` holds something else, where a resumed run differs in dataset or recipe, where the
+    dataset has no training rows for the tasks and setting, and for XS in several processes.
     """
     first = os.environ.get("RANK", "0") == "0"
     console = console or Console(stderr=True, quiet=not first)
+    if recipe.family == "prefix" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(f"Recipe {recipe.name} is for one process: start it without torchrun or accelerate launch.")
     if resume and is_finished(out):
         console.print(f"{out} is finished: nothing to do.")
         return
