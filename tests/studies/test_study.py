@@ -83,7 +83,7 @@ def test_models_that_share_the_tasks_share_the_rows_that_are_asked(tiny_data: Da
     grid = Grid(study, tiny_data, tmp_path, [42], test_rows=60)
     asked = {arm.name: list(grid.commands(arm, 42))[1][-1] for arm, _ in grid.arms()}
     tasks = len(study.sides[0].arms[0].tasks)
-    assert asked["all"] == "60" and asked["only-PM"] == str(60 // tasks)
+    assert asked["xs-all"] == "60" and asked["xs-only-PM"] == str(60 // tasks)
 
 
 def test_a_plan_is_printed_and_mistakes_are_one_sentence(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
@@ -110,7 +110,7 @@ def test_a_study_that_was_interrupted_goes_on_and_ends_the_same(
     done = subprocess.run([*line, str(whole)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     process = subprocess.Popen([*line, str(cut)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = cut / "runs" / "all-seed42" / "predictions.jsonl"
+    log = cut / "runs" / "tiny-all-seed42" / "predictions.jsonl"
     until = time.monotonic() + 120
     while not log.is_file() and time.monotonic() < until:
         time.sleep(0.05)
@@ -141,3 +141,29 @@ def test_a_run_that_fails_is_named_with_its_log_and_why(tiny_data: Dataset, reci
     )
     assert done.returncode == 1
     assert "ecellm tune failed" in done.stderr and "run.log" in done.stderr and "does not fit into 40" in done.stderr
+
+
+def test_a_reproduction_shares_its_runs_and_says_what_it_takes(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
+    code, said, _ = run("reproduce", "--data", tiny_data.path, "--out", tmp_path / "all", "--plan")
+    rows, tasks = len(tiny_data.samples("train", "IND")), 6
+    assert code == 0 and said.startswith(f"m: {1 + tasks + 1 + 3} models on ") and "36 GB of GPU memory" in said
+    assert f"l: {1 + tasks} models on {2 * rows:,} training rows in all." in said
+    assert said.count(" models on ") == 6 and not (tmp_path / "all").exists()
+    code, said, _ = run("reproduce", "--data", tiny_data.path, "--out", tmp_path / "all", "--plan", "--small")
+    assert code == 0 and said.startswith("xs: 11 models on ") and said.count(" models on ") == 1
+
+
+@pytest.mark.slow
+def test_studies_of_one_reproduction_tune_a_shared_model_once(
+    tiny_data: Dataset, recipe: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    for name, sizes in (("instructions", ()), ("scale", (12,))):
+        study = made(name, tiny_data, str(recipe), sizes=sizes)
+        said: list[str] = []
+        Grid(study, tiny_data, tmp_path / name, [42], test_rows=12, runs=runs).run(said.append)
+        assert (tmp_path / name / "sides").is_dir()
+    assert {path.name for path in runs.iterdir()} == {"tiny-all-seed42", "tiny-single-seed42", "tiny-rows-12-seed42"}
+    assert any("tiny-all-seed42 was done before" in line for line in said)
+    answers = (tmp_path / "scale" / "sides" / "all-36-rows-seed42" / "predictions.jsonl").read_text()
+    assert "Unseen" not in answers and "IND_Diverse_Instruction" in answers

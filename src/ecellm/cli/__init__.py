@@ -25,6 +25,7 @@ from ecellm.cli.merge import merge
 from ecellm.cli.predict import predict
 from ecellm.cli.recipes import recipes
 from ecellm.cli.report import report
+from ecellm.cli.reproduce import reproduce
 from ecellm.cli.results import results
 from ecellm.cli.show import show
 from ecellm.cli.simulate import simulate
@@ -59,6 +60,7 @@ for verb in (
     report,
     results,
     study,
+    reproduce,
     recipes,
     demo,
 ):

@@ -42,7 +42,7 @@ def study(
     for one in recipe:
         read_recipe(one, set_)
     made = STUDIES[name](dataset, recipe, _numbers(sizes))
-    grid = Grid(made, dataset, out, [42 + number for number in range(seeds)], set_ or [], limit, _devices(jobs))
+    grid = Grid(made, dataset, out, [42 + number for number in range(seeds)], set_ or [], limit, devices(jobs))
     if plan:
         for arm, seed in grid.arms():
             for command in grid.commands(arm, seed):
@@ -66,7 +66,7 @@ def _numbers(text: str | None) -> list[int]:
         raise ValueError(f"--sizes {text}: give whole numbers with commas, such as 500,2000.") from error
 
 
-def _devices(jobs: int | None) -> list[str]:
+def devices(jobs: int | None) -> list[str]:
     """Return a device for each run at a time; an empty text leaves the choice to the run."""
     import torch
 

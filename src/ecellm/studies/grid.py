@@ -3,8 +3,10 @@
 What is done stays done: a study that was interrupted, anywhere, goes on and ends with the same result.
 
     STUDY/study.json                the plan, so that another one is refused
-    STUDY/runs/ARM-seed42/          model/, predictions.jsonl, run.log
+    STUDY/runs/ARM-seed42/          model/, predictions.jsonl, run.log, asked.json (settings that are done)
     STUDY/sides/SIDE-seed42/        predictions.jsonl, scores.json
+
+Several studies of one dataset may share their runs.
 """
 
 import hashlib
@@ -49,6 +51,8 @@ class Grid:
     """Test rows asked under each setting at most."""
     devices: Sequence[str] = ("",)
     """A run at a time on each: numbers of accelerators, or an empty text for whatever there is."""
+    runs: Path | None = None
+    """Where the runs lie that several studies share; None: below `out`."""
     _running: set[subprocess.Popen[bytes]] = field(default_factory=set)
     _stopped: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
@@ -134,7 +138,9 @@ class Grid:
         folder = self._run_folder(arm, seed)
         if self._stopped.is_set():
             return ""
-        if (folder / DONE).is_file():
+        asked = self.study.settings(self.dataset, arm)
+        done = _asked(folder)
+        if set(asked) <= done.keys():
             return f"{folder.name} was done before"
         folder.mkdir(parents=True, exist_ok=True)
         device = free.get()
@@ -148,7 +154,7 @@ class Grid:
             return ""
         seconds = time.monotonic() - began
         with whole_file(folder / DONE) as path:
-            path.write_text(json.dumps({"seconds": round(seconds, 1)}) + "\n", encoding="utf-8")
+            path.write_text(json.dumps({**dict.fromkeys(asked, round(seconds, 1)), **done}) + "\n", encoding="utf-8")
         return f"{folder.name} tuned and asked in {seconds / 60:.1f} min"
 
     def _call(self, command: Sequence[str], log: Path, device: str) -> None:
@@ -189,12 +195,20 @@ class Grid:
             return
         with whole_file(folder / PREDICTIONS) as path, path.open("wb") as file:
             for arm in side.arms:
-                file.write((self._run_folder(arm, seed) / PREDICTIONS).read_bytes())
+                settings = set(self.study.settings(self.dataset, arm))
+                with (self._run_folder(arm, seed) / PREDICTIONS).open("rb") as answers:
+                    file.writelines(line for line in answers if json.loads(line)["setting"] in settings)
         pairs = pair_scorer(read_groups(folder / PREDICTIONS, self.dataset))
         write_scores(evaluate(folder / PREDICTIONS, self.dataset, pairs=pairs), folder / SCORES)
 
     def _run_folder(self, arm: Arm, seed: int) -> Path:
-        return self.out / "runs" / f"{arm.name}-seed{seed}"
+        return (self.runs or self.out / "runs") / f"{arm.name}-seed{seed}"
+
+
+def _asked(folder: Path) -> dict[str, float]:
+    """Return the settings that a run was asked under to the end, and the seconds that it took."""
+    record = folder / DONE
+    return dict(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else {}
 
 
 def _plain(name: str) -> str:

@@ -55,11 +55,11 @@ class Study:
 def generalist(dataset: Dataset, recipes: Sequence[str], sizes: Sequence[int]) -> Study:
     """One model for all tasks against one a task (paper, section 6, generalist and task-specific models)."""
     recipe, tasks = _only(recipes, "generalist"), _taught(dataset)
-    apart = tuple(Arm(f"only-{task}", recipe, (task,)) for task in tasks)
+    apart = tuple(Arm(f"{_stem(recipe)}-only-{task}", recipe, (task,)) for task in tasks)
     return Study(
         "generalist",
         "One model for all tasks, and one a task",
-        (Side("one for all", (Arm("all", recipe, tasks),)), Side("one a task", apart)),
+        (Side("one for all", (_whole(recipe, tasks),)), Side("one a task", apart)),
         (DIVERSE,),
     )
 
@@ -67,10 +67,8 @@ def generalist(dataset: Dataset, recipes: Sequence[str], sizes: Sequence[int]) -
 def instructions(dataset: Dataset, recipes: Sequence[str], sizes: Sequence[int]) -> Study:
     """Tuned on diverse instructions against on one a task; asked with seen and unseen ones (paper, section 6)."""
     recipe, tasks = _only(recipes, "instructions"), _taught(dataset)
-    sides = tuple(
-        Side(said, (Arm(name, recipe, tasks, f"IND_{part}"),))
-        for said, name, part in (("diverse", "diverse", DIVERSE), ("one instruction", "single", SINGLE))
-    )
+    single = Arm(f"{_stem(recipe)}-single", recipe, tasks, f"IND_{SINGLE}")
+    sides = (Side("diverse", (_whole(recipe, tasks),)), Side("one instruction", (single,)))
     return Study("instructions", "Diverse instructions, and one a task", sides, (DIVERSE, SINGLE, UNSEEN))
 
 
@@ -87,8 +85,10 @@ def scale(dataset: Dataset, recipes: Sequence[str], sizes: Sequence[int]) -> Stu
     wrong = next((size for size in fewer if not 0 < size < rows), None)
     if wrong is not None:
         raise ValueError(f"--sizes {wrong}: the dataset has {rows:,} training rows; name sizes below that.")
-    sides = [Side(f"all {rows:,} rows", (Arm("all", recipe, tasks),), rows)]
-    sides += [Side(f"{size:,} rows", (Arm(f"rows-{size}", recipe, tasks, limit=size),), size) for size in fewer]
+    sides = [Side(f"all {rows:,} rows", (_whole(recipe, tasks),), rows)]
+    for size in fewer:
+        arm = Arm(f"{_stem(recipe)}-rows-{size}", recipe, tasks, limit=size)
+        sides.append(Side(f"{size:,} rows", (arm,), size))
     return Study("scale", "More and fewer training rows", tuple(sides), (DIVERSE,))
 
 
@@ -97,11 +97,11 @@ def bases(dataset: Dataset, recipes: Sequence[str], sizes: Sequence[int]) -> Stu
 
     Raises ValueError where there are not two or more, or two have one name.
     """
-    names = [Path(recipe).stem for recipe in recipes]
+    names = [_stem(recipe) for recipe in recipes]
     if len(names) < 2 or len(set(names)) < len(names):
         raise ValueError("The study bases needs two or more recipes of different names: repeat --recipe.")
     tasks = _taught(dataset)
-    sides = (Side(name, (Arm(name, recipe, tasks),)) for name, recipe in zip(names, recipes, strict=True))
+    sides = (Side(name, (_whole(recipe, tasks),)) for name, recipe in zip(names, recipes, strict=True))
     return Study("bases", "Several bases", tuple(sides), (DIVERSE, UNSEEN))
 
 
@@ -120,6 +120,15 @@ def _taught(dataset: Dataset) -> tuple[str, ...]:
     if not found:
         raise ValueError(f"{dataset.path} has no training rows: there is nothing to study.")
     return tuple(task for task in TASKS if task in found)
+
+
+def _whole(recipe: str, tasks: tuple[str, ...]) -> Arm:
+    """Return the arm that several studies share: all tasks, diverse instructions, all rows."""
+    return Arm(f"{_stem(recipe)}-all", recipe, tasks)
+
+
+def _stem(recipe: str) -> str:
+    return Path(recipe).stem
 
 
 def _only(recipes: Sequence[str], study: str) -> str:
