@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from ecellm.dataset.dataset import Dataset
 from ecellm.studies.grid import Grid
-from ecellm.studies.plans import STUDIES
+from ecellm.studies.plans import STUDIES, Arm
 from ecellm.tuning.recipe import recipe_text
 
 #: The paper's six bases (section 5), the one of its M first: the others are compared with it.
@@ -66,16 +67,14 @@ def plan(made: Sequence[Grid], dataset: Dataset) -> list[tuple[str, int, int, st
     found = []
     for recipe in dict.fromkeys(arm.recipe for arm in runs.values()):
         of_it = [arm for arm in runs.values() if arm.recipe == recipe]
-        rows = sum(
-            min(arm.limit or len(taught), len(taught)) for arm in of_it for taught in [_taught(dataset, arm.tasks)]
-        )
-        found.append((recipe, len(of_it), rows, hardware(recipe)))
+        found.append((recipe, len(of_it), sum(_rows(dataset, arm) for arm in of_it), hardware(recipe)))
     return found
 
 
 def hardware(recipe: str) -> str:
     """Return what a recipe's header says after "Hardware:", as one line; empty where it says nothing."""
-    lines = [line.removeprefix("#").strip() for line in recipe_text(recipe).splitlines() if line.startswith("#")]
+    header = takewhile(lambda line: line.startswith("#"), recipe_text(recipe).splitlines())
+    lines = [line.removeprefix("#").strip() for line in header]
     start = next((place for place, line in enumerate(lines) if line.startswith("Hardware:")), None)
     if start is None:
         return ""
@@ -83,5 +82,7 @@ def hardware(recipe: str) -> str:
     return " ".join(lines[start:end]).removeprefix("Hardware:").strip()
 
 
-def _taught(dataset: Dataset, tasks: tuple[str, ...]) -> Sequence[object]:
-    return dataset.samples("train", "IND", tasks)
+def _rows(dataset: Dataset, arm: Arm) -> int:
+    """Return how many rows an arm is tuned on."""
+    taught = len(dataset.samples("train", "IND", arm.tasks))
+    return taught if arm.limit is None else min(arm.limit, taught)
