@@ -19,7 +19,7 @@ from ecellm.models.folder import read_facts
 from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
 from ecellm.prompts import Prompt, Template, render_all
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import LETTERS, Triples
+from ecellm.tasks.answers import LETTERS, NONE, Triples
 
 
 class PrefixGenerator:
@@ -96,7 +96,7 @@ class PrefixGenerator:
         triples = []
         for row, attribute in enumerate(answer.attributes(sample)):
             span = best_span(start[row], end[row], example.fields)
-            value = source = "None"
+            value = source = NONE
             if span is not None:
                 text = one.prompt.text[places[span[0]][0] : places[span[1] - 1][1]]
                 value = _unescaped(text).lower()
