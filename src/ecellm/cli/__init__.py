@@ -11,6 +11,7 @@ from collections.abc import Callable
 import typer
 
 from ecellm import __version__
+from ecellm.cli.ask import ask
 from ecellm.cli.baseline import baseline
 from ecellm.cli.build import build
 from ecellm.cli.card import card
@@ -54,6 +55,7 @@ for verb in (
     tune,
     merge,
     predict,
+    ask,
     baseline,
     evaluate,
     compare,

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ecellm.dataset.dataset import Asked, Dataset, split_setting, spread
 from ecellm.files import append_whole, whole_file
@@ -217,6 +218,8 @@ def _line(question: Question, setting: str, reply: Reply, counts: Counts) -> str
     counts.unparsed += answer is None
     counts.cut_prompts += bool(question.prompt.cut)
     counts.cut.update(question.prompt.cut)
-    extra = {} if reply.scores is None else {"scores": reply.scores}
+    extra: dict[str, Any] = {} if reply.scores is None else {"scores": reply.scores}
+    if reply.near_tie:
+        extra["near_tie"] = True
     prediction = Prediction(sample.id, sample.task, setting, reply.text, answer, reply.probability, extra)
     return prediction.to_line()

@@ -22,6 +22,10 @@ LETTER_ALONE = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 LETTER_FIRST = re.compile(r"(?:\(([A-Z])\)|([A-Z])(?:[:)]|\.\s|\n)).*", re.DOTALL)
 
 Triple = dict[str, str]
+#: What a triple says where the text gives no value.
+NONE = "None"
+#: Under which key AVE's input names the attributes asked for, and what joins them.
+TARGETS, JOINER = "target attributes", " and "
 
 
 class AnswerType(Protocol):
@@ -187,7 +191,12 @@ class Triples:
 
     def attributes(self, sample: Sample) -> list[str]:
         """Return the attributes that the sample asks for, in order; raises ValueError where it names none."""
-        return str(_input_part(sample, "target attributes")).split(" and ")
+        return str(_input_part(sample, TARGETS)).split(JOINER)
+
+    def sources(self, sample: Sample) -> list[str]:
+        """Return the fields that a value may stand in, in lower case; raises ValueError as `attributes`."""
+        _input_part(sample, TARGETS)
+        return [key.lower() for key in json.loads(sample.input) if key != TARGETS]
 
     def print(self, answer: list[Triple], sample: Sample) -> str:
         """Return the JSON text with Python's defaults."""
