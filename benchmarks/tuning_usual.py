@@ -196,7 +196,8 @@ def _arithmetic(shape: str, some: list[Lesson], use_bf16: bool, row_tokens: int,
         device = trainer.args.device.type
         rate = product_rate(torch.bfloat16 if use_bf16 else torch.float32, device, 8192 if device == "cuda" else 2048)
         print(f"  ours {done / 1e12:.3g} of {rate / 1e12:.3g} TFLOP/s of matrix products: {done / rate:.0%}; a step:")
-        print(profiled(lambda: trainer.training_step(network, {"lessons": some[:STEP]})))
+        prepared = trainer.accelerator.prepare_model(network)
+        print(profiled(lambda: trainer.training_step(prepared, {"lessons": some[:STEP]})))
 
 
 if __name__ == "__main__":

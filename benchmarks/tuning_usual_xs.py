@@ -106,7 +106,8 @@ def _arithmetic(trainer: PrefixTrainer, seconds: float) -> None:
     print(f"  ours {done / 1e12:.3g} of {rate / 1e12:.3g} TFLOP/s of matrix products: {done / rate:.0%}; a step:")
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     trainer.current_gradient_accumulation_steps = 1
-    print(profiled(lambda: trainer.training_step(network, batch)))
+    prepared = trainer.accelerator.prepare_model(network)
+    print(profiled(lambda: trainer.training_step(prepared, batch)))
 
 
 if __name__ == "__main__":

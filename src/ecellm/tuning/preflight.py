@@ -56,7 +56,8 @@ class Preflight:
 
 def preflight(trainer: Trainer, samples: int) -> Preflight:
     """Measure a few steps of a run; its weights stay as they are."""
-    model: Any = trainer.model
+    # Prepared as a run prepares it: only then it computes in the run's precision.
+    model: Any = trainer.accelerator.prepare_model(trainer.model)
     loader = trainer.get_train_dataloader()
     trainer.current_gradient_accumulation_steps = 1  # Trainer sets it where it trains
     taken: list[float] = []
