@@ -14,6 +14,7 @@ from transformers import Trainer, set_seed
 
 from ecellm.dataset.dataset import Dataset, spread
 from ecellm.files import refuse_existing, whole_file
+from ecellm.inference.calibration import calibrate
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
 from ecellm.tuning.preflight import Preflight, preflight
@@ -59,6 +60,9 @@ def tune(
     versions = {name: version(name) for name in ("ecellm", "torch", "transformers")}
     facts = {"recipe": recipe.model_dump(mode="json"), "dataset": dataset.hash(), "versions": versions}
     write_facts(out, {**facts, **found})
+    if recipe.validation.calibrate:
+        temperatures = calibrate(out, rows.validation, dataset.seed)
+        console.print(f"Calibrated: {', '.join(temperatures) or 'nothing, for want of validation rows'}.")
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
