@@ -14,6 +14,7 @@ from ecellm import __version__
 from ecellm.cli.ask import ask
 from ecellm.cli.baseline import baseline
 from ecellm.cli.build import build
+from ecellm.cli.calibrate import calibrate
 from ecellm.cli.card import card
 from ecellm.cli.check import check
 from ecellm.cli.compare import compare
@@ -53,6 +54,7 @@ for verb in (
     export,
     show,
     tune,
+    calibrate,
     merge,
     predict,
     ask,

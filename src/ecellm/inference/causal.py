@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from ecellm.inference.roomy import roomy_cache
 from ecellm.inference.trie import Trie
 
 #: The position of a place in the cache that holds no token.
@@ -105,7 +105,7 @@ class CausalWriting:
         ids = padded(prompts, reader.pad, reader.device)
         lengths = torch.tensor([len(prompt) for prompt in prompts])
         # Plain layers even for sliding windows: the masks keep the window.
-        self.cache = DynamicCache()
+        self.cache = roomy_cache()
         with reader._head_at(range(len(prompts)), (lengths - 1).tolist()):
             out = reader.model(input_ids=ids, past_key_values=self.cache, use_cache=True)
         self.logits: Tensor = out.logits[0]

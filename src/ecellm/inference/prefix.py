@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, DynamicCache
 from transformers.utils import logging
 
 from ecellm.dataset.dataset import Asked
+from ecellm.inference.alike import alike
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
@@ -52,8 +53,8 @@ class PrefixGenerator:
         examples = [question(one.asked, one.prompt, self.tokenizer) for one in questions]
         replies: list[Reply | None] = [None] * len(questions)
         closed = [row for row, example in enumerate(examples) if example.kind != TEXT]
-        if closed:
-            self._closed(questions, examples, closed, replies)
+        for group in alike([len(examples[row].ids) for row in closed], torch.device(self.device).type):
+            self._closed(questions, examples, [closed[place] for place in group], replies)
         writing = [row for row, example in enumerate(examples) if example.kind == TEXT]
         if writing:
             texts = self._write([examples[row] for row in writing])

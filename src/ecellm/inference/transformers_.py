@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
+from ecellm.inference.alike import alike
 from ecellm.inference.causal import Causal
 from ecellm.inference.closed import NEAR, candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
@@ -85,8 +86,16 @@ class TransformersGenerator:
     def _score(self, questions: Sequence[Question]) -> list[list[float]]:
         """Return the log-probability of every candidate of every question."""
         tries = [self._trie(candidates_of(question.asked.sample) or ()) for question in questions]
-        logits = self.reader.fork_logits([question.prompt.ids for question in questions], tries)
-        return [_scores(trie, row) for trie, row in zip(tries, logits, strict=True)]
+        prompts = [question.prompt.ids for question in questions]
+        found: dict[int, list[float]] = {}
+        for branching in (False, True):  # only trees need a mask
+            rows = [row for row, trie in enumerate(tries) if trie.branches == branching]
+            lengths = [len(prompts[row]) + len(tries[row].fed) for row in rows]
+            for group in alike(lengths, self.reader.device.type):
+                some = [rows[place] for place in group]
+                logits = self.reader.fork_logits([prompts[row] for row in some], [tries[row] for row in some])
+                found.update((row, _scores(tries[row], one)) for row, one in zip(some, logits, strict=True))
+        return [found[row] for row in range(len(questions))]
 
     def _trie(self, candidates: tuple[str, ...]) -> Trie:
         if candidates not in self._tries:

@@ -76,6 +76,8 @@ class Validation(Section):
     rows: int = Field(default=800, gt=0)
     """Validation rows for the loss, spread evenly over tasks; thresholds are fitted on all of them."""
     fit_thresholds: bool = True
+    calibrate: bool = True
+    """Whether temperatures are fitted on up to 300 validation rows of each closed task once the model is tuned."""
 
 
 class Recipe(Section):

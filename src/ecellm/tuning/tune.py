@@ -15,6 +15,7 @@ from transformers import Trainer, set_seed
 
 from ecellm.dataset.dataset import Dataset, spread
 from ecellm.files import refuse_existing, whole_file
+from ecellm.inference.calibration import calibrate
 from ecellm.models.card import CURVE, LOG, write_model_card
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
@@ -71,6 +72,9 @@ def tune(
     }
     draw_losses(out / LOG, out / CURVE)
     write_facts(out, {**facts, **found})
+    if recipe.validation.calibrate:
+        temperatures = calibrate(out, rows.validation, dataset.seed)
+        console.print(f"Calibrated: {', '.join(temperatures) or 'nothing, for want of validation rows'}.")
     write_model_card(out)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
