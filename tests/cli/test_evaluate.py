@@ -85,6 +85,7 @@ def test_slices_errors_and_bleurt(data: Path, tmp_path: Path) -> None:
     result = run(*line)
     assert result.exit_code == 0, result.output
     assert f"Worst errors written to {errors}." in result.output.replace("\n", "")
+    assert f"Commonest unparsed: SA {IND}: 'well' (1)." in result.output
     made = json.loads(scores.read_text())
     assert {(row["slice"], row["metric"]) for row in made["slices"]} == {
         (label, metric) for label in "AE" for metric in ("accuracy", "macro_f1")
