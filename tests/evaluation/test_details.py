@@ -208,6 +208,7 @@ def test_the_worst_errors_come_first(tmp_path: Path) -> None:
     assert (first["answer"], first["reference"], first["probability"], first["score"]) == ("no", "yes", 0.9, 0.0)
     assert first["instruction"] and first["input"] == "{}" and first["options"] is None
     assert [error["id"] for error in worst_errors(file, data, most=1)] == [PM[1].id, found[3]["id"]]
+    assert worst_errors(file, data, settings=[IND]) == found and worst_errors(file, data, settings=[]) == []
     write_errors(found, tmp_path / "errors.jsonl")
     assert [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()] == found
 
