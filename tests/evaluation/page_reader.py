@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "wbr"}
-#: May be left open in HTML; here nothing is.
+#: Elements that would fetch, run or send something.
 FETCHING = {"script", "link", "iframe", "img", "object", "embed", "video", "audio", "base", "form"}
 
 
