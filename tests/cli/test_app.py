@@ -15,7 +15,7 @@ from repository import REPOSITORY
 Run = Callable[..., tuple[int, str, str]]
 VERBS = (
     *("simulate", "download", "build", "check", "card", "export", "import", "show", "tune", "merge", "predict"),
-    *("baseline", "evaluate", "results", "recipes", "demo"),
+    *("baseline", "evaluate", "compare", "report", "results", "recipes", "demo"),
 )
 
 

@@ -74,6 +74,34 @@ def test_baseline_then_evaluate_then_the_page(data: Path, tmp_path: Path) -> Non
     assert "| SA | macro_f1 | 1.000 [1.000, 1.000] |" in (tmp_path / "page.md").read_text()
 
 
+def test_slices_errors_and_bleurt(data: Path, tmp_path: Path) -> None:
+    answers, scores, errors = tmp_path / "p.jsonl", tmp_path / "scores.json", tmp_path / "errors.jsonl"
+    lines = [
+        {"id": f"SA-test-{number}", "task": "SA", "setting": IND, "text": "A: very positive" if number else "well"}
+        for number in range(60)
+    ]
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    line = ["evaluate", answers, "--data", data, "--out", scores, "--errors", errors, "--worst", "2", "--by", "label"]
+    result = run(*line)
+    assert result.exit_code == 0, result.output
+    assert f"Worst errors written to {errors}." in result.output.replace("\n", "")
+    assert f"Commonest unparsed: SA {IND}: 'well' (1)." in result.output
+    made = json.loads(scores.read_text())
+    assert {(row["slice"], row["metric"]) for row in made["slices"]} == {
+        (label, metric) for label in "AE" for metric in ("accuracy", "macro_f1")
+    }
+    assert made["details"][0]["unparsed_texts"] == [{"text": "well", "rows": 1}]
+    worst = [json.loads(text) for text in errors.read_text().splitlines()]
+    assert len(worst) == 2 and all(row["score"] == 0 and row["reference"] != row["answer"] for row in worst)
+    assert "exists already" in str(run(*line).exception)
+    scores.unlink()
+    assert "errors.jsonl exists already" in str(run(*line).exception) and not scores.exists()
+    bleurt = tmp_path / "bleurt.jsonl"
+    bleurt.write_text(json.dumps({"id": "SA-test-1", "setting": IND, "bleurt": 0.5}))
+    assert "is a row of SA, not of AG" in str(run(*line, "--overwrite", "--bleurt", bleurt).exception)
+    assert "is a folder" in str(run("evaluate", answers, "--data", data, "--out", tmp_path).exception)
+
+
 def test_existing_files_are_kept(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "kept"
     out.write_text("precious")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ecellm.evaluation.bootstrap import ends, resampled
+from ecellm.evaluation.bootstrap import ends
 from ecellm.evaluation.metrics import Figures, Floats, ratio
 
 #: Of equal width, from 0 to 1.
@@ -21,26 +21,32 @@ def calibration_error(sums: Floats) -> Figures:
     return {"ece": ratio(np.abs(said - hits).sum(-1), rows.sum(-1))}
 
 
-def calibration(probabilities: Sequence[float], right: Sequence[bool], seed: int, *key: object) -> dict[str, Any]:
-    """Return the error with its interval, and what each bin that has rows says and hits."""
-    said, hit = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=np.float64)
+def calibration_stats(probabilities: Sequence[float | None], right: Floats) -> Floats:
+    """Return each row's counts, [rows, 3 * BINS]; a row without a probability counts nowhere."""
+    said = np.array([0.0 if value is None else value for value in probabilities])
     place = np.minimum((said * BINS).astype(np.int64), BINS - 1)
-    one_hot = np.eye(BINS)[place]
-    stats = np.concatenate([one_hot, one_hot * said[:, None], one_hot * hit[:, None]], axis=1)
-    sums = stats.sum(0)
-    low, high = ends(calibration_error(resampled(stats, seed, *key))["ece"])
-    rows, total, hits = np.split(sums, 3)
+    one_hot = np.eye(BINS)[place] * np.array([[value is not None] for value in probabilities])
+    return np.concatenate([one_hot, one_hot * said[:, None], one_hot * right[:, None]], axis=1)
+
+
+def calibration(sums: Floats, drawn: Floats) -> dict[str, Any]:
+    """Return the error with its interval, and what each bin that has rows says and hits.
+
+    `sums` are those of all rows, [3 * BINS], `drawn` those of the bootstrap's draws, [draws, 3 * BINS].
+    """
+    low, high = ends(calibration_error(drawn)["ece"])
+    rows, said, hits = np.split(sums, 3)
     return {
         "ece": float(calibration_error(sums)["ece"]),
         "low": low,
         "high": high,
-        "n": len(said),
+        "n": int(rows.sum()),
         "bins": [
             {
                 "from": number / BINS,
                 "to": (number + 1) / BINS,
                 "n": int(rows[number]),
-                "probability": float(total[number] / rows[number]),
+                "probability": float(said[number] / rows[number]),
                 "accuracy": float(hits[number] / rows[number]),
             }
             for number in range(BINS)

@@ -199,11 +199,11 @@ def _paired(before: Group, after: Group, seed: int, pairs: PairScorer | None, sc
         n,
         len(before.samples) + len(after.samples) - 2 * n,
         _detectable(float(drawn.std())),
-        _randomised(scored, task.metric, one, other, seed, task.name, before.setting),
+        randomised(scored, task.metric, one, other, seed, task.name, before.setting),
     )
 
 
-def _randomised(scored: Scored, metric: str, one: Floats, other: Floats, seed: int, *key: object) -> float:
+def randomised(scored: Scored, metric: str, one: Floats, other: Floats, seed: int, *key: object) -> float:
     """Return the share of coin tosses that part the two by at least as much, these answers counted as one toss."""
     generator = np.random.default_rng(int(keyed_hash(seed, "randomisation", *key), 16))
     changed = np.flatnonzero((one != other).any(axis=1))

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ecellm.evaluation.calibration import calibration
 from ecellm.evaluation.metrics import triple_figures
 from ecellm.evaluation.predictions import Said
-from ecellm.evaluation.scoring import Scored, row_values, triple_counts
+from ecellm.evaluation.scoring import triple_counts
 from ecellm.records import Sample
 from ecellm.tasks.answers import FreeText, Letter, Triples, YesNo
 from ecellm.tasks.task import Task
@@ -21,14 +20,12 @@ MOST_CLASSES = 5
 DIGITS = 6
 
 
-def details(
-    task: Task, samples: Sequence[Sample], said: Sequence[Said], answers: Sequence[Any], scored: Scored, seed: int
-) -> dict[str, Any]:
+def details(task: Task, samples: Sequence[Sample], said: Sequence[Said], answers: Sequence[Any]) -> dict[str, Any]:
     """Return what the strict reading of some rows shows, JSON values by name; what does not apply is left out.
 
     unparsed_texts: the commonest, with rows. confusion: rows by label and answer (the last column: none).
-    calibration: of closed tasks whose answers have a probability. value_triples and none_triples (AVE): figures
-    of the triples that have a value, and of those that say the text has none. words (AG): lengths.
+    value_triples and none_triples (AVE): figures of the triples that have a value, and of those that say the text
+    has none. words (AG): lengths.
     """
     found: dict[str, Any] = {"unparsed_texts": _unparsed(said, answers)}
     if is_classes(task):
@@ -39,13 +36,6 @@ def details(
     if isinstance(task.answer, FreeText):
         texts = {"answers": [one.text for one in said], "references": [sample.output for sample in samples]}
         found["words"] = {name: _lengths(of) for name, of in texts.items()}
-    likely = [place for place, one in enumerate(said) if one.probability is not None]
-    if likely and not isinstance(task.answer, Triples | FreeText):
-        right = row_values(task, scored) > 1 - 1e-9
-        probabilities = [said[place].probability or 0.0 for place in likely]
-        found["calibration"] = _rounded(
-            calibration(probabilities, [bool(right[place]) for place in likely], seed, "calibration", task.name)
-        )
     return found
 
 
@@ -85,11 +75,3 @@ def _triples(samples: Sequence[Sample], answers: Sequence[Any], none: bool) -> d
 def _lengths(texts: Sequence[str]) -> dict[str, Any]:
     words = [len(text.split()) for text in texts]
     return {"mean": round(float(np.mean(words)), 1), "median": float(np.median(words)), "most": max(words)}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_rounded(part) for part in value]
-    return round(value, DIGITS) if isinstance(value, float) else value

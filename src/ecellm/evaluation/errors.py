@@ -1,7 +1,7 @@
 """The worst errors of each task and setting: what was asked, what was answered, what would have been right."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,22 @@ DIGITS = 6
 
 
 def worst_errors(
-    predictions: Path, dataset: Dataset, *, most: int = MOST, seed: int = SEED, pairs: PairScorer | None = None
+    predictions: Path,
+    dataset: Dataset,
+    *,
+    most: int = MOST,
+    seed: int = SEED,
+    pairs: PairScorer | None = None,
+    settings: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows that are not wholly right, by setting and task, the worst first, at most `most` of each.
 
     Worst is what is worth least by the strict rules (see `row_values`), then what the model was surest of, then
     the smallest keyed hash. Each has id, task, setting, score (0 to 1), parsed, instruction, input, options,
-    answer (the text), reference, and probability where there is one. Tasks that cannot be scored are left out.
-    Raises ValueError as `read_predictions` does.
+    answer (the text), reference, and probability where there is one. `settings` keeps to some (None: all that
+    were answered). Tasks that cannot be scored are left out. Raises ValueError as `read_predictions` does.
     """
-    groups = read_groups(predictions, dataset)
+    groups = [group for group in read_groups(predictions, dataset) if settings is None or group.setting in settings]
     pairs = pairs or pair_scorer(groups)
     found: list[dict[str, Any]] = []
     for group in (group for group in groups if group.samples):

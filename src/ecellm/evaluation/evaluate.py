@@ -11,6 +11,7 @@ import numpy as np
 from ecellm import __version__
 from ecellm.dataset.dataset import Dataset
 from ecellm.evaluation.bootstrap import DRAWS, LEVEL, ends, resampled
+from ecellm.evaluation.calibration import calibration, calibration_stats
 from ecellm.evaluation.details import details
 from ecellm.evaluation.floors import Floor, best_floors
 from ecellm.evaluation.metrics import mean_figures
@@ -22,12 +23,13 @@ from ecellm.evaluation.scoring import (
     Scored,
     Scoring,
     read_answers,
+    row_values,
     score_answers,
 )
 from ecellm.evaluation.slices import Slicer
 from ecellm.files import whole_file
 from ecellm.records import Sample
-from ecellm.tasks.answers import FreeText
+from ecellm.tasks.answers import FreeText, Triples
 from ecellm.tasks.task import Task
 
 DIGITS = 6
@@ -51,7 +53,8 @@ def evaluate(
 
     `scores` has one row per task, setting, scoring and metric; rows without predictions are counted in
     `missing`, and what cannot be scored at all is listed in `not_scored` with the reason. `details` has what
-    stands behind the figures of each task and setting (see `details.details`), `slices` the strict scores of
+    stands behind the figures of each task and setting (see `details.details`), and the calibration of choices
+    that have a probability; `slices` the strict scores of
     parts of the rows, for each of `by` (see `Slicer`). `pairs` compares free texts (None: BERTScore with the
     local MiniLM, loaded only where needed); `bleurt` is a file of values that another program computed. Equal
     seeds give equal numbers, whatever the order of the lines. Raises ValueError as `read_predictions` does.
@@ -67,7 +70,7 @@ def evaluate(
             made["not_scored"].append({**place, "missing": group.missing, "reason": NO_PREDICTIONS})
             continue
         try:
-            rows, found = scorer.rows(group), scorer.details(group)
+            rows, found = scorer.rows(group)
         except NotScorableError as error:
             made["not_scored"].append({**place, "missing": group.missing, "reason": str(error)})
             continue
@@ -95,6 +98,12 @@ def pair_scorer(groups: Collection[Group]) -> PairScorer | None:
     return local_scorer()
 
 
+def is_calibrated(group: Group) -> bool:
+    """Say whether the group's answers are choices that have a probability."""
+    is_choice = not isinstance(group.task.answer, Triples | FreeText)
+    return is_choice and any(one.probability is not None for one in group.said)
+
+
 class _Scorer:
     """Scores one task under one setting; floors are the same for settings that ask the same rows."""
 
@@ -102,24 +111,27 @@ class _Scorer:
         self.pairs, self.seed = pairs, seed
         self._floors: dict[tuple[str, Scoring, tuple[str, ...]], dict[str, Floor]] = {}
 
-    def rows(self, group: Group, scorings: Sequence[Scoring] = SCORINGS) -> list[dict[str, Any]]:
-        """Return the score rows of the answered samples."""
+    def rows(
+        self, group: Group, scorings: Sequence[Scoring] = SCORINGS
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Return the score rows of the answered samples, and the details of their strict reading."""
         task, asked, texts = group.task, group.samples, [one.text for one in group.said]
         read = {scoring: read_answers(task, scoring, asked, texts) for scoring in scorings}
         scored = [score_answers(task, scoring, asked, read[scoring][0], self.pairs) for scoring in scorings]
-        # Both scorings are resampled at once: the same draws, drawn once.
-        sums = resampled(np.hstack([one.stats for one in scored]), self.seed, task.name, group.setting)
-        ends_of = np.cumsum([one.stats.shape[1] for one in scored])[:-1]
-        found: list[dict[str, Any]] = []
-        for scoring, one, part in zip(scorings, scored, np.split(sums, ends_of, axis=1), strict=True):
-            found += _score_rows(group, scoring, one, part, read[scoring][1], self._best_floors(task, scoring, asked))
-        return found
-
-    def details(self, group: Group) -> dict[str, Any]:
-        """Return what the strict reading of the answered samples shows."""
-        answers, _ = read_answers(group.task, "strict", group.samples, [one.text for one in group.said])
-        scored = score_answers(group.task, "strict", group.samples, answers, self.pairs)
-        return details(group.task, group.samples, group.said, answers, scored, self.seed)
+        stats = [one.stats for one in scored]
+        strict = scorings.index("strict")
+        found = details(task, asked, group.said, read["strict"][0])
+        if is_calibrated(group):
+            stats.append(calibration_stats([one.probability for one in group.said], row_values(task, scored[strict])))
+        # All are resampled at once: the same draws, drawn once.
+        drawn = resampled(np.hstack(stats), self.seed, task.name, group.setting)
+        parts = np.split(drawn, np.cumsum([part.shape[1] for part in stats])[:-1], axis=1)
+        if is_calibrated(group):
+            found["calibration"] = _rounded(calibration(stats[-1].sum(0), parts[-1]))
+        rows: list[dict[str, Any]] = []
+        for scoring, one, part in zip(scorings, scored, parts, strict=False):
+            rows += _score_rows(group, scoring, one, part, read[scoring][1], self._best_floors(task, scoring, asked))
+        return rows, found
 
     def bleurt_rows(self, group: Group, values: Mapping[tuple[str, str], float]) -> Iterator[dict[str, Any]]:
         """Yield the rows of BLEURT, the same under both scorings; what trivial answers get is not known."""
@@ -139,7 +151,7 @@ class _Scorer:
             samples = tuple(group.samples[place] for place in places)
             said: tuple[Said, ...] = tuple(group.said[place] for place in places)
             part = Group(group.task, group.setting, samples, said, 0)
-            for row in self.rows(part, ["strict"]):
+            for row in self.rows(part, ["strict"])[0]:
                 if row["main"] or row["metric"] == OF_SLICES:
                     yield {**row, "by": slicer.by, "slice": name}
 
@@ -175,6 +187,14 @@ def _score_rows(
         }
         model = scored.models.get(metric)
         yield row if model is None else {**row, "model": model}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def write_scores(scores: dict[str, Any], path: Path) -> None:

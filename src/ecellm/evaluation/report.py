@@ -35,6 +35,8 @@ PART_NAMES = {
     ONE_SHOT: ", with a worked example",
 }
 DOMAIN_NAMES = {"IND": "In domain", "OOD": "Out of domain"}
+#: The settings whose errors, confusion and slices are shown.
+SHOWN_IN_DEPTH = tuple(f"{domain}_{DIVERSE}" for domain in DOMAINS)
 #: Of one task in one domain on the page, and of each how much.
 MOST_ERRORS, LONGEST_TEXT = 5, 1_200
 NONE = "–"  # noqa: RUF001
@@ -125,7 +127,7 @@ def read_report(runs: Sequence[Run], title: str, seed: int) -> Report:
         raise ValueError("The runs have no scores: predict and evaluate first.")
     against = [_against(found[0], other, seed) for other in found[1:]]
     errors = {
-        run.name: worst_errors(run.predictions, run.dataset, most=MOST_ERRORS, seed=seed)
+        run.name: worst_errors(run.predictions, run.dataset, most=MOST_ERRORS, seed=seed, settings=SHOWN_IN_DEPTH)
         for run in found[: len(runs)]
         if run.predictions is not None and run.dataset is not None
     }
@@ -329,7 +331,7 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
         details += [
             (run.name, found["setting"], found)
             for found in (run.scores or {}).get("details", [])
-            if found["task"] == task and found["setting"].endswith(f"_{DIVERSE}")
+            if found["task"] == task and found["setting"] in SHOWN_IN_DEPTH
         ]
     others = {
         (run.name, row["setting"]): [
@@ -341,7 +343,7 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
         ]
         for run in report.runs
         for row in main_rows(run.rows()).values()
-        if row["task"] == task and row["setting"].endswith(f"_{DIVERSE}")
+        if row["task"] == task and row["setting"] in SHOWN_IN_DEPTH
     }
     calibrated = {
         f"{name}, {DOMAIN_NAMES[split_setting(setting)[0]].lower()}": found["calibration"]
@@ -359,7 +361,7 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
             (run.name, row)
             for run in report.runs
             for row in (run.scores or {}).get("slices", [])
-            if row["task"] == task and row["setting"].endswith(f"_{DIVERSE}")
+            if row["task"] == task and row["setting"] in SHOWN_IN_DEPTH
         ],
         "errors": [
             (
@@ -368,7 +370,7 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
                 [_shown(error) for error in errors if (error["task"], error["setting"]) == (task, setting)],
             )
             for name, errors in report.errors.items()
-            for setting in (f"{domain}_{DIVERSE}" for domain in DOMAINS)
+            for setting in SHOWN_IN_DEPTH
             if any((error["task"], error["setting"]) == (task, setting) for error in errors)
         ],
     }

@@ -15,6 +15,8 @@ from ecellm.records import DIVERSE, UNSEEN
 
 #: Columns of a page that is not a terminal.
 PAGE_WIDTH = 160
+#: Unparsed texts that are shown for a task and setting, and how much of each.
+MOST_UNPARSED, LONGEST_UNPARSED = 3, 60
 DETECTABLE = "Detectable: the smallest true difference that these rows would show four times in five, uncorrected."
 PAIRED = (
     "Tested on the same rows, answer by answer, by approximate randomisation; p-values are Holm's over all lines. "
@@ -72,6 +74,11 @@ def print_scores(scores: dict[str, Any]) -> None:
     """Print the table, and one line for each task and setting that was answered but cannot be scored."""
     console = _console()
     console.print(score_table(scores["scores"]))
+    for found in scores["details"]:
+        if found["unparsed_texts"]:
+            shown = found["unparsed_texts"][:MOST_UNPARSED]
+            texts = ", ".join(f"{text['text'][:LONGEST_UNPARSED]!r} ({text['rows']:,})" for text in shown)
+            console.print(f"Commonest unparsed: {found['task']} {found['setting']}: {texts}.", markup=False)
     for row in scores["not_scored"]:
         if row["reason"] != NO_PREDICTIONS:
             console.print(f"Not scored: {row['task']} {row['setting']}: {row['reason']}", markup=False)

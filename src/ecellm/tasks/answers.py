@@ -8,6 +8,7 @@ where they are finite, and gives a JSON schema. Answers are plain JSON values.
 import ast
 import json
 import re
+from functools import lru_cache
 from itertools import permutations
 from typing import Any, Protocol
 
@@ -54,6 +55,12 @@ def option_texts(options: str) -> list[str]:
 
     Raises ValueError where it is neither or not a list of strings. Nothing is executed.
     """
+    return list(_option_texts(options))
+
+
+# Scoring reads the same options for the answer, its floors and its slices.
+@lru_cache(maxsize=20_000)
+def _option_texts(options: str) -> tuple[str, ...]:
     try:
         read = json.loads(options)
     except (ValueError, RecursionError):
@@ -63,7 +70,7 @@ def option_texts(options: str) -> list[str]:
             read = None
     if not isinstance(read, list) or not all(isinstance(option, str) for option in read):
         raise ValueError(f"Options are not a list of texts: {options[:80]!r}.")
-    return read
+    return tuple(read)
 
 
 class YesNo:
