@@ -53,11 +53,13 @@ def demo(
         for setting in SETTINGS:
             predict(model=model, data=data, out=out / "predictions.jsonl", setting=setting)
     with _step("Fitted and asked the cheap models"):
-        baseline(data=data, out=out / "cheap.jsonl")
+        baseline(name="cheap", data=data, out=out / "cheap")
+        for setting in SETTINGS[: len(DOMAINS)]:
+            predict(model=out / "cheap", data=data, out=out / "cheap.jsonl", setting=setting)
     with _step("Scored both"):
         _score(out, data, seed)
     typer.echo(f"The demo took {_minutes(time.monotonic() - began)}. Everything is in {out}:")
-    typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json cheap.jsonl cheap_scores.json")
+    typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json cheap/ cheap.jsonl cheap_scores.json")
 
 
 def _make_room(out: Path) -> None:
