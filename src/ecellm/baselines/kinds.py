@@ -8,6 +8,10 @@ from ecellm.baselines.part import Baseline
 KINDS: dict[str, tuple[str, ...]] = {
     "cheap": ("AVE", "PRP", "PM", "SA", "SR", "MPC", "PSI", "QPR", "AP", "AG"),
     "encoder": ("PRP", "PM", "SA", "MPC", "PSI", "QPR", "AP"),
+    "gsasrec": ("SR",),
+    "recformer": ("SR",),
+    "suopentag": ("AVE",),
+    "aveqa": ("AVE",),
 }
 
 
@@ -34,6 +38,22 @@ def kind(name: str, task: str) -> type[Baseline]:
             "AG": cheap.CheapSnippet,
         }
         return own.get(task, cheap.CheapClasses)
+    if name == "gsasrec":
+        from ecellm.baselines.gsasrec import GSASRec
+
+        return GSASRec
+    if name == "recformer":
+        from ecellm.baselines.recformer import Recformer
+
+        return Recformer
+    if name == "suopentag":
+        from ecellm.baselines.suopentag import SUOpenTag
+
+        return SUOpenTag
+    if name == "aveqa":
+        from ecellm.baselines.aveqa import AVEQA
+
+        return AVEQA
     from ecellm.baselines.encoder import Classifier, Ranker
 
     return Ranker if task == "QPR" else Classifier
