@@ -8,8 +8,10 @@ Items are told apart by their texts, learned from the histories and targets of S
 training shopper bought has no embedding of its own: it gets one that is trained in place of a few items drawn anew
 at every step, and so stands for "an item not seen". Candidates of equal score stay in the order of the options.
 Deviations: a constant beside all scores starts at the log-odds at which the loss is least where nothing is known (the
-network would spend its first thousand steps on finding it, all items alike); layer norm before attention and feed-forward, as in later versions of SASRec; the best pass by validation
-hits. Shapes: B rows, T positions, N negatives, H hidden, K items (0 is padding, 1 an item not seen).
+network would spend its first thousand steps on finding it, all items alike); layer norm before attention and
+feed-forward, as in later versions of SASRec; the best pass by validation hits.
+
+Shapes: B rows, T positions, N negatives, H hidden (item 0 is padding, 1 an item not seen).
 """
 
 import math

@@ -7,7 +7,12 @@ from ecellm.baselines.part import Baseline
 #: What `ecellm baseline NAME` takes.
 KINDS: dict[str, tuple[str, ...]] = {
     "cheap": ("AVE", "PRP", "PM", "SA", "SR", "MPC", "PSI", "QPR", "AP", "AG"),
+    "bm25": ("QPR",),
+    "popularity": ("SR",),
+    "last": ("SR",),
+    "snippet": ("AG",),
     "encoder": ("PRP", "PM", "SA", "MPC", "PSI", "QPR", "AP"),
+    "rgcn": ("PRP",),
     "gsasrec": ("SR",),
     "recformer": ("SR",),
     "suopentag": ("AVE",),
@@ -38,6 +43,16 @@ def kind(name: str, task: str) -> type[Baseline]:
             "AG": cheap.CheapSnippet,
         }
         return own.get(task, cheap.CheapClasses)
+    if name in ("bm25", "popularity", "last", "snippet"):
+        from ecellm.baselines import simple
+
+        simplest: dict[str, type[Baseline]] = {
+            "bm25": simple.BM25,
+            "popularity": simple.Popularity,
+            "last": simple.LastItem,
+            "snippet": simple.Snippet,
+        }
+        return simplest[name]
     if name == "gsasrec":
         from ecellm.baselines.gsasrec import GSASRec
 
@@ -46,6 +61,10 @@ def kind(name: str, task: str) -> type[Baseline]:
         from ecellm.baselines.recformer import Recformer
 
         return Recformer
+    if name == "rgcn":
+        from ecellm.baselines.rgcn import RGCN
+
+        return RGCN
     if name == "suopentag":
         from ecellm.baselines.suopentag import SUOpenTag
 
