@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecellm.baselines.encoder import label, log_softmax
-from ecellm.baselines.features import nested
+from ecellm.baselines.features import nested, under
 from ecellm.baselines.part import Choices, Part, Told, rows_of
 from ecellm.baselines.reading import Reader
 from ecellm.baselines.training import Course, arrays, restore, seeded, train
@@ -170,12 +170,10 @@ class RGCN:
     def load(cls, part: Part, device: str) -> Self:
         """Read them back."""
         notes, kept = part.read()
-        graph = [torch.from_numpy(kept[name]) for name in ("features", "pairs", "relations")]
+        features, pairs, relations = (torch.from_numpy(kept[name]) for name in ("features", "pairs", "relations"))
         with seeded(0):
-            found = cls(notes["titles"], *graph, notes["classes"])
-        restore(
-            found.net, {name.removeprefix("net."): array for name, array in kept.items() if name.startswith("net.")}
-        )
+            found = cls(notes["titles"], features, pairs, relations, notes["classes"])
+        restore(found.net, under("net", kept))
         found.offsets = notes["offsets"]
         found.reader = Reader(device)
         return found.to(device)
