@@ -27,7 +27,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.mark.parametrize(
     ("name", "task", "gap"),
     [
-        ("bm25", "QPR", 0.0),
         ("last", "SR", 0.1),
         ("gsasrec", "SR", 0.2),
         ("recformer", "SR", 0.2),

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cheap import made, save
 
+from ecellm.baselines.gsasrec import target
 from ecellm.baselines.kinds import KINDS, kind, tasks_of
+from ecellm.baselines.recommend import candidates, history
 from ecellm.baselines.simple import BM25
 from ecellm.dataset.dataset import Dataset
 from ecellm.tasks import TASKS
@@ -39,18 +41,15 @@ def test_bm25_is_never_negative(titles: list[str], query: str, title: str) -> No
     assert BM25.of(titles).score(query, title) >= 0.0
 
 
-@pytest.mark.parametrize(("name", "task", "gap"), [("bm25", "QPR", 0.0), ("last", "SR", 0.0), ("snippet", "AG", 0.0)])
-def test_it_beats_or_equals_its_floor(name: str, task: str, gap: float, data: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "task"), [("bm25", "QPR"), ("last", "SR"), ("snippet", "AG")])
+def test_it_beats_or_equals_its_floor(name: str, task: str, data: Dataset, tmp_path: Path) -> None:
     row = scored(name, data, tmp_path, [task])[task]
-    assert row["value"] >= row["floor"] + gap - 1e-6 and row["unparsed"] == 0
+    assert row["value"] >= row["floor"] - 1e-6 and row["unparsed"] == 0
 
 
 def test_popularity_answers_what_was_bought_most(data: Dataset, tmp_path: Path) -> None:
     train = data.samples("train", "IND", ["SR"])
     lines = {line["id"]: line for line in answered("popularity", data, tmp_path, ["SR"])}
-    from ecellm.baselines.gsasrec import target
-    from ecellm.baselines.recommend import candidates, history
-
     for sample in data.samples("test", "IND", ["SR"]):
         counts = [sum([*history(row), target(row)].count(text) for row in train) for text in candidates(sample)]
         assert lines[sample.id]["text"] == "ABCDEF"[counts.index(max(counts))]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+import torch
 
 from ecellm.baselines.gsasrec import target
 from ecellm.baselines.part import Choices, Part, Told, rows_of
@@ -130,17 +131,20 @@ class Unfitted:
         """Load MiniLM."""
         return cls(device)
 
+    def nearest(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
+        """Return, for each text, the place of the likest of its candidates, the first of equals."""
+        texts = sorted({text for one, others in asked for text in (one, *others)})
+        read = dict(zip(texts, self.reader(texts), strict=True)) if texts else {}
+        return [int(torch.stack([read[other] for other in others]).mv(read[one]).argmax()) for one, others in asked]
+
 
 class LastItem(Unfitted):
     """`last`, SR: the candidate whose text is most like the last purchase's, by the cosine of MiniLM's means."""
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the likest candidate."""
-        replies = []
-        for sample in samples:
-            read = self.reader([(history(sample) or [""])[-1], *candidates(sample)])
-            replies.append(Reply(LETTERS[int((read[1:] @ read[0]).argmax())]))
-        return replies
+        asked = [((history(sample) or [""])[-1], candidates(sample)) for sample in samples]
+        return [Reply(LETTERS[place]) for place in self.nearest(asked)]
 
 
 class Snippet(Unfitted):
@@ -151,11 +155,7 @@ class Snippet(Unfitted):
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with a snippet; with nothing where there is none."""
-        replies = []
-        for pair in map(sides, samples):
-            if not pair.parts:
-                replies.append(Reply(""))
-                continue
-            read = self.reader([pair.left, *pair.parts])
-            replies.append(Reply(pair.parts[int((read[1:] @ read[0]).argmax())]))
-        return replies
+        pairs = [sides(sample) for sample in samples]
+        some = [pair for pair in pairs if pair.parts]
+        nearest = iter(self.nearest([(pair.left, pair.parts) for pair in some]))
+        return [Reply(pair.parts[next(nearest)] if pair.parts else "") for pair in pairs]
