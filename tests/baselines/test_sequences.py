@@ -98,7 +98,7 @@ def test_an_item_never_bought_has_no_embedding_of_its_own(data: Dataset, tmp_pat
     bought = {text for sample in data.samples("train") for text in [target(sample)]}
     options = repr(["A: never", "B: heard of", f"C: {sorted(bought)[0]}"])
     odd = Sample("odd", "SR", "IND", "test", repr(["1st: nor this"]), options, "C")
-    scores = model.scores(odd)
+    scores = model.scores([odd])[0]
     assert candidates(odd)[0] not in model.numbers and model._numbered(["never"]) == [UNSEEN]
     assert scores[0] == scores[1] != scores[2]
     assert model.reply([odd])[0].text in "AC"

@@ -42,6 +42,7 @@ EPOCHS = 20
 #: Of the items shown in training, those that are taken for an item not seen.
 HIDDEN_SHARE = 0.05
 PADDING, UNSEEN, FIRST = 0, 1, 2
+AT_ONCE = 64
 
 
 def beta(negatives: int, items: int, calibration: float) -> float:
@@ -128,7 +129,8 @@ class GSASRec:
             return (each * inside).sum() / inside.sum().clamp(min=1)
 
         def hits() -> float:
-            return float(np.mean([LETTERS[int(found.scores(sample).argmax())] == sample.output for sample in held]))
+            first = [LETTERS[int(scores.argmax())] for scores in found.scores(held)]
+            return float(np.mean([one == sample.output for one, sample in zip(first, held, strict=True)]))
 
         course = Course(choices.epochs or EPOCHS, 3e-3, 32, weight_decay=0.0, warmup=0.05)
         train(found.net, rows, loss, hits if held else None, course, choices.seed, told)
@@ -148,16 +150,25 @@ class GSASRec:
         return found
 
     @torch.inference_mode()
-    def scores(self, sample: Sample) -> np.ndarray[Any, Any]:
-        """Return the candidates' scores after the sample's history, [candidates]."""
-        bought = self._numbered(history(sample))[-LONGEST:] or [UNSEEN]
-        states = self.net(torch.tensor([bought], device=self.device))[0, -1]
-        shown = torch.tensor(self._numbered(candidates(sample)), device=self.device)
-        return self.net.scores(states, shown).double().cpu().numpy()
+    def scores(self, samples: Sequence[Sample]) -> list[np.ndarray[Any, Any]]:
+        """Return the scores of each sample's candidates after its history, [candidates]."""
+        found: list[np.ndarray[Any, Any]] = []
+        for first in range(0, len(samples), AT_ONCE):
+            chosen = samples[first : first + AT_ONCE]
+            bought = [self._numbered(history(sample))[-LONGEST:] or [UNSEEN] for sample in chosen]
+            shown = [self._numbered(candidates(sample)) for sample in chosen]
+            ends = torch.tensor([len(row) - 1 for row in bought], device=self.device)
+            states = self.net(self._padded(bought))[torch.arange(len(chosen), device=self.device), ends]
+            scores = self.net.scores(states, self._padded(shown)).double().cpu().numpy()
+            found += [row[: len(items)] for row, items in zip(scores, shown, strict=True)]
+        return found
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the candidate of the greatest score."""
-        return [closed_reply(sample, self.scores(sample).tolist(), {}) for sample in samples]
+        return [
+            closed_reply(sample, scores.tolist(), {})
+            for sample, scores in zip(samples, self.scores(samples), strict=True)
+        ]
 
     def _numbered(self, texts: Sequence[str]) -> list[int]:
         return [self.numbers.get(text, UNSEEN) for text in texts]
