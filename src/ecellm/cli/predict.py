@@ -27,9 +27,10 @@ def predict(
     from ecellm.models.folder import model_hash, read_facts
     from ecellm.tasks import chosen_tasks
 
-    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
     dataset = read_dataset(data)
-    read_facts(model)
+    # A baseline answers the tasks that it was fitted on; a tuned model is asked all.
+    answered = read_facts(model).get("tasks")
+    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else answered
     asked = questions(dataset, None if setting is None else [setting], chosen, limit)
     whose = {"model": model_hash(model), "dataset": dataset.hash()}
     with Asking() as progress:

@@ -20,6 +20,10 @@ def load_generator(model: Path) -> Generator:
         from ecellm.inference.transformers_ import TransformersGenerator
 
         return TransformersGenerator(model, _device())
+    if family == "baseline":
+        from ecellm.baselines.generator import BaselineGenerator
+
+        return BaselineGenerator(model, _device())
     raise ValueError(f"{model} is of the family {family!r}, which this version cannot ask.")
 
 
