@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging
 
+from ecellm.models.cpu_attention import CPU_ATTENTION, NEVER
 from ecellm.models.minilm import minilm_folder
-from ecellm.models.prefix_lm import CPU_ATTENTION, NEVER
 
 MINILM = "minilm"
 #: Texts read at once when their means are taken.
