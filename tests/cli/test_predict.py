@@ -38,7 +38,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     write_facts(folder, {"recipe": {"family": "causal"}})
     generator = ScriptedGenerator(lambda asked: "perhaps" if asked.sample.id == "PM-IND-00" else "no")
-    monkeypatch.setattr("ecellm.inference.load.load_generator", lambda model: generator)
+    monkeypatch.setattr("ecellm.inference.load.load_generator", lambda *arguments: generator)
     return folder
 
 

@@ -7,7 +7,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecellm.dataset.dataset import Asked, Dataset, read_dataset, write_split
-from ecellm.inference.generator import Question, Reply
-from ecellm.inference.predict import Counts, batches, predict, questions
+from ecellm.inference.generator import Failure, Question, Reply, Usage
+from ecellm.inference.join import Joined, join
+from ecellm.inference.predict import FAILURES_IN_A_ROW, Counts, batches, failed_file, predict, questions, shard
 from ecellm.inference.scripted import ScriptedGenerator
 from ecellm.prompts import Prompt
 from ecellm.records import SETTINGS, Domain, Sample, Split
@@ -281,3 +282,178 @@ def test_a_script_may_be_a_mapping(dataset: Dataset, tmp_path: Path) -> None:
     answers = {row.sample.id: "no" for row in dataset.view(SETTINGS[0])}
     predict(ScriptedGenerator(answers), questions(dataset, [SETTINGS[0]]), out, RUN)
     assert {row["answer"] for row in lines(out)} == {"no"}
+
+
+class Flow(ScriptedGenerator):
+    """Gives answers as a server does, singly and from the last to the first, and fails where the script says so."""
+
+    def stream(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply | Failure]]:
+        for place in reversed(range(len(questions))):
+            said = self._say(questions[place].asked)
+            yield place, Failure("no luck") if said == "fail" else Reply(said, usage=Usage(10, 2))
+
+
+def test_answers_that_come_singly_are_kept_singly_and_asked_once(dataset: Dataset, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    ask(dataset, whole)
+    seen: list[tuple[str, str]] = []
+
+    def interrupted(asked: Asked) -> str:
+        if len(seen) == 100:
+            raise RuntimeError("cut off")
+        seen.append((asked.sample.id, asked.instruction))
+        return script(asked)
+
+    with pytest.raises(RuntimeError):
+        predict(Flow(interrupted), questions(dataset), out, RUN)
+    assert len(lines(out)) == 100
+    seen.clear()
+
+    def on(asked: Asked) -> str:
+        seen.append((asked.sample.id, asked.instruction))
+        return script(asked)
+
+    counts = predict(Flow(on), questions(dataset), out, RUN)
+    assert (counts.skipped, counts.answered, len(seen)) == (100, 500, 500)
+    assert counts.usage == Usage(5000, 1000)
+    texts = [{(row["id"], row["setting"]): row["text"] for row in lines(file)} for file in (whole, out)]
+    assert texts[0] == texts[1] and len(texts[0]) == 600
+    assert lines(out)[0]["usage"] == {"prompt": 10, "written": 2}
+
+
+@pytest.mark.parametrize("kind", ["batches", "singly"])
+def test_questions_without_an_answer_are_written_down_and_asked_again(
+    dataset: Dataset, tmp_path: Path, kind: str
+) -> None:
+    def unlucky(asked: Asked) -> str:
+        return "fail" if int(asked.sample.id[-4:]) % 5 == 0 else "yes"
+
+    class Batched(Flow):
+        stream = None  # type: ignore[assignment]
+
+        def reply(self, questions: Sequence[Question]) -> Sequence[Reply | Failure]:
+            return [reply for _, reply in sorted(Flow(self.script).stream(questions))]
+
+    made = Flow if kind == "singly" else Batched
+    out = tmp_path / "out.jsonl"
+    asked = questions(dataset, [SETTINGS[0]])
+    seen = list[tuple[int, int]]()
+    counts = predict(made(unlucky), asked, out, RUN, lambda done, total: seen.append((done, total)))
+    assert (counts.answered, counts.failed) == (120, 30) and seen[-1] == (150, 150)
+    failed = lines(failed_file(out))
+    assert len(failed) == 30
+    assert failed[0].keys() == {"id", "task", "setting", "reason"} and failed[0]["reason"] == "no luck"
+    assert not {row["id"] for row in failed} & {row["id"] for row in lines(out)}
+    counts = predict(made(lambda asked: "no"), asked, out, RUN)
+    assert (counts.answered, counts.skipped, counts.failed) == (30, 120, 0)
+    assert not failed_file(out).exists() and len(lines(out)) == 150
+
+
+def test_many_failures_in_a_row_end_the_run_and_what_was_answered_is_kept(dataset: Dataset, tmp_path: Path) -> None:
+    out, said = tmp_path / "out.jsonl", Counter[str]()
+
+    def down(asked: Asked) -> str:
+        text = "yes" if said["yes"] < 10 else "fail"
+        said[text] += 1
+        return text
+
+    with pytest.raises(ValueError, match=f"{FAILURES_IN_A_ROW} questions in a row.*no luck"):
+        predict(Flow(down), questions(dataset), out, RUN)
+    assert len(lines(out)) == 10 and said["fail"] == FAILURES_IN_A_ROW == len(lines(failed_file(out)))
+
+
+def test_a_plan_sees_only_what_is_left_and_may_refuse_before_anything_is_written(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+
+    def refuse(planned: Sequence[Question]) -> None:
+        raise ValueError(f"{len(planned)} are too many")
+
+    with pytest.raises(ValueError, match="600 are too many"):
+        predict(Flow(script), questions(dataset), out, RUN, before=refuse)
+    assert not list(tmp_path.glob("out*"))
+    predict(Flow(script), questions(dataset, limit=20), out, RUN)
+    with pytest.raises(ValueError, match="580 are too many"):
+        predict(Flow(script), questions(dataset), out, RUN, before=refuse)
+
+    def stop(usage: Usage) -> None:
+        if usage.written >= 20:
+            raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        predict(Flow(script), questions(dataset), out, RUN, spent=stop)
+    assert len(lines(out)) == 30
+
+
+@given(of=st.integers(1, 7))
+def test_shards_are_disjoint_cover_all_and_do_not_depend_on_what_else_is_asked(of: int) -> None:
+    rows = {name: [Asked(sample(number), name) for number in range(60)] for name in SETTINGS[:2]}
+    parts = [shard(rows, number, of) for number in range(1, of + 1)]
+    for name in rows:
+        found = [row.sample.id for part in parts for row in part[name]]
+        assert sorted(found) == sorted(row.sample.id for row in rows[name])
+    few = {SETTINGS[0]: rows[SETTINGS[0]][::-3]}
+    for number, part in enumerate(parts, start=1):
+        assert {row.sample.id for row in part[SETTINGS[0]]} == {row.sample.id for row in part[SETTINGS[1]]}
+        assert shard(few, number, of)[SETTINGS[0]] == [row for row in few[SETTINGS[0]] if row in part[SETTINGS[0]]]
+
+
+def test_shards_are_about_even() -> None:
+    rows = {SETTINGS[0]: [Asked(sample(number), "") for number in range(2000)]}
+    sizes = [len(shard(rows, number, 4)[SETTINGS[0]]) for number in (1, 2, 3, 4)]
+    assert sum(sizes) == 2000 and all(430 <= size <= 570 for size in sizes)  # 500, sigma 19
+
+
+@pytest.fixture
+def parts(dataset: Dataset, tmp_path: Path) -> list[Path]:
+    """The answers of three shards."""
+    made = []
+    for number in (1, 2, 3):
+        made.append(tmp_path / f"part{number}.jsonl")
+        predict(ScriptedGenerator(script), shard(questions(dataset), number, 3), made[-1], RUN)
+    return made
+
+
+def test_joined_shards_are_the_whole_run(dataset: Dataset, tmp_path: Path, parts: list[Path]) -> None:
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "all.jsonl"
+    ask(dataset, whole)
+    assert join(parts, out) == Joined(600, 0, 0)
+    assert sorted(out.read_text().splitlines()) == sorted(whole.read_text().splitlines())
+    assert ask(dataset, out).skipped == 600  # the record came with it
+
+
+def test_joining_keeps_an_answer_once_and_counts_what_failed(
+    dataset: Dataset, tmp_path: Path, parts: list[Path]
+) -> None:
+    more = tmp_path / "more.jsonl"
+    ask(dataset, more, limit=50)
+    failed_file(parts[0]).write_text('{"id": "PM-1"}\n')
+    out = tmp_path / "all.jsonl"
+    assert join([*parts, more], out) == Joined(600, 50, 1)
+    assert len(lines(out)) == 600
+
+
+def test_parts_that_do_not_belong_together_are_not_joined(
+    dataset: Dataset, tmp_path: Path, parts: list[Path]
+) -> None:
+    out = tmp_path / "all.jsonl"
+    other = tmp_path / "other.jsonl"
+    predict(ScriptedGenerator(script), questions(dataset, limit=9), other, {**RUN, "model": "x", "server": "y"})
+    with pytest.raises(ValueError, match="not of one run: another model and server"):
+        join([*parts, other], out)
+    changed = tmp_path / "changed.jsonl"
+    predict(ScriptedGenerator(lambda asked: "other"), questions(dataset, limit=9), changed, RUN)
+    with pytest.raises(ValueError, match=r"one answer in .*part\d.jsonl and another in .*changed.jsonl"):
+        join([*parts, changed], out)
+    parts[1].write_bytes(parts[1].read_bytes()[:-3])
+    with pytest.raises(ValueError, match=r"part2.jsonl ends within an answer"):
+        join(parts, out)
+    (tmp_path / "part3.jsonl.meta.json").unlink()
+    with pytest.raises(ValueError, match=r"part3.jsonl has no part3.jsonl.meta.json"):
+        join(parts[2:], out)
+    with pytest.raises(ValueError, match="There is no file"):
+        join([tmp_path / "none.jsonl"], out)
+    assert not list(tmp_path.glob("all*"))
+    with pytest.raises(ValueError, match="exists already"):
+        join(parts, parts[0])

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging
 
-from ecellm.models.cpu_attention import CPU_ATTENTION, NEVER
+from ecellm.models.cpu_attention import CPU_ATTENTION
 from ecellm.models.minilm import minilm_folder
+from ecellm.models.prefix_lm import NEVER
 
 MINILM = "minilm"
 #: Texts read at once when their means are taken.

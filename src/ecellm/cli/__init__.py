@@ -23,6 +23,7 @@ from ecellm.cli.download import download
 from ecellm.cli.evaluate import evaluate
 from ecellm.cli.export import export
 from ecellm.cli.import_ import import_
+from ecellm.cli.join import join
 from ecellm.cli.merge import merge
 from ecellm.cli.predict import predict
 from ecellm.cli.recipes import recipes
@@ -58,6 +59,7 @@ for verb in (
     merge,
     predict,
     ask,
+    join,
     baseline,
     evaluate,
     compare,

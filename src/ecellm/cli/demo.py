@@ -53,18 +53,19 @@ def demo(
         tune(recipe=RECIPE, data=data, out=model, set_=[f"optimisation.seed={seed}", *(set_ or [])])
     with _step(steps, "Asked XS"):
         for setting in SETTINGS:
-            predict(model=model, data=data, out=out / "predictions.jsonl", setting=setting)
+            predict(model=str(model), data=data, out=out / "predictions.jsonl", setting=setting)
     with _step(steps, "Fitted and asked the cheap models"):
         baseline(name="cheap", data=data, out=out / "cheap")
         for setting in SETTINGS[: len(DOMAINS)]:
-            predict(model=out / "cheap", data=data, out=out / "cheap.jsonl", setting=setting)
+            predict(model=str(out / "cheap"), data=data, out=out / "cheap.jsonl", setting=setting)
     with _step(steps, "Scored both"):
         _score(out, data, seed)
     with _step(steps, "Wrote the report"):
         _write_facts(out, scale, seed, steps)
         report(runs=[f"XS={out}"], out=out / "report.html", title="The demo", seed=seed)
     typer.echo(f"The demo took {_minutes(time.monotonic() - began)}. Everything is in {out}:")
-    typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json cheap/ cheap.jsonl cheap_scores.json report.html")
+    typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json report.html")
+    typer.echo("cheap/ cheap.jsonl cheap_scores.json")
 
 
 def _make_room(out: Path) -> None:

@@ -1,13 +1,20 @@
 """`ecellm predict`: ask a model the test questions of a dataset."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="The MODEL folder.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A MODEL folder; a base, as a folder or OWNER/NAME at the hub; vllm: and one of these; or "
+            "openai:NAME, a model of a server."
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="The DATASET folder.")],
     out: Annotated[Path, typer.Option(help="The file of answers, one JSON object a line; it is appended to.")],
     setting: Annotated[
@@ -17,24 +24,65 @@ def predict(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many questions in all, spread evenly over tasks.")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Only the I-th of N parts, such as 1/4; `ecellm join` joins their answers.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="How a base or a server's model is asked: a layout's name or a JSON file of one."),
+    ] = None,
+    decoding: Annotated[
+        Literal["closed", "free"],
+        typer.Option(help="Whether closed questions choose among their answers or are written, as in the paper."),
+    ] = "closed",
+    temperature: Annotated[float, typer.Option(min=0.0, help="Of written answers; 0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of likely tokens to sample from.")] = 1.0,
+    sampling_seed: Annotated[int, typer.Option(min=0, help="Of sampled answers.")] = 0,
+    most_tokens: Annotated[int, typer.Option(min=1, help="A written answer's length at most.")] = 100,
+    server: Annotated[
+        str | None,
+        typer.Option(help="A server's address; without it OPENAI_BASE_URL's. The key: OPENAI_API_KEY's."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="A server's questions under way at a time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a server's answer may take.")] = 60.0,
+    retries: Annotated[int, typer.Option(min=0, help="How often a server is asked again after a fault.")] = 6,
+    price_in: Annotated[
+        float | None, typer.Option(min=0.0, help="A server's price of a million tokens read.")
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(min=0.0, help="A server's price of a million tokens written.")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option(min=0.0, help="What the run may cost at most.")] = None,
 ) -> None:
     """Ask a model the test questions of a dataset; a run that was interrupted goes on where it stopped."""
     from ecellm.dataset.dataset import read_dataset
     from ecellm.inference.asking import Asking
-    from ecellm.inference.load import load_generator
+    from ecellm.inference.cost import Budget, Prices
+    from ecellm.inference.generator import Decoding
+    from ecellm.inference.load import OPENAI, identity, load_generator
+    from ecellm.inference.openai_ import OpenAIGenerator, Server
+    from ecellm.inference.predict import failed_file, questions
     from ecellm.inference.predict import predict as run
-    from ecellm.inference.predict import questions
-    from ecellm.models.folder import model_hash, read_facts
+    from ecellm.inference.predict import shard as part
     from ecellm.tasks import chosen_tasks
 
+    if top_p == 0 or (top_p < 1 and not temperature):
+        raise ValueError("--top-p lies above 0, and below 1 it needs a --temperature above 0.")
+    if not model.startswith(OPENAI) and (server, price_in, price_out, max_cost) != (None,) * 4:
+        raise ValueError(f"--server, prices and --max-cost are for models of a server: name one as {OPENAI}NAME.")
+    budget = Budget(Prices(price_in, price_out), max_cost)
+    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else _answered(model)
     dataset = read_dataset(data)
-    # A baseline answers the tasks that it was fitted on; a tuned model is asked all.
-    answered = read_facts(model).get("tasks")
-    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else answered
     asked = questions(dataset, None if setting is None else [setting], chosen, limit)
-    whose = {"model": model_hash(model), "dataset": dataset.hash()}
+    if shard is not None:
+        asked = part(asked, *_part(shard))
+    how = Decoding(decoding == "free", temperature, top_p, sampling_seed, most_tokens)
+    reached = Server(server, concurrency, timeout, retries)
+    whose = {**identity(model, how, template, reached), "dataset": dataset.hash()}
+    generator = load_generator(model, how, template, reached)
+    before = budget.plan(how, typer.echo) if model.startswith(OPENAI) else None
     with Asking() as progress:
-        counts = run(load_generator(model), asked, out, whose, progress)
+        counts = run(generator, asked, out, whose, progress, before, budget.spend)
     typer.echo(
         f"{counts.answered:,} answered, {counts.skipped:,} skipped (answered before), "
         f"{counts.unparsed:,} unparsed, {counts.cut_prompts:,} cut prompts."
@@ -42,4 +90,30 @@ def predict(
     if counts.cut:
         said = ", ".join(f"{what} {count:,}" for what, count in sorted(counts.cut.items()))
         typer.echo(f"Cut from prompts: {said}.")
+    if counts.usage is not None:
+        typer.echo(f"The server counted {budget.prices.told(counts.usage)}.")
+    for remark in generator.remarks() if isinstance(generator, OpenAIGenerator) else ():
+        typer.echo(remark)
     typer.echo(f"Answers written to {out}.")
+    if counts.failed:
+        raise ValueError(
+            f"{counts.failed:,} questions got no answer; {failed_file(out)} says why. Run the command again to ask "
+            "them."
+        )
+
+
+def _part(shard: str) -> tuple[int, int]:
+    """Return number and count of a shard such as 2/4; raises ValueError for another form."""
+    found = re.fullmatch(r"(\d+)/(\d+)", shard)
+    number, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= of:
+        raise ValueError(f"{shard!r} is no shard: write one as 1/4, 2/4 and so on.")
+    return number, of
+
+
+def _answered(model: str) -> list[str] | None:
+    """Return the tasks that a baseline was fitted on; None for models that are asked all."""
+    from ecellm.models.folder import is_finished, read_facts
+
+    folder = Path(model)
+    return read_facts(folder).get("tasks") if is_finished(folder) else None

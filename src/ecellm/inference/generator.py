@@ -1,8 +1,8 @@
 """The one protocol behind which every model answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ecellm.dataset.dataset import Asked
 from ecellm.prompts import Prompt
@@ -63,6 +63,17 @@ class Decoding:
     most_tokens: int = 100
     """A written answer's length at most, in tokens; 100 as in the paper."""
 
+    def __str__(self) -> str:
+        """Return what of it changes answers, for the record of a run: a seed does so only where it is used."""
+        sampled = f"temperature {self.temperature:g}, top_p {self.top_p:g}, seed {self.seed}"
+        return ", ".join(
+            (
+                "free" if self.free else "closed",
+                sampled if self.temperature else "greedy",
+                f"at most {self.most_tokens} tokens",
+            )
+        )
+
 
 class Generator(Protocol):
     """A model that can be asked."""
@@ -72,3 +83,14 @@ class Generator(Protocol):
 
     def reply(self, questions: Sequence[Question]) -> Sequence[Reply | Failure]:
         """Answer a batch, in order. The same answers come whatever the batch."""
+
+
+@runtime_checkable
+class Streaming(Generator, Protocol):
+    """A model that makes its own batches, such as one behind a server: answers come when they come."""
+
+    def stream(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply | Failure]]:
+        """Ask all the questions and give each one's place and answer as it comes, in any order.
+
+        Raises ValueError where asking on is useless, such as for a wrong key.
+        """

@@ -1,30 +1,38 @@
 """The prediction run: ask a model every question of a dataset and append its answers to a file.
 
 A run may be killed at any moment and started again: what is answered stays, a torn last line is cut off, and
-the same batches are formed again, so that the answers are those of an uninterrupted run.
+the same batches are formed again, so that the answers are those of an uninterrupted run. Questions that got no
+answer stand in OUT.failed.jsonl; the next run asks them again.
 """
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ecellm.dataset.dataset import Asked, Dataset, split_setting, spread
 from ecellm.files import append_whole, whole_file
 from ecellm.inference.closed import candidates_of
-from ecellm.inference.generator import Generator, Question, Reply
-from ecellm.keys import keyed_hash
+from ecellm.inference.generator import Failure, Generator, Question, Reply, Streaming, Usage
+from ecellm.keys import keyed_choice, keyed_hash
 from ecellm.records import Prediction
 from ecellm.tasks import TASKS
 
 #: Prompt tokens in one batch, padding included, and the most rows.
 BATCH_TOKENS, BATCH_ROWS = 8192, 64
 
-#: Told (answered by now, questions in all); the first call tells where the run starts.
+#: So many questions without an answer one after the other end a run: a server that is down fails them all.
+FAILURES_IN_A_ROW = 50
+
+#: Told (asked by now, questions in all); the first call tells where the run starts.
 Progress = Callable[[int, int], None]
+#: Told what a server is about to be asked; may refuse by a ValueError.
+Before = Callable[[Sequence[Question]], None]
+#: Told the tokens that a server has counted so far; may end the run by a ValueError.
+Spent = Callable[[Usage], None]
 Key = tuple[str, str]
+Answered = tuple[str, Question, Reply | Failure]
 
 
 @dataclass
@@ -42,6 +50,10 @@ class Counts:
     """Of those answered now: prompts that did not fit whole."""
     cut: Counter[str] = field(default_factory=Counter)
     """What was cut from them."""
+    failed: int = 0
+    """Questions that got no answer."""
+    usage: Usage | None = None
+    """The tokens of those answered now, where a server counted them."""
 
 
 def questions(
@@ -67,43 +79,109 @@ def questions(
     return _limited({setting: rows for setting, rows in asked.items() if rows}, limit, dataset.seed)
 
 
+def shard(asked: Mapping[str, Sequence[Asked]], number: int, of: int) -> dict[str, list[Asked]]:
+    """Return the rows of one shard, counted from 1. A row is in exactly one, with all its settings, by the keyed hash
+    of its id alone: shards are the same whatever else is asked."""
+    assert 1 <= number <= of
+    return {
+        setting: [row for row in rows if keyed_choice(of, "shard", row.sample.id) == number - 1]
+        for setting, rows in asked.items()
+    }
+
+
 def predict(
     generator: Generator,
     asked: Mapping[str, Sequence[Asked]],
     out: Path,
     run: Mapping[str, str],
     progress: Progress | None = None,
+    before: Before | None = None,
+    spent: Spent | None = None,
 ) -> Counts:
-    """Ask the rows of each setting and append the answers to `out`, batch by batch.
+    """Ask the rows of each setting and append the answers to `out`, batch by batch, or as they come.
 
-    `run` says whose answers these are: hashes of model and dataset, kept beside `out` in OUT.meta.json.
-    Raises ValueError where `out` holds the answers of another run, or lines that are no answers.
+    `run` says what the answers depend on, such as hashes of model and dataset; it is kept in OUT.meta.json.
+    Raises ValueError where `out` holds the answers of another run, or lines that are no answers, and where asking on
+    is useless; what was answered until then is kept.
     """
-    before = open_answers(out, run)
-    out.touch()  # what cannot be written is said before the first question
+    done = answers_before(out, run)
     counts = Counts(sum(len(rows) for rows in asked.values()))
-    keys = {(row.sample.id, setting) for setting, rows in asked.items() for row in rows}
-    counts.skipped = len(keys & before)
+    counts.skipped = len({(row.sample.id, setting) for setting, rows in asked.items() for row in rows} & done)
+    if isinstance(generator, Streaming):
+        fresh = [
+            (setting, question)
+            for setting, rows in asked.items()
+            for question in _with_prompts(generator, [row for row in rows if (row.sample.id, setting) not in done])
+        ]
+        if before is not None and fresh:
+            before([question for _, question in fresh])
+        groups = _streamed(generator, fresh)
+    else:
+        groups = _batched(generator, asked, done)
+    _begin(out, run)  # what cannot be written is said before the first question
+    failures: list[str] = []
+    in_a_row, last = 0, ""
+    try:
+        _tell(progress, counts)
+        for group in groups:
+            lines = []
+            for setting, question, reply in group:
+                if isinstance(reply, Failure):
+                    counts.failed += 1
+                    in_a_row += 1
+                    last = reply.reason
+                    failures.append(_failure(question, setting, reply))
+                else:
+                    in_a_row = 0
+                    lines.append(_line(question, setting, reply, counts))
+            append_whole(out, "".join(line + "\n" for line in lines))
+            _tell(progress, counts)
+            if in_a_row >= FAILURES_IN_A_ROW:
+                raise ValueError(
+                    f"{in_a_row} questions in a row got no answer, the last because: {last}. What was answered is "
+                    "kept; run the command again to go on."
+                )
+            if spent is not None and counts.usage is not None:
+                spent(counts.usage)
+    finally:
+        _write_failures(out, failures)
+    return counts
+
+
+def failed_file(out: Path) -> Path:
+    """Return the file of the questions that the last run got no answer to; there is none where all are answered."""
+    return out.with_name(out.name + ".failed.jsonl")
+
+
+def _batched(
+    generator: Generator, asked: Mapping[str, Sequence[Asked]], done: Collection[Key]
+) -> Iterator[list[Answered]]:
+    """Ask batch by batch, leaving out batches that are answered whole."""
     for setting, rows in asked.items():
-        if all((row.sample.id, setting) in before for row in rows):
+        if all((row.sample.id, setting) in done for row in rows):
             continue
         for batch in batches(_with_prompts(generator, rows)):
-            new = [(question.asked.sample.id, setting) not in before for question in batch]
+            new = [(question.asked.sample.id, setting) not in done for question in batch]
             if not any(new):
                 continue
-            if progress is not None:
-                progress(counts.skipped + counts.answered, counts.questions)
             # The whole batch is asked, answered rows too: a row's padding is then what it always was.
             replies = generator.reply(batch)
-            lines = [
-                _line(question, setting, reply, counts)
+            yield [
+                (setting, question, reply)
                 for question, reply, fresh in zip(batch, replies, new, strict=True)
                 if fresh
             ]
-            append_whole(out, "".join(line + "\n" for line in lines))
+
+
+def _streamed(generator: Streaming, fresh: Sequence[tuple[str, Question]]) -> Iterator[list[Answered]]:
+    """Ask all at once and give each answer as it comes, to be kept at once."""
+    for place, reply in generator.stream([question for _, question in fresh]):
+        yield [(*fresh[place], reply)]
+
+
+def _tell(progress: Progress | None, counts: Counts) -> None:
     if progress is not None:
-        progress(counts.skipped + counts.answered, counts.questions)
-    return counts
+        progress(counts.skipped + counts.answered + counts.failed, counts.questions)
 
 
 def batches(
@@ -135,23 +213,34 @@ def batches(
     return made
 
 
-def open_answers(out: Path, run: Mapping[str, str]) -> set[Key]:
+def answers_before(out: Path, run: Mapping[str, str]) -> set[Key]:
     """Return what `out` answers already, as (id, setting), after cutting off a torn last line.
 
     Raises ValueError where it belongs to another run or holds a line that is no answer.
     """
-    record = out.with_name(out.name + ".meta.json")
     if out.is_dir():
         raise ValueError(f"{out} is a folder: name a file for the answers.")
-    if out.is_file() and out.stat().st_size:
-        _check_record(out, record, run)
-        return _read_answers(out)
-    with whole_file(record) as path:
-        path.write_text(json.dumps(dict(run), indent=2) + "\n", encoding="utf-8")
-    return set()
+    if not (out.is_file() and out.stat().st_size):
+        return set()
+    _check_record(out, run)
+    return _read_answers(out)
 
 
-def _check_record(out: Path, record: Path, run: Mapping[str, str]) -> None:
+def record_file(out: Path) -> Path:
+    """Return the file that says what the answers beside it depend on."""
+    return out.with_name(out.name + ".meta.json")
+
+
+def _begin(out: Path, run: Mapping[str, str]) -> None:
+    """Write the record of a run that has no answers yet, and make its file."""
+    if not (out.is_file() and out.stat().st_size):
+        with whole_file(record_file(out)) as path:
+            path.write_text(json.dumps(dict(run), indent=2) + "\n", encoding="utf-8")
+    out.touch()
+
+
+def _check_record(out: Path, run: Mapping[str, str]) -> None:
+    record = record_file(out)
     try:
         before = json.loads(record.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -218,8 +307,28 @@ def _line(question: Question, setting: str, reply: Reply, counts: Counts) -> str
     counts.unparsed += answer is None
     counts.cut_prompts += bool(question.prompt.cut)
     counts.cut.update(question.prompt.cut)
-    extra: dict[str, Any] = {} if reply.scores is None else {"scores": reply.scores}
+    extra: dict[str, object] = {} if reply.scores is None else {"scores": reply.scores}
+    if reply.usage is not None:
+        extra["usage"] = asdict(reply.usage)
+        so_far = counts.usage or Usage(0, 0)
+        counts.usage = Usage(so_far.prompt + reply.usage.prompt, so_far.written + reply.usage.written)
     if reply.near_tie:
         extra["near_tie"] = True
     prediction = Prediction(sample.id, sample.task, setting, reply.text, answer, reply.probability, extra)
     return prediction.to_line()
+
+
+def _failure(question: Question, setting: str, failure: Failure) -> str:
+    sample = question.asked.sample
+    row = {"id": sample.id, "task": sample.task, "setting": setting, "reason": failure.reason}
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _write_failures(out: Path, failures: Sequence[str]) -> None:
+    """Write which questions this run got no answer to, in place of those of an earlier run."""
+    file = failed_file(out)
+    if not failures:
+        file.unlink(missing_ok=True)
+        return
+    with whole_file(file) as path:
+        path.write_text("".join(line + "\n" for line in failures), encoding="utf-8", errors="backslashreplace")

@@ -35,9 +35,9 @@ def write_facts(model: Path, facts: dict[str, Any]) -> None:
         path.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def model_hash(model: Path) -> str:
-    """Return a sha256 over the facts and the weights: what the answers of this model depend on."""
-    digest = hashlib.sha256((model / FACTS).read_bytes())
+def model_hash(model: Path, facts: str = FACTS) -> str:
+    """Return a sha256 over the facts (a base's: its config.json) and the weights: what its answers depend on."""
+    digest = hashlib.sha256((model / facts).read_bytes())
     for weights in sorted(model.glob("*.safetensors")):
         with weights.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -1,0 +1,86 @@
+"""Joining the answers of a run's parts, such as its shards, into one file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecellm.files import refuse_existing, whole_file
+from ecellm.inference.predict import failed_file, record_file
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What was joined."""
+
+    answers: int
+    twice: int
+    """Answers that stood there again, with the same text; they are kept once."""
+    failed: int
+    """Questions that the parts' last runs got no answer to."""
+
+
+def join(parts: Sequence[Path], out: Path) -> Joined:
+    """Write the answers of all parts, part after part, and the record that they share.
+
+    Raises ValueError where a part has no record or another's, is not whole, or holds another answer to a question
+    than an earlier part; and where `out` exists.
+    """
+    refuse_existing(out)
+    records = [_record(part) for part in parts]
+    for part, record in zip(parts[1:], records[1:], strict=True):
+        different = [name for name in {**records[0], **record} if records[0].get(name) != record.get(name)]
+        if different:
+            raise ValueError(f"{parts[0]} and {part} are not of one run: another {' and '.join(different)}.")
+    said: dict[tuple[str, str], tuple[str, Path]] = {}
+    lines: list[str] = []
+    twice = 0
+    for part in parts:
+        for line, key, text in _answers(part):
+            if key not in said:
+                said[key] = text, part
+                lines.append(line)
+                continue
+            twice += 1
+            if said[key][0] != text:
+                raise ValueError(
+                    f"{key[0]} under {key[1]} has one answer in {said[key][1]} and another in {part}: keep one."
+                )
+    with whole_file(record_file(out)) as path:
+        path.write_text(json.dumps(records[0], indent=2) + "\n", encoding="utf-8")
+    with whole_file(out) as path:
+        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    failed = sum(_count(failed_file(part)) for part in parts)
+    return Joined(len(lines), twice, failed)
+
+
+def _record(part: Path) -> dict[str, Any]:
+    if not part.is_file():
+        raise ValueError(f"There is no file {part}.")
+    try:
+        record = json.loads(record_file(part).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{part} has no {record_file(part).name} beside it, which says whose answers it holds.")
+    return record
+
+
+def _answers(part: Path) -> list[tuple[str, tuple[str, str], str]]:
+    """Return a part's lines, each with its question and text."""
+    found = []
+    with part.open(encoding="utf-8", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):
+                raise ValueError(f"{part} ends within an answer: run its `ecellm predict` again to the end.")
+            try:
+                row = json.loads(line)
+                found.append((line, (str(row["id"]), str(row["setting"])), str(row["text"])))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{part}, line {number} is no answer: remove that line.") from error
+    return found
+
+
+def _count(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.is_file() else 0

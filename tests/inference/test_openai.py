@@ -1,0 +1,340 @@
+"""Asking a server: what it is sent, what is made of its answers, and what happens when it fails or refuses."""
+
+import builtins
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chat_server import CUT, GARBAGE, NO_CHOICES, SLOW, Body, ChatServer, refusing, serving
+from ecellm.dataset.dataset import Dataset
+from ecellm.inference.generator import Decoding, Failure, Question, Reply
+from ecellm.inference.load import load_generator
+from ecellm.inference.openai_ import SYSTEM, OpenAIGenerator, Server
+from ecellm.inference.outside import candidate_of, shares
+from ecellm.records import SETTINGS
+from ecellm.tasks import TASKS
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with serving() as made:
+        yield made
+
+
+def generator(server: ChatServer, *, decoding: Decoding | None = None, **how: Any) -> OpenAIGenerator:
+    made = load_generator("openai:m", decoding, server=Server(server.url, **{"retries": 1, **how}))
+    assert isinstance(made, OpenAIGenerator)
+    return made
+
+
+def questions(data: Dataset, model: OpenAIGenerator, *tasks: str, setting: str = SETTINGS[0]) -> list[Question]:
+    rows = data.view(setting, tasks=tasks or None)
+    return [Question(row, prompt) for row, prompt in zip(rows, model.prompts(rows), strict=True)]
+
+
+def test_a_question_is_a_chat_with_our_system_message_and_one_shot_by_the_setting(
+    server: ChatServer, tiny_data: Dataset
+) -> None:
+    model = generator(server)
+    zero = questions(tiny_data, model, "SA", setting=SETTINGS[1])[0]
+    one = questions(tiny_data, model, "SA", setting=SETTINGS[3])[0]
+    for question in (zero, one):
+        model.reply([question])
+        sample = question.asked.sample
+        system, user = server.bodies[-1]["messages"]
+        assert system == {"role": "system", "content": SYSTEM} and user["role"] == "user"
+        assert user["content"].startswith(question.asked.instruction + "\n\n")
+        assert user["content"].endswith(f"{sample.input}\n\n{sample.options}")
+    assert zero.asked.shot is None and one.asked.shot is not None
+    assert one.asked.shot.input in one.prompt.text and f"Answer: {one.asked.shot.output}" in one.prompt.text
+    assert server.bodies[-1]["model"] == "m" and server.keys == [f"Bearer {KEY}"] * 2
+
+
+def test_closed_questions_ask_for_their_answers_and_always_get_one_with_a_probability(
+    server: ChatServer, tiny_data: Dataset
+) -> None:
+    model = generator(server)
+    asked = questions(tiny_data, model)
+    for question, reply in zip(asked, model.reply(asked), strict=True):
+        assert isinstance(reply, Reply)
+        sample = question.asked.sample
+        task = TASKS[sample.task]
+        body = next(one for one in server.bodies if one["messages"][-1]["content"] == question.prompt.text)
+        assert body["temperature"] == 0 and "seed" not in body and "top_p" not in body
+        if sample.task == "AG":
+            assert reply.text == "yes" and "response_format" not in body and "logprobs" not in body
+            continue
+        form = body["response_format"]["json_schema"]
+        assert form["strict"] and form["schema"]["required"] == ["answer"]
+        assert task.answer.parse(reply.text, sample) is not None
+        candidates = task.answer.candidates(sample)
+        assert (body.get("top_logprobs") == 20) == (sample.task in ("PM", "SA", "SR"))
+        if sample.task in ("PM", "SA", "SR"):
+            assert form["schema"]["properties"]["answer"]["enum"] == list(candidates)
+            assert reply.text == candidates[0] and reply.probability == pytest.approx(0.75)
+            assert reply.scores is not None and list(reply.scores) == list(candidates)
+            assert list(reply.scores.values()) == pytest.approx([0.75, 0.25, *[0.0] * (len(candidates) - 2)])
+        else:
+            assert reply.probability is None
+        assert body["max_tokens"] == (200 if sample.task == "AVE" else 100)  # two attributes
+    assert model.remarks() == []
+
+
+def test_free_decoding_is_plain_writing_and_sampled_by_a_seed_of_the_question(
+    server: ChatServer, tiny_data: Dataset
+) -> None:
+    how = Decoding(free=True, temperature=0.15, top_p=0.95, seed=3)
+    model = generator(server, decoding=how)
+    asked = questions(tiny_data, model, "PM", "AG")
+    model.reply(asked)
+    seeds = {body["messages"][-1]["content"]: body["seed"] for body in server.bodies}
+    for body in server.bodies:
+        assert (body["temperature"], body["top_p"]) == (0.15, 0.95)
+        assert "response_format" not in body and "logprobs" not in body
+    assert len(set(seeds.values())) == len(asked)
+    server.bodies.clear()
+    model.reply(asked[::-2])  # others, in another order: the same seeds
+    assert {body["messages"][-1]["content"]: body["seed"] for body in server.bodies}.items() <= seeds.items()
+    server.bodies.clear()
+    generator(server, decoding=Decoding(free=True, temperature=0.15, seed=4)).reply(asked)
+    assert all(seeds[body["messages"][-1]["content"]] != body["seed"] for body in server.bodies)
+
+
+def test_a_choice_is_not_sampled(server: ChatServer, tiny_data: Dataset) -> None:
+    model = generator(server, decoding=Decoding(temperature=1.0))
+    model.reply(questions(tiny_data, model, "PM"))
+    assert {body["temperature"] for body in server.bodies} == {0.0}
+
+
+@pytest.mark.parametrize("said_which", [True, False])
+@pytest.mark.parametrize("refused", [("logprobs",), ("response_format",), ("logprobs", "response_format")])
+def test_what_a_server_refuses_is_left_out_and_said(
+    server: ChatServer, tiny_data: Dataset, refused: tuple[str, ...], said_which: bool
+) -> None:
+    server.refused = refusing(refused, said_which)
+    model = generator(server, concurrency=1)
+    asked = questions(tiny_data, model, "PM", "SA")
+    replies = model.reply(asked)
+    assert all(isinstance(reply, Reply) for reply in replies)
+    for name in ("logprobs", "response_format"):
+        said = [remark for remark in model.remarks() if f"refused {name} for PM, SA" in remark]
+        assert bool(said) == (name in refused)
+        assert all((name in body) == (name not in refused) for body in server.bodies[-2:])
+    for question, reply in zip(asked, replies, strict=True):
+        if question.asked.sample.task == "PM":
+            assert (reply.probability is None) == ("logprobs" in refused)
+    # Once a task's requests are known, no more are refused.
+    server.bodies.clear()
+    model.reply(asked)
+    assert len(server.bodies) == len(asked)
+
+
+def test_a_server_that_wants_other_names_gets_them(server: ChatServer, tiny_data: Dataset) -> None:
+    server.refused = refusing(("max_tokens", "temperature", "logprobs"))
+    model = generator(server, concurrency=1)
+    assert isinstance(model.reply(questions(tiny_data, model, "PM"))[-1], Reply)
+    body = server.bodies[-1]
+    assert body["max_completion_tokens"] == 100 and "response_format" in body
+    assert not {"max_tokens", "temperature", "logprobs"} & set(body)
+    assert any("refused temperature for PM" in remark for remark in model.remarks())
+
+
+def test_a_question_that_is_refused_itself_fails_alone(server: ChatServer, tiny_data: Dataset) -> None:
+    model = generator(server, concurrency=1)
+    asked = questions(tiny_data, model, "PM")
+    worst = asked[0].prompt.text
+
+    def refused(body: Body) -> str | None:
+        return "too long" if body["messages"][-1]["content"] == worst else None
+
+    server.refused = refused
+    replies = model.reply(asked)
+    assert replies[0] == Failure("the server said 400: too long")
+    assert all(isinstance(reply, Reply) and reply.probability is not None for reply in replies[1:])
+    assert model.remarks() == []
+
+
+def test_a_server_that_takes_no_notice_of_the_form_is_found_out(server: ChatServer, tiny_data: Dataset) -> None:
+    server.say = lambda body: " Yes.\n"
+    model = generator(server)
+    asked = questions(tiny_data, model, "PM")
+    for reply in model.reply(asked):
+        assert isinstance(reply, Reply) and reply.text == "Yes."
+    assert model.remarks() == [f"Answers out of the form that was asked for: {len(asked)}."]
+
+
+def test_an_answer_that_was_cut_is_counted(server: ChatServer, tiny_data: Dataset) -> None:
+    server.finish = "length"
+    model = generator(server)
+    asked = questions(tiny_data, model, "AG")
+    model.reply(asked)
+    assert model.remarks() == [f"Answers cut at the most tokens: {len(asked)}."]
+
+
+FAULTS = [(500, {}, "broken"), (429, {"Retry-After": "1"}, "slowly"), (503, {}, "busy"), CUT, GARBAGE, NO_CHOICES]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_passing_fault_costs_a_repeat_and_no_answer(server: ChatServer, tiny_data: Dataset, fault: Any) -> None:
+    server.faults = [fault]
+    model = generator(server, concurrency=1)
+    asked = questions(tiny_data, model, "PM")
+    assert all(isinstance(reply, Reply) for reply in model.reply(asked))
+    assert len(server.bodies) == len(asked) + 1
+    assert model.remarks() == ["Requests repeated after a fault: 1."]
+    if fault[0] == 429:
+        assert server.times[1] - server.times[0] >= 1.0  # as the server asked
+
+
+NO_COMPLETION = "what the server sent is no chat completion"
+LASTING = [
+    ((500, {}, "broken"), "the server said 500: broken"),
+    ((429, {"Retry-After": "1"}, "slowly"), "the server said 429: slowly"),
+    (CUT, "the connection to"),
+    (GARBAGE, NO_COMPLETION),
+    (NO_CHOICES, NO_COMPLETION),
+    (SLOW, "no answer within 0.3 s"),
+]
+
+
+@pytest.mark.parametrize(("fault", "said"), LASTING, ids=str)
+def test_a_lasting_fault_is_a_failure_with_its_reason(
+    server: ChatServer, tiny_data: Dataset, fault: Any, said: str
+) -> None:
+    server.faults = [fault]
+    model = generator(server, concurrency=1, retries=0, timeout=0.3)
+    first, *rest = model.reply(questions(tiny_data, model, "PM"))
+    assert isinstance(first, Failure) and first.reason.startswith(said)
+    assert rest and all(isinstance(reply, Reply) for reply in rest)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            (401, {}, f"Incorrect API key {KEY} provided"),
+            r"not take the key: set OPENAI_API_KEY .*\[OPENAI_API_KEY\]",
+        ),
+        ((403, {}, "no"), "does not take the key"),
+        ((404, {}, "The model `m` does not exist"), "knows no model 'm'"),
+        ((402, {}, "no credit"), "wants to be paid"),
+        ((429, {"code": "insufficient_quota"}, "You exceeded your quota"), "wants to be paid"),
+    ],
+)
+def test_what_no_question_would_get_past_stops_the_run_at_once(
+    server: ChatServer, tiny_data: Dataset, fault: Any, said: str
+) -> None:
+    server.faults = [fault] * 50
+    model = generator(server, concurrency=2, retries=0)
+    with pytest.raises(ValueError, match=said) as raised:
+        model.reply(questions(tiny_data, model))
+    assert KEY not in str(raised.value)
+    assert len(server.bodies) <= 4
+
+
+def test_questions_are_under_way_together_but_not_more_than_wanted(server: ChatServer, tiny_data: Dataset) -> None:
+    server.delay = 0.05
+    model = generator(server, concurrency=3)
+    asked = questions(tiny_data, model)
+    began = time.monotonic()
+    model.reply(asked)
+    assert server.most_at_a_time == 3
+    assert time.monotonic() - began < 0.05 * len(asked)
+
+
+def test_answers_come_as_they_are_there(server: ChatServer, tiny_data: Dataset) -> None:
+    server.faults, server.slow = [SLOW], 1.0
+    model = generator(server, concurrency=2)
+    asked = questions(tiny_data, model)
+    places = [place for place, _ in model.stream(asked)]
+    assert sorted(places) == list(range(len(asked))) and places[-1] in (0, 1)  # whichever came first
+
+
+def test_the_same_question_is_sent_the_same_way_whatever_the_order(server: ChatServer, tiny_data: Dataset) -> None:
+    model = generator(server)
+    asked = questions(tiny_data, model)
+    model.reply(asked)
+    first = Counter(json.dumps(body, sort_keys=True) for body in server.bodies)
+    server.bodies.clear()
+    for question in asked[::-1]:
+        model.reply([question])
+    assert Counter(json.dumps(body, sort_keys=True) for body in server.bodies) == first
+
+
+def test_the_record_tells_server_prompt_and_decoding_but_no_key(server: ChatServer, tmp_path: Path) -> None:
+    file = tmp_path / "own.json"
+    file.write_text(
+        json.dumps({"prompt_input": "{instruction} {input} {options}", "prompt_no_options": "{instruction} {input}",
+                    "response_split": ""})
+    )  # fmt: skip
+    plain = generator(server)
+    other = OpenAIGenerator("m", Server(server.url), Decoding(free=True), str(file))
+    assert plain.identity()["server"].startswith(server.url) and plain.identity()["model"] == "openai:m"
+    assert plain.identity()["prompt"] != other.identity()["prompt"]
+    assert plain.identity()["decoding"] != other.identity()["decoding"]
+    assert KEY not in json.dumps([plain.identity(), repr(plain.server), repr(plain)])
+
+
+def test_decoding_tells_its_seed_only_where_it_counts() -> None:
+    assert str(Decoding(seed=1)) == str(Decoding(seed=2)) == "closed, greedy, at most 100 tokens"
+    assert str(Decoding(True, 0.15, 0.95, 7)) == "free, temperature 0.15, top_p 0.95, seed 7, at most 100 tokens"
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://x/v1", "http://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="begins with http"):
+        OpenAIGenerator("m", Server(url))
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    for url in ("https://me:hidden@x/v1", "https://x/v1?key=hidden"):
+        with pytest.raises(ValueError, match="OPENAI_API_KEY") as raised:
+            OpenAIGenerator("m", Server(url))
+        assert "hidden" not in str(raised.value)
+
+
+def test_the_address_may_come_from_the_environment(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    assert OpenAIGenerator("m").identity()["server"].startswith(server.url)
+
+
+def test_a_missing_client_is_said_with_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "openai":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ValueError, match=r"pip install 'ecellm\[openai\]'"):
+        load_generator("openai:m")
+
+
+@pytest.mark.parametrize(
+    ("token", "place"),
+    [("yes", 0), (" Yes", 0), ("y", 0), ("NO", 1), ('no"', 1), ("no.", 1), ("yesterday", None), ("nobody", None),
+     ("maybe", None), ("", None), (" ", None)],
+)  # fmt: skip
+def test_a_token_begins_one_candidate_or_none(token: str, place: int | None) -> None:
+    assert candidate_of(("yes", "no"), token) == place
+
+
+def test_letters_are_told_from_words() -> None:
+    options = ("A: very positive", "B: positive")
+    assert [candidate_of(options, token) for token in ("A", " b", "A:", "Based", "An")] == [0, 1, 0, None, None]
+
+
+def test_shares_sum_to_one_over_the_candidates() -> None:
+    assert shares(("yes", "no"), {"yes": 0.3, "Yes": 0.3, "no": 0.2, "well": 0.2}) == pytest.approx([0.75, 0.25])
+    assert shares(("yes", "no"), {"well": 0.9}) is None

@@ -1,0 +1,125 @@
+"""A real OpenAI-compatible server, `transformers serve`, with a tiny model: in a process and on a port of its own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ecellm.dataset.dataset import Dataset
+from ecellm.inference.generator import Question, Reply
+from ecellm.inference.openai_ import SYSTEM, OpenAIGenerator, Server
+from ecellm.records import SETTINGS
+from tiny_models import save_tiny
+
+pytestmark = [pytest.mark.slow, pytest.mark.allow_hosts(["127.0.0.1"])]
+Run = Callable[..., tuple[int, str, str]]
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Served:
+    base: Path
+    url: str
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The server and the folder of its model."""
+    base = save_tiny("llama", tmp_path_factory.mktemp("served"), seed=3, max_position_embeddings=4096)
+    # This server samples only where the model's own settings do.
+    (base / "generation_config.json").write_text('{"do_sample": true, "eos_token_id": 1, "pad_token_id": 0}')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = ["transformers.cli.transformers", "serve", base, "--host", "127.0.0.1", "--port", port, "--device", "cpu"]
+    log = base / "server.log"
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *map(str, line)],
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        )
+    try:
+        limit = time.monotonic() + SECONDS
+        while not _answers(f"http://127.0.0.1:{port}/health"):
+            assert process.poll() is None and time.monotonic() < limit, log.read_text()[-2000:]
+            time.sleep(0.2)
+        yield Served(base, f"http://127.0.0.1:{port}/v1")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def test_every_task_and_setting_is_asked_of_a_real_server(
+    run: Run, served: Served, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    out = tmp_path / "out.jsonl"
+    ask = ("predict", f"openai:{served.base}", "--server", served.url, "--data", tiny_data.path, "--out", out)
+    code, said, err = run(*ask, "--most-tokens", 8)
+    assert code == 0, err
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {row["setting"] for row in rows} == set(SETTINGS[:4]) and len(rows) == 72
+    assert all(row["usage"]["prompt"] > 50 and 0 < row["usage"]["written"] <= 16 for row in rows)
+    assert "The server counted" in said
+    # This server takes no notice of the form asked for, which a tiny random model does not find by itself.
+    assert "Answers out of the form that was asked for: 60." in said
+    assert "0 answered, 72 skipped" in run(*ask, "--most-tokens", 8)[1]
+
+
+def test_a_real_server_reads_and_writes_what_the_model_alone_would(served: Served, tiny_data: Dataset) -> None:
+    model = OpenAIGenerator(str(served.base), Server(served.url))
+    row = tiny_data.view(SETTINGS[3], tasks=["AG"])[0]
+    (prompt,) = model.prompts([row])
+    (reply,) = model.reply([Question(row, prompt)])
+    tokenizer = AutoTokenizer.from_pretrained(served.base)
+    alone = AutoModelForCausalLM.from_pretrained(served.base)
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt.text}]
+    read = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    with torch.inference_mode():
+        written = alone.generate(**read, do_sample=False, max_new_tokens=100)[0, read["input_ids"].shape[1] :]
+    assert isinstance(reply, Reply) and reply.usage is not None
+    assert reply.text == tokenizer.decode(written, skip_special_tokens=True).strip()
+    assert (reply.usage.prompt, reply.usage.written) == (read["input_ids"].shape[1], len(written))
+
+
+def test_sampled_answers_come_again_with_their_seed_alone(
+    run: Run, served: Served, tiny_data: Dataset, tmp_path: Path
+) -> None:
+    def sampled(name: str, seed: int) -> list[str]:
+        out = tmp_path / name
+        ask = ("predict", f"openai:{served.base}", "--server", served.url, "--data", tiny_data.path, "--out", out)
+        how = ("--decoding", "free", "--temperature", 1, "--most-tokens", 6, "--concurrency", 1, "--limit", 12)
+        code, _, err = run(*ask, *how, "--sampling-seed", seed)
+        assert code == 0, err
+        return sorted(out.read_text().splitlines())
+
+    assert sampled("one.jsonl", 1) == sampled("again.jsonl", 1) != sampled("two.jsonl", 2)
+
+
+def test_a_model_that_the_server_does_not_have_is_said(
+    run: Run, served: Served, tiny_data: Dataset, tmp_path: Path
+) -> None:
+    ask = ("predict", "openai:other/model", "--server", served.url, "--data", tiny_data.path)
+    code, _, err = run(*ask, "--out", tmp_path / "out.jsonl")
+    assert code == 1 and "questions in a row got no answer" in err and "400" in err
