@@ -10,9 +10,10 @@ import time
 
 import torch
 
+from ecellm.models.cpu_attention import CPU_ATTENTION
 from ecellm.models.examples import CHOICE, Example
 from ecellm.models.minilm import minilm_folder
-from ecellm.models.prefix_lm import CPU_ATTENTION, PrefixLM, make_batch, warm_start
+from ecellm.models.prefix_lm import PrefixLM, make_batch, warm_start
 from ecellm.tuning.arguments import computes_in_bf16
 from ecellm.tuning.prefix import prepare
 from ecellm.tuning.recipe import read_recipe

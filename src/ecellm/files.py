@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,6 +92,15 @@ def refuse_existing(path: Path) -> None:
         return
     if path.exists():
         raise ValueError(f"{path} exists already: name another output, or remove it first.")
+
+
+def refuse_overwriting(paths: Iterable[Path], overwrite: bool) -> None:
+    """Raise ValueError where one of the files exists and may not be replaced, or is a folder."""
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: name a file.")
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path} exists already: name another file, or add --overwrite.")
 
 
 def _umask() -> int:

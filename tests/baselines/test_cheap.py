@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecellm.baselines.cheap import predict_cheaply
 from ecellm.baselines.classify import fit_classifier
 from ecellm.baselines.dictionary import fit_dictionary
 from ecellm.baselines.features import PairFeatures, Terms
+from ecellm.baselines.fit import fit_baseline
 from ecellm.baselines.recommend import fit_recommender
 from ecellm.baselines.sides import Sides, ranked_sides, sides
 from ecellm.dataset.dataset import Dataset, read_dataset, write_split
@@ -19,6 +19,7 @@ from ecellm.evaluation.metrics import class_metric
 from ecellm.keys import keyed_choice
 from ecellm.records import SPLITS, Sample, Split
 from ecellm.tasks import TASKS
+from fitted import answered
 
 COLORS = ["red", "blue", "green", "black", "white", "pink"]
 THINGS = ["mug", "lamp", "pot", "scarf", "box", "chair", "clock", "brush"]
@@ -107,17 +108,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     yield save(tmp_path_factory.mktemp("cheap") / "data", rows)
 
 
-def _only(lines: str, tasks: str) -> str:
-    return "".join(line for line in lines.splitlines(True) if json.loads(line)["task"] in tasks.split())
+@pytest.fixture(scope="module")
+def lines(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    return answered("cheap", data, tmp_path_factory.mktemp("all"), setting=SINGLE)
 
 
-def test_every_task_beats_its_floor_and_every_run_is_alike(data: Dataset, tmp_path: Path) -> None:
-    fitted: list[str] = []
-    assert predict_cheaply(data, tmp_path / "p.jsonl", fitting=fitted.append) == 10 * ROWS["test"]
-    assert fitted == list(TASKS)
-    predict_cheaply(data, tmp_path / "again.jsonl", ["AVE", "PRP", "SR", "QPR"])
-    assert (tmp_path / "again.jsonl").read_text() == _only((tmp_path / "p.jsonl").read_text(), "AVE PRP SR QPR")
-    scores = evaluate(tmp_path / "p.jsonl", data)["scores"]
+SINGLE = "IND_Single_Instruction"
+
+
+def test_every_task_beats_its_floor(data: Dataset, lines: list[dict[str, object]], tmp_path: Path) -> None:
+    assert len(lines) == 10 * ROWS["test"] and {line["task"] for line in lines} == set(TASKS)
+    file = tmp_path / "p.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    scores = evaluate(file, data)["scores"]
     main = {row["task"]: row for row in scores if row["main"] and row["scoring"] == "strict"}
     for task, row in main.items():
         assert row["unparsed"] == 0 == row["missing"]
@@ -126,22 +129,25 @@ def test_every_task_beats_its_floor_and_every_run_is_alike(data: Dataset, tmp_pa
     assert main["AG"]["value"] >= main["AG"]["floor"] - 1e-6 and len(main) == 10
 
 
-def test_lines_have_the_form_that_predict_writes(data: Dataset, tmp_path: Path) -> None:
-    predict_cheaply(data, tmp_path / "p.jsonl", ["SA", "AVE"], ["IND_Unseen_Instruction"])
-    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
-    assert {line["setting"] for line in lines} == {"IND_Unseen_Instruction"}
+def test_a_second_fit_says_the_same(data: Dataset, lines: list[dict[str, object]], tmp_path: Path) -> None:
+    tasks = ["AVE", "PRP", "SR", "QPR"]
+    again = answered("cheap", data, tmp_path, tasks, SINGLE)
+    assert again == [line for line in lines if line["task"] in tasks]
+
+
+def test_a_whole_option_is_said_with_its_probability(lines: list[dict[str, object]]) -> None:
     stars = next(line for line in lines if line["task"] == "SA")
-    assert stars["text"] in json.loads(STARS) and stars["answer"] == stars["text"][0]
-    assert 0 < stars["probability"] <= 1
+    assert stars["text"] in json.loads(STARS) and stars["answer"] == str(stars["text"])[0]
+    assert 0 < float(str(stars["probability"])) <= 1
 
 
-def test_what_is_missing_is_said(data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no test rows"):
-        predict_cheaply(data, tmp_path / "p.jsonl", ["PM"], ["OOD_Diverse_Instruction"])
+def test_without_training_rows_nothing_is_written(tmp_path: Path) -> None:
     bare = save(tmp_path / "bare", [made("PM", "test", 1)])
     with pytest.raises(ValueError, match="no training rows of PM"):
-        predict_cheaply(bare, tmp_path / "p.jsonl")
-    assert not (tmp_path / "p.jsonl").exists()
+        fit_baseline("cheap", bare, tmp_path / "model", ["PM"])
+    with pytest.raises(ValueError, match="no training rows that the baseline 'cheap'"):
+        fit_baseline("cheap", bare, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_class_that_training_lacks_is_never_chosen() -> None:

@@ -15,7 +15,8 @@ from repository import REPOSITORY
 Run = Callable[..., tuple[int, str, str]]
 VERBS = (
     *("simulate", "download", "build", "check", "card", "export", "import", "show", "tune", "merge", "predict"),
-    *("join", "baseline", "evaluate", "results", "recipes", "demo"),
+    *("ask", "calibrate", "join", "baseline", "evaluate", "compare", "report", "results", "study", "reproduce"),
+    *("recipes", "demo"),
 )
 
 

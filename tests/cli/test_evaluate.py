@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 from ecellm.cli.baseline import baseline
 from ecellm.cli.evaluate import evaluate
+from ecellm.cli.predict import predict
 from ecellm.cli.results import results
 from ecellm.dataset.dataset import write_split
 from ecellm.records import SPLITS, Sample
 
 app = typer.Typer()
-for verb in (evaluate, baseline, results):
+for verb in (evaluate, baseline, predict, results):
     app.command()(verb)
 
 STARS = '["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]'
@@ -45,9 +46,11 @@ def data(tmp_path: Path) -> Path:
 
 def test_baseline_then_evaluate_then_the_page(data: Path, tmp_path: Path) -> None:
     answers, scores = tmp_path / "cheap.jsonl", tmp_path / "scores.json"
-    result = run("baseline", "--data", data, "--out", answers, "--tasks", "SA")
+    result = run("baseline", "cheap", "--data", data, "--out", tmp_path / "model")
     assert result.exit_code == 0, result.output
-    assert f"60 answers written to {answers}." in result.output.replace("\n", "")
+    assert f"Fitted cheap on SA; model written to {tmp_path / 'model'}." in result.output.replace("\n", "")
+    result = run("predict", tmp_path / "model", "--data", data, "--out", answers, "--setting", IND)
+    assert result.exit_code == 0 and "60 answered" in result.output, result.output
     result = run("evaluate", answers, "--data", data, "--out", scores)
     assert result.exit_code == 0, result.output
     assert "macro_f1" in result.output and "1.000 [1.000, 1.000]" in result.output
@@ -74,10 +77,38 @@ def test_baseline_then_evaluate_then_the_page(data: Path, tmp_path: Path) -> Non
     assert "| SA | macro_f1 | 1.000 [1.000, 1.000] |" in (tmp_path / "page.md").read_text()
 
 
+def test_slices_errors_and_bleurt(data: Path, tmp_path: Path) -> None:
+    answers, scores, errors = tmp_path / "p.jsonl", tmp_path / "scores.json", tmp_path / "errors.jsonl"
+    lines = [
+        {"id": f"SA-test-{number}", "task": "SA", "setting": IND, "text": "A: very positive" if number else "well"}
+        for number in range(60)
+    ]
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    line = ["evaluate", answers, "--data", data, "--out", scores, "--errors", errors, "--worst", "2", "--by", "label"]
+    result = run(*line)
+    assert result.exit_code == 0, result.output
+    assert f"Worst errors written to {errors}." in result.output.replace("\n", "")
+    assert f"Commonest unparsed: SA {IND}: 'well' (1)." in result.output
+    made = json.loads(scores.read_text())
+    assert {(row["slice"], row["metric"]) for row in made["slices"]} == {
+        (label, metric) for label in "AE" for metric in ("accuracy", "macro_f1")
+    }
+    assert made["details"][0]["unparsed_texts"] == [{"text": "well", "rows": 1}]
+    worst = [json.loads(text) for text in errors.read_text().splitlines()]
+    assert len(worst) == 2 and all(row["score"] == 0 and row["reference"] != row["answer"] for row in worst)
+    assert "exists already" in str(run(*line).exception)
+    scores.unlink()
+    assert "errors.jsonl exists already" in str(run(*line).exception) and not scores.exists()
+    bleurt = tmp_path / "bleurt.jsonl"
+    bleurt.write_text(json.dumps({"id": "SA-test-1", "setting": IND, "bleurt": 0.5}))
+    assert "is a row of SA, not of AG" in str(run(*line, "--overwrite", "--bleurt", bleurt).exception)
+    assert "is a folder" in str(run("evaluate", answers, "--data", data, "--out", tmp_path).exception)
+
+
 def test_existing_files_are_kept(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "kept"
     out.write_text("precious")
-    for arguments in (["evaluate", tmp_path / "p.jsonl", "--data", data], ["baseline", "--data", data]):
+    for arguments in (["evaluate", tmp_path / "p.jsonl", "--data", data], ["baseline", "cheap", "--data", data]):
         result = run(*arguments, "--out", out)
         assert isinstance(result.exception, ValueError) and "exists already" in str(result.exception)
     assert out.read_text() == "precious"
@@ -97,16 +128,17 @@ def test_bad_predictions_leave_no_file(data: Path, tmp_path: Path, line: str, pr
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--tasks", "XX"], "XX"),
-        (["--tasks", "PM"], "no test rows"),
-        (["--setting", "IND"], "Unknown setting 'IND'"),
-        (["--setting", "OOD_Diverse_Instruction"], "no test rows"),
+        (["cheap", "--tasks", "XX"], "XX"),
+        (["cheap", "--tasks", "PM"], "no training rows of PM"),
+        (["cheep"], "There is no baseline 'cheep': name one of cheap, "),
+        (["encoder", "--tasks", "SR"], "is for PRP, PM, SA, MPC, PSI, QPR, AP, not for SR"),
+        (["encoder", "--base", "gone/away"], "The base 'gone/away' cannot be had"),
     ],
 )
 def test_a_baseline_of_nothing_is_refused(data: Path, tmp_path: Path, arguments: list[str], problem: str) -> None:
-    result = run("baseline", "--data", data, "--out", tmp_path / "p.jsonl", *arguments)
+    result = run("baseline", *arguments, "--data", data, "--out", tmp_path / "model")
     assert result.exit_code != 0 and problem in str(result.exception)
-    assert not (tmp_path / "p.jsonl").exists()
+    assert not (tmp_path / "model").exists()
 
 
 def test_what_is_no_dataset_is_named(tmp_path: Path) -> None:

@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, ndcg_score, precision_recall_fscore_support
+from torchmetrics.functional.classification import (
+    binary_accuracy,
+    binary_f1_score,
+    binary_negative_predictive_value,
+    binary_precision,
+    binary_recall,
+    binary_specificity,
+)
 
 from ecellm.evaluation.metrics import (
     GAINS,
@@ -125,3 +134,24 @@ def test_figures_of_many_draws_are_those_of_each(classes: int, seed: int) -> Non
         alone = macro_figures(counts[draw], "labels")
         assert all(together[name][draw] == alone[name] for name in alone)
         assert all(0.0 <= value <= 1.0 for value in alone.values())
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=30).filter(
+        lambda rows: len({label for label, _ in rows}) == 2
+    )
+)
+def test_agreement_with_torchmetrics_on_yes_and_no(rows: list[tuple[int, int]]) -> None:
+    """Our class 0 is yes, its class 1 is yes."""
+    labels, said = (torch.tensor([1 - row[place] for row in rows]) for place in (0, 1))
+    figures = binary_figures(confusion([label for label, _ in rows], [answer for _, answer in rows], 2))
+    theirs = {
+        "accuracy": binary_accuracy,
+        "precision": binary_precision,
+        "recall": binary_recall,
+        "f1": binary_f1_score,
+        "specificity": binary_specificity,
+        "npv": binary_negative_predictive_value,
+    }
+    for name, figure in theirs.items():
+        assert figures[name] == pytest.approx(float(figure(said, labels)), abs=1e-6), name

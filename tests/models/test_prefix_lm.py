@@ -15,11 +15,10 @@ from transformers import AutoTokenizer
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.generator import Question
 from ecellm.inference.prefix import PrefixGenerator, best_span, plackett_luce
+from ecellm.models.cpu_attention import CPU_ATTENTION, cpu_attention
 from ecellm.models.examples import CHOICE, SPANS, TEXT, Example, find_all, lesson
 from ecellm.models.prefix_lm import (
-    CPU_ATTENTION,
     PrefixLM,
-    cpu_attention,
     make_batch,
     prefix_mask,
     span_means,

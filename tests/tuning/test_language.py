@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -24,6 +24,7 @@ from ecellm.models.folder import is_finished, read_facts
 from ecellm.prompts import chat_template, render
 from ecellm.tuning.language import lessons, load_base, load_tokenizer
 from ecellm.tuning.language_trainer import LanguageTrainer
+from ecellm.tuning.packed_attention import PACKED, attention_for, packed_attention
 from ecellm.tuning.packing import Lesson, packed_row, packs
 from ecellm.tuning.preflight import Preflight
 from ecellm.tuning.progress import Progress
@@ -203,6 +204,91 @@ def test_a_run_cut_in_the_middle_of_an_epoch_and_resumed_ends_with_the_same_adap
     tune(chosen, tiny_data, tmp_path / "cut", resume=True)
     one, other = (load_file(tmp_path / run / "adapter_model.safetensors") for run in ("whole", "cut"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_resuming_with_another_dataset_or_recipe_is_refused(
+    bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = recipe(bases["llama"], "llama")
+    record = {"recipe": chosen.model_dump(mode="json"), "dataset": "another", "tasks": None}
+    (tmp_path / "run.json").write_text(json.dumps({**record, "setting": "IND_Diverse_Instruction", "limit": None}))
+    with pytest.raises(ValueError, match="was begun with another dataset"):
+        tune(chosen, tiny_data, tmp_path, resume=True)
+    with pytest.raises(ValueError, match="was begun with another recipe, dataset"):
+        tune(recipe(bases["llama"], "llama", max_tokens=390), tiny_data, tmp_path, resume=True)
+
+
+def test_a_step_without_anything_to_learn_stops_with_the_samples(
+    bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = recipe(bases["llama"], "llama", lora=False)
+    model = load_base(chosen, False)
+    masked = [replace(one, response=[]) for one in taught(chosen, tiny_data, 3)]
+    trainer = LanguageTrainer(model, chosen, masked, [], tmp_path, False, 0)
+    with pytest.raises(ValueError, match=f"Step 1 has no response token: {masked[0].id}"):
+        trainer.training_step(model, {"lessons": masked})
+
+
+def test_a_tuned_model_has_a_log_a_picture_of_its_losses_and_a_card_that_takes_scores(
+    bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path, run: Run
+) -> None:
+    out = tmp_path / "model"
+    tune(recipe(bases["llama"], "llama"), tiny_data, out)
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    trained = [row for row in log if "loss" in row]
+    wanted = {"step", "loss", "learning_rate", "grad_norm", "tokens_per_second", "peak_memory_gib"}
+    assert trained and all(wanted <= row.keys() and row["grad_norm"] > 0 for row in trained)
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    card = (out / "README.md").read_text()
+    assert "library_name: peft" in card and f"`{tiny_data.hash()}`" in card and "![Loss by step](loss.png)" in card
+    assert "## Scores" not in card
+    row = {"task": "PM", "setting": "IND_Diverse_Instruction", "scoring": "strict", "metric": "f1", "main": True}
+    row |= {"value": 0.5, "low": 0.4, "high": 0.6, "floor": 0.3, "n": 8}
+    (tmp_path / "scores.json").write_text(json.dumps({"scores": [row], "dataset": "d"}))
+    assert run("card", out, "--scores", tmp_path / "scores.json")[0] == 0
+    assert (
+        "| PM | IND_Diverse_Instruction | f1 | 0.500 (0.400 to 0.600) | 0.300 | 8 |"
+        in (out / "README.md").read_text()
+    )
+    (tmp_path / "scores.json").write_text("[]")
+    code, _, said = run("card", out, "--scores", tmp_path / "scores.json")
+    assert code == 1 and "not those of `ecellm evaluate`" in said
+    assert run("card", tiny_data.path, "--scores", tmp_path / "scores.json")[0] == 1
+
+
+def test_an_adapters_folder_is_what_peft_loads(bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    tune(recipe(bases["mistral"], "mistral", optimisation={"epochs": 1}), tiny_data, out)
+    loaded = AutoPeftModelForCausalLM.from_pretrained(out).eval()
+    base = AutoModelForCausalLM.from_pretrained(bases["mistral"]).eval()
+    ids = torch.tensor([[2, 40, 50, 60]])
+    with torch.inference_mode():
+        assert not torch.equal(loaded(ids).logits, base(ids).logits)
+
+
+def test_attention_is_sample_by_sample_on_a_cpu_and_flash_attention_must_be_there() -> None:
+    assert attention_for("auto") == PACKED and attention_for("sdpa") == "sdpa"
+    with pytest.raises(ValueError, match="pip install flash-attn"):
+        attention_for("flash_attention_2")
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_torchs_masked_attention_gives_the_same_loss(
+    name: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = recipe(bases[name], name, lora=False)
+    masked = recipe(bases[name], name, lora=False, optimisation={"attention": "sdpa"})
+    some = taught(chosen, tiny_data)
+    (ours, first), (theirs, second) = step(chosen, some, tmp_path / "a"), step(masked, some, tmp_path / "b")
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    for weight, gradient in first.items():
+        torch.testing.assert_close(gradient, second[weight], rtol=1e-3, atol=1e-6)
+
+
+def test_a_base_whose_scores_are_capped_is_refused_by_our_attention() -> None:
+    row = torch.zeros(1, 1, 2, 4)
+    with pytest.raises(ValueError, match="attention=eager"):
+        packed_attention(torch.nn.Identity(), row, row, row, None, cu_seq_lens_q=torch.tensor([0, 2]), softcap=50.0)
 
 
 def test_the_chat_template_is_the_tokenizers_own_and_its_special_tokens_stand_once(

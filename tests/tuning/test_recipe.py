@@ -1,5 +1,6 @@
 """Recipes: every shipped one is valid; overrides; mistakes get one sentence with a suggestion."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,12 @@ def test_a_file_of_ones_own_works_and_a_broken_one_is_named(tmp_path: Path) -> N
     own.write_text("name = ")
     with pytest.raises(ValueError, match="not valid TOML"):
         read_recipe(str(own))
+
+
+def test_a_recipe_is_copied_out_to_be_edited(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    copy = tmp_path / "mine.toml"
+    assert run("recipes", "m", "--out", copy)[0] == 0
+    assert read_recipe(str(copy)) == read_recipe("m")
+    code, _, said = run("recipes", "m", "--out", copy)
+    assert code == 1 and "a new file that ends in .toml" in said
+    assert run("recipes", "--out", tmp_path / "other.toml")[0] == 1

@@ -112,3 +112,11 @@ def test_the_limit_is_spread_evenly_over_tasks(tiny_data: Dataset) -> None:
     asked = spread(tiny_data.view("IND_Diverse_Instruction", "train"), 18, tiny_data.seed)
     assert set(Counter(row.sample.task for row in asked).values()) == {3}
     assert read_dataset(tiny_data.path).hash() == tiny_data.hash()
+
+
+def test_xs_is_refused_to_several_processes(
+    tiny_recipe: Recipe, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="is for one process"):
+        tune(tiny_recipe, tiny_data, tmp_path / "model")

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
-from ecellm.baselines.features import Floats, Terms
+from ecellm.baselines.features import Floats, Scale, State, Terms, nested, under
 from ecellm.records import Sample
 from ecellm.tasks.answers import LETTERS, option_texts
 
@@ -33,13 +33,29 @@ class Recommender:
     """TF-IDF of item texts and a logistic regression over how like the history a candidate is."""
 
     terms: Terms
-    scaler: StandardScaler
-    model: LogisticRegression
+    scale: Scale
+    weights: Floats
+    """[likenesses]"""
+    intercept: float
 
     def log_probabilities(self, sample: Sample) -> Floats:
         """Return the log-probability of each candidate to be the one bought, [candidates]."""
-        logits = self.model.decision_function(self.scaler.transform(_likenesses(self.terms, sample)))
+        logits = self.scale.transform(_likenesses(self.terms, sample)) @ self.weights + self.intercept
         return np.asarray(logits - np.logaddexp.reduce(logits), dtype=np.float64)
+
+    def state(self) -> State:
+        """Return all that was learned."""
+        notes, arrays = self.terms.state()
+        scale = {"mean": self.scale.mean, "deviation": self.scale.deviation}
+        return {"terms": notes, "intercept": self.intercept}, nested("terms", arrays) | scale | {
+            "weights": self.weights
+        }
+
+    @classmethod
+    def restored(cls, notes: dict[str, Any], arrays: dict[str, Any]) -> "Recommender":
+        """Return what `state` was taken of."""
+        terms = Terms.restored(notes["terms"], under("terms", arrays))
+        return cls(terms, Scale(arrays["mean"], arrays["deviation"]), arrays["weights"], notes["intercept"])
 
 
 def fit_recommender(samples: Sequence[Sample]) -> Recommender:
@@ -53,9 +69,9 @@ def fit_recommender(samples: Sequence[Sample]) -> Recommender:
             for sample in samples
         ]
     )
-    scaler = StandardScaler().fit(rows)
-    model = LogisticRegression(class_weight="balanced", max_iter=1000)
-    return Recommender(terms, scaler, model.fit(scaler.transform(rows), bought))
+    scale = Scale.fit(rows)
+    model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(scale.transform(rows), bought)
+    return Recommender(terms, scale, model.coef_[0], float(model.intercept_[0]))
 
 
 def _likenesses(terms: Terms, sample: Sample) -> Floats:

@@ -11,10 +11,13 @@ from collections.abc import Callable
 import typer
 
 from ecellm import __version__
+from ecellm.cli.ask import ask
 from ecellm.cli.baseline import baseline
 from ecellm.cli.build import build
+from ecellm.cli.calibrate import calibrate
 from ecellm.cli.card import card
 from ecellm.cli.check import check
+from ecellm.cli.compare import compare
 from ecellm.cli.demo import demo
 from ecellm.cli.download import download
 from ecellm.cli.evaluate import evaluate
@@ -24,9 +27,12 @@ from ecellm.cli.join import join
 from ecellm.cli.merge import merge
 from ecellm.cli.predict import predict
 from ecellm.cli.recipes import recipes
+from ecellm.cli.report import report
+from ecellm.cli.reproduce import reproduce
 from ecellm.cli.results import results
 from ecellm.cli.show import show
 from ecellm.cli.simulate import simulate
+from ecellm.cli.study import study
 from ecellm.cli.tune import tune
 from ecellm.files import NO_ROOM
 
@@ -49,12 +55,18 @@ for verb in (
     export,
     show,
     tune,
+    calibrate,
     merge,
     predict,
+    ask,
     join,
     baseline,
     evaluate,
+    compare,
+    report,
     results,
+    study,
+    reproduce,
     recipes,
     demo,
 ):

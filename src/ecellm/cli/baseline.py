@@ -1,4 +1,4 @@
-"""`ecellm baseline`: answer with the cheap models that a tuned model has to beat."""
+"""`ecellm baseline`: fit the models that a tuned model has to beat."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,32 +7,28 @@ import typer
 
 
 def baseline(
+    name: Annotated[str, typer.Argument(help="Which one: see docs/baselines.md.")],
     data: Annotated[Path, typer.Option(help="The DATASET folder.")],
-    out: Annotated[Path, typer.Option(help="The PREDICTIONS.jsonl to write, for `ecellm evaluate`.")],
+    out: Annotated[Path, typer.Option(help="The MODEL folder to write, for `ecellm predict`.")],
     tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,
-    setting: Annotated[
-        str | None, typer.Option(help="Only this setting; without it, the two with diverse instructions.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    base: Annotated[
+        str, typer.Option(help="Of encoder and aveqa: minilm, a model's folder or its name on the hub.")
+    ] = "minilm",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes; the model's own number without it.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many training rows of a task.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the fitting.")] = 42,
 ) -> None:
-    """Fit cheap models (TF-IDF, logistic regression, a dictionary) and write their answers."""
-    from rich.console import Console
-
-    from ecellm.baselines.cheap import predict_cheaply
-    from ecellm.dataset.dataset import read_dataset, split_setting
+    """Fit a baseline, one small model for each task, and write a MODEL folder."""
+    from ecellm.baselines.fit import fit_baseline
+    from ecellm.baselines.kinds import tasks_of
+    from ecellm.baselines.part import Choices
+    from ecellm.baselines.progress import Fitting
+    from ecellm.dataset.dataset import read_dataset
     from ecellm.tasks import chosen_tasks
 
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists already: name another file, or add --overwrite.")
-    chosen = [task.name for task in chosen_tasks(tasks)]
-    if setting is not None:
-        split_setting(setting)
-    with Console(stderr=True).status("starting") as status:
-        written = predict_cheaply(
-            read_dataset(data),
-            out,
-            chosen,
-            None if setting is None else [setting],
-            lambda task: status.update(f"fitting and asking: {task}"),
-        )
-    typer.echo(f"{written:,} answers written to {out}.")
+    tasks_of(name)
+    chosen = None if tasks is None else [task.name for task in chosen_tasks(tasks)]
+    choices = Choices(base, epochs, limit, seed)
+    with Fitting() as fitting:
+        fitted = fit_baseline(name, read_dataset(data), out, chosen, choices, fitting)
+    typer.echo(f"Fitted {name} on {', '.join(fitted)}; model written to {out}.")

@@ -1,4 +1,4 @@
-"""`ecellm card`: a dataset's data card, one HTML page."""
+"""`ecellm card`: a dataset's data card, one HTML page; a model's card, the README.md of its folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,39 @@ import typer
 
 
 def card(
-    dataset: Annotated[Path, typer.Argument(help="The DATASET folder, built or imported.")],
-    out: Annotated[Path | None, typer.Option(help="The page to write; without it, card.html in the folder.")] = None,
+    folder: Annotated[Path, typer.Argument(help="A DATASET folder, built or imported, or a MODEL folder.")],
+    out: Annotated[Path | None, typer.Option(help="A dataset's page; without it, card.html in the folder.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="A model's SCORES.json, to stand on its card.")] = None,
 ) -> None:
-    """Write a dataset's data card: counts, lengths, balance, examples, what was left out, what crosses splits."""
+    """Write a dataset's card (counts, lengths, examples, what was left out) or a model's (its run and scores)."""
+    from ecellm.models.folder import is_finished
+
+    if is_finished(folder):
+        _model_card(folder, out, scores)
+    elif scores is not None:
+        raise ValueError(f"{folder} is no finished model: --scores stand on a model's card.")
+    else:
+        _data_card(folder, out)
+
+
+def _model_card(model: Path, out: Path | None, scores: Path | None) -> None:
+    import json
+
+    from ecellm.models.card import CARD, write_model_card
+
+    if out is not None:
+        raise ValueError(f"A model's card is {CARD} in its folder: leave out --out.")
+    found = None
+    if scores is not None:
+        try:
+            found = json.loads(scores.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{scores} is not valid JSON: write it with `ecellm evaluate`.") from error
+    write_model_card(model, found)
+    typer.echo(f"Model card written to {model / CARD}.")
+
+
+def _data_card(dataset: Path, out: Path | None) -> None:
     from rich.console import Console
 
     from ecellm.dataset.card import data_card

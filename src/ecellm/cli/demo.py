@@ -34,30 +34,38 @@ def demo(
     from ecellm.cli.baseline import baseline
     from ecellm.cli.build import build
     from ecellm.cli.predict import predict
+    from ecellm.cli.report import report
     from ecellm.cli.simulate import simulate
     from ecellm.cli.tune import tune
 
     _make_room(out)
     began = time.monotonic()
     data, model = out / "dataset", out / "model"
-    with _step("Simulated a shop"):
+    steps: dict[str, float] = {}
+    with _step(steps, "Simulated a shop"):
         simulate(out=out / "sources", scale=scale, seed=seed)
     with (
-        _step("Built the dataset"),
+        _step(steps, "Built the dataset"),
         as_file(files("ecellm.sources.simulator").joinpath("demo.toml")) as config,
     ):
         build(sources=out / "sources", config=config, out=data, seed=seed)
-    with _step("Tuned XS"):
+    with _step(steps, "Tuned XS"):
         tune(recipe=RECIPE, data=data, out=model, set_=[f"optimisation.seed={seed}", *(set_ or [])])
-    with _step("Asked XS"):
+    with _step(steps, "Asked XS"):
         for setting in SETTINGS:
             predict(model=str(model), data=data, out=out / "predictions.jsonl", setting=setting)
-    with _step("Fitted and asked the cheap models"):
-        baseline(data=data, out=out / "cheap.jsonl")
-    with _step("Scored both"):
+    with _step(steps, "Fitted and asked the cheap models"):
+        baseline(name="cheap", data=data, out=out / "cheap")
+        for setting in SETTINGS[: len(DOMAINS)]:
+            predict(model=str(out / "cheap"), data=data, out=out / "cheap.jsonl", setting=setting)
+    with _step(steps, "Scored both"):
         _score(out, data, seed)
+    with _step(steps, "Wrote the report"):
+        _write_facts(out, scale, seed, steps)
+        report(runs=[f"XS={out}"], out=out / "report.html", title="The demo", seed=seed)
     typer.echo(f"The demo took {_minutes(time.monotonic() - began)}. Everything is in {out}:")
-    typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json cheap.jsonl cheap_scores.json")
+    typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json report.html")
+    typer.echo("cheap/ cheap.jsonl cheap_scores.json")
 
 
 def _make_room(out: Path) -> None:
@@ -71,11 +79,12 @@ def _make_room(out: Path) -> None:
 
 
 @contextmanager
-def _step(name: str) -> Iterator[None]:
-    """Say how long a step took."""
+def _step(steps: dict[str, float], name: str) -> Iterator[None]:
+    """Say how long a step took, and note it in seconds."""
     began = time.monotonic()
     yield
-    typer.echo(f"{name} in {_minutes(time.monotonic() - began)}.", err=True)
+    steps[name] = time.monotonic() - began
+    typer.echo(f"{name} in {_minutes(steps[name])}.", err=True)
 
 
 def _score(out: Path, data: Path, seed: int) -> None:
@@ -90,6 +99,26 @@ def _score(out: Path, data: Path, seed: int) -> None:
     write_scores(ours, out / "scores.json")
     write_scores(cheap, out / "cheap_scores.json")
     print_comparison(ours, cheap)
+
+
+def _write_facts(out: Path, scale: float, seed: int, steps: dict[str, float]) -> None:
+    """Write what the scores do not say of the run: machine, command, time."""
+    import os
+    import platform
+
+    from ecellm.evaluation.results_page import RunFacts
+    from ecellm.evaluation.runs import RUN_FACTS
+    from ecellm.files import whole_file
+
+    facts = RunFacts(
+        title="The demo",
+        model="XS",
+        machine=f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+        commands=(f"ecellm demo --scale {scale:g} --seed {seed}",),
+        seconds={name: round(seconds, 1) for name, seconds in steps.items()},
+    )
+    with whole_file(out / RUN_FACTS) as beside:
+        beside.write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _minutes(seconds: float) -> str:

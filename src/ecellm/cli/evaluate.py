@@ -10,18 +10,46 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Lines with id, task, setting and text.")],
     data: Annotated[Path, typer.Option(help="The DATASET folder that was asked.")],
     out: Annotated[Path, typer.Option(help="The SCORES.json to write.")],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Score parts of the rows too: by category, length, label or a column of test.parquet."),
+    ] = None,
+    errors: Annotated[
+        Path | None, typer.Option(help="Write the worst errors here, as JSON lines: what was asked, said and right.")
+    ] = None,
+    worst: Annotated[int, typer.Option(min=1, help="How many errors of each task and setting.")] = 20,
+    bleurt: Annotated[
+        Path | None,
+        typer.Option(help="BLEURT values that your own BLEURT wrote: JSON lines with id, setting, bleurt."),
+    ] = None,
+    bertscore_model: Annotated[
+        str | None,
+        typer.Option(help="Compare free texts by this model, a folder or a hub name such as roberta-large."),
+    ] = None,
+    bertscore_layer: Annotated[int, typer.Option(min=1, help="The layer of that model; roberta-large's is 17.")] = 17,
     seed: Annotated[int, typer.Option(help="Of the bootstrap draws and the random floors.")] = 42,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing SCORES.json.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Score answers, strictly and the published way, beside the best trivial answers."""
     from ecellm.dataset.dataset import read_dataset
+    from ecellm.evaluation.errors import worst_errors, write_errors
     from ecellm.evaluation.evaluate import evaluate as run
     from ecellm.evaluation.evaluate import write_scores
     from ecellm.evaluation.table import print_scores
+    from ecellm.files import refuse_overwriting
 
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists already: name another file, or add --overwrite.")
-    scores = run(predictions, read_dataset(data), seed=seed)
+    refuse_overwriting([out, *([errors] if errors else [])], overwrite)
+    dataset = read_dataset(data)
+    pairs = None
+    if bertscore_model is not None:
+        from ecellm.evaluation.bertscore import BertScorer
+
+        pairs = BertScorer(bertscore_model, bertscore_layer)
+    scores = run(predictions, dataset, seed=seed, pairs=pairs, by=by or (), bleurt=bleurt)
+    if errors is not None:
+        write_errors(worst_errors(predictions, dataset, most=worst, seed=seed, pairs=pairs), errors)
     write_scores(scores, out)
     print_scores(scores)
     typer.echo(f"Scores written to {out}.")
+    if errors is not None:
+        typer.echo(f"Worst errors written to {errors}.")

@@ -1,24 +1,47 @@
-"""`ecellm export`: a dataset as the published ECInstruct rows."""
+"""`ecellm export`: a dataset as the published ECInstruct rows, or as tasks of lm-evaluation-harness."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
+class Format(StrEnum):
+    """What to write."""
+
+    published = "published"
+    lm_eval = "lm-eval"
+
+
 def export(
     dataset: Annotated[Path, typer.Argument(help="The DATASET folder.")],
-    out: Annotated[Path, typer.Option(help="The JSON file to write.")],
+    out: Annotated[Path, typer.Option(help="The JSON file to write; for lm-eval, the folder.")],
+    format: Annotated[
+        Format, typer.Option(help="The published ECInstruct rows, or task files for lm-evaluation-harness.")
+    ] = Format.published,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="For lm-eval: only this setting; may be given more than once.")
+    ] = None,
     qpr_labels: Annotated[
         Path | None, typer.Option(help="Where to write the ESCI labels of the QPR test rows, as JSON.")
     ] = None,
 ) -> None:
-    """Write a dataset as the published ECInstruct rows, one per sample and setting."""
+    """Write a dataset as the published ECInstruct rows, one per sample and setting, or as lm-eval tasks."""
     from ecellm.dataset.dataset import read_dataset
     from ecellm.dataset.published import export as run
     from ecellm.dataset.published import write_labels
 
     data = read_dataset(dataset)
+    if format is Format.lm_eval:
+        from ecellm.evaluation.harness import export_harness
+
+        if qpr_labels is not None:
+            raise ValueError("--qpr-labels belongs to the published rows: lm-eval's tasks hold the labels.")
+        typer.echo(f"{export_harness(data, out, setting)} tasks written to {out}.")
+        return
+    if setting is not None:
+        raise ValueError("--setting belongs to --format lm-eval: the published rows are those of every setting.")
     typer.echo(f"{run(data, out):,} rows written to {out}.")
     if qpr_labels is not None:
         typer.echo(f"Labels of {write_labels(data, qpr_labels):,} QPR rows written to {qpr_labels}.")

@@ -71,7 +71,7 @@ def predict(
     if not model.startswith(OPENAI) and (server, price_in, price_out, max_cost) != (None,) * 4:
         raise ValueError(f"--server, prices and --max-cost are for models of a server: name one as {OPENAI}NAME.")
     budget = Budget(Prices(price_in, price_out), max_cost)
-    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
+    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else _answered(model)
     dataset = read_dataset(data)
     asked = questions(dataset, None if setting is None else [setting], chosen, limit)
     if shard is not None:
@@ -109,3 +109,11 @@ def _part(shard: str) -> tuple[int, int]:
     if not 1 <= number <= of:
         raise ValueError(f"{shard!r} is no shard: write one as 1/4, 2/4 and so on.")
     return number, of
+
+
+def _answered(model: str) -> list[str] | None:
+    """Return the tasks that a baseline was fitted on; None for models that are asked all."""
+    from ecellm.models.folder import is_finished, read_facts
+
+    folder = Path(model)
+    return read_facts(folder).get("tasks") if is_finished(folder) else None

@@ -1,5 +1,6 @@
 """`ecellm tune`: tune a model on a dataset as a recipe says."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -43,4 +44,5 @@ def tune(
         return
     with naming(out):
         run(read, dataset, out, tasks=chosen, setting=setting, resume=resume, limit=limit)
-    typer.echo(f"Model written to {out}.")
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"Model written to {out}.")

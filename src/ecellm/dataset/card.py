@@ -1,20 +1,18 @@
 """The data card: one HTML page that says what a dataset holds, what was left out, and what crosses its splits."""
 
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from ecellm.dataset.check import Finding
 from ecellm.dataset.dataset import Dataset
 from ecellm.dataset.quality import words_of
 from ecellm.keys import keyed_hash
+from ecellm.pages import render
+from ecellm.pages.pictures import COLOURS, INK, bars_height, picture
 from ecellm.records import DOMAINS, SPLITS, Sample
 from ecellm.sources.addresses import read_addresses
 from ecellm.tasks import TASKS
@@ -24,7 +22,6 @@ from ecellm.tasks.task import BRAND, NATURAL, TIME
 LONGEST_EXAMPLE = 1_200
 #: Answers beyond these many are no classes.
 MOST_CLASSES = 5
-COLOURS = ("#2f6f9f", "#7fb2d3", "#c9b458", "#d58b4e", "#a34a4a")
 
 
 @dataclass(frozen=True)
@@ -46,11 +43,10 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
     parts = [f"{split} {domain}" for split in SPLITS for domain in DOMAINS]
     counts = Counter((sample.task, f"{sample.split} {sample.domain}") for sample in everything)
     present = [task for task in TASKS if any(counts[task, part] for part in parts)]
-    page = Environment(
-        loader=PackageLoader("ecellm.dataset"), autoescape=select_autoescape(["html", "j2"]), trim_blocks=True
-    ).get_template("card.html.j2")
     manifest = dataset.manifest
-    return page.render(
+    return render(
+        "ecellm.dataset",
+        "card.html.j2",
         name=dataset.path.resolve().name,
         total=len(everything),
         digest=dataset.hash(),
@@ -120,20 +116,23 @@ def _lengths(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
     words = {task: [0] for task in tasks}
     for sample in samples:
         words[sample.task].append(words_of(sample))
-    figure, axes = _figure(len(tasks))
-    axes.boxplot(
-        [words[task][1:] for task in tasks[::-1]],
-        tick_labels=tasks[::-1],
-        orientation="horizontal",
-        whis=(5, 95),
-        showfliers=False,
-        widths=0.6,
-        patch_artist=True,
-        boxprops={"facecolor": COLOURS[1]},
-        medianprops={"color": "black"},
-    )
-    axes.set_xlabel("words of input and options")
-    return _svg(figure, "Box plot of the number of words in inputs and options, by task.")
+
+    def paint(axes: Any) -> None:
+        axes.boxplot(
+            [words[task][1:] for task in tasks[::-1]],
+            tick_labels=tasks[::-1],
+            orientation="horizontal",
+            whis=(5, 95),
+            showfliers=False,
+            widths=0.6,
+            patch_artist=True,
+            boxprops={"facecolor": COLOURS[0]},
+            **{name: {"color": INK} for name in ("medianprops", "whiskerprops", "capprops")},
+        )
+        axes.set_xlabel("words of input and options")
+
+    said = "Box plot of the number of words in inputs and options, by task."
+    return picture(said, bars_height(len(tasks)), paint)
 
 
 def _balance(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
@@ -145,39 +144,23 @@ def _balance(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
     shown = {task: found for task, found in answers.items() if found}
     if not shown:
         return Markup("<p>No task has classes.</p>")
-    figure, axes = _figure(len(shown))
-    for task, found in list(shown.items())[::-1]:
-        left, total = 0.0, sum(found.values())
-        for place, name in enumerate(sorted(found, reverse="yes" in found)):
-            share = found[name] / total
-            axes.barh(task, share, left=left, color=COLOURS[place % len(COLOURS)], height=0.6)
-            if share > 0.04:
-                axes.text(left + share / 2, task, name, ha="center", va="center", fontsize=9, color="white")
-            left += share
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("share of training rows")
-    return _svg(figure, "Bars of the share of each answer among training rows, by task.")
+
+    def paint(axes: Any) -> None:
+        for task, found in list(shown.items())[::-1]:
+            left, total = 0.0, sum(found.values())
+            for place, name in enumerate(sorted(found, reverse="yes" in found)):
+                share = found[name] / total
+                axes.barh(task, share, left=left, color=COLOURS[place % len(COLOURS)], height=0.6)
+                if share > 0.04:
+                    axes.text(left + share / 2, task, name, ha="center", va="center", color="white")
+                left += share
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("share of training rows")
+
+    said = "Bars of the share of each answer among training rows, by task."
+    return picture(said, bars_height(len(shown)), paint)
 
 
 def _has_classes(task: str) -> bool:
     answer = TASKS[task].answer
     return isinstance(answer, YesNo) or (isinstance(answer, Letter) and len(answer.published_letters) <= MOST_CLASSES)
-
-
-def _figure(bars: int) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(7.5, 0.9 + 0.34 * bars), layout="constrained")
-    axes = figure.subplots()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure, said: str) -> Markup:
-    """Return the figure as inline SVG with a text for those who do not see it; equal figures give equal text."""
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "ecellm", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    picture = file.getvalue()
-    return Markup('<figure role="img" aria-label="{}">{}</figure>').format(
-        said, Markup(picture[picture.index("<svg") :])
-    )

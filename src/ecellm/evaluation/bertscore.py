@@ -1,11 +1,13 @@
-"""BERTScore (Zhang et al. 2020) of answers against references, with the local MiniLM, offline.
+"""BERTScore (Zhang et al. 2020) of answers against references: with the local MiniLM, offline, or with any model.
 
-Figures made with MiniLM are not comparable with those of the published default (roberta-large), so every
-score row names the model. No idf weighting, no rescaling, the model's last layer.
+Figures of one model are not comparable with those of another, so every score row names the model. The published
+figures are roberta-large's, layer 17; the MiniLM gives its last layer. No idf weighting, no rescaling.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,9 +33,11 @@ Encoded = tuple[Tensor, Tensor]
 class BertScorer:
     """Scores (answer, reference) pairs; every pair is computed once, whatever the setting."""
 
-    name = HUB_NAME
-
-    def __init__(self) -> None:
+    def __init__(self, model: str | None = None, layer: int | None = None) -> None:
+        """Take a folder or hub name (None: the local MiniLM) and the layer to compare (None: the last)."""
+        self.model, self.layer = model, layer
+        named = HUB_NAME if model is None else Path(model).resolve().name if Path(model).is_dir() else model
+        self.name = named if layer is None else f"{named}, layer {layer}"
         self._known: dict[Pair, tuple[float, float, float]] = {}
         self._loaded: tuple[Any, Any] | None = None
 
@@ -61,7 +65,9 @@ class BertScorer:
             chunk = ordered[first : first + TEXTS_AT_ONCE]
             batch = tokenizer(chunk, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt")
             with torch.no_grad():
-                states = model(**batch).last_hidden_state
+                states = model(**batch, output_hidden_states=True).hidden_states[
+                    -1 if self.layer is None else self.layer
+                ]
             for place, text in enumerate(chunk):
                 length = int(batch["attention_mask"][place].sum())
                 encoded[text] = batch["input_ids"][place, :length], states[place, :length].clone()
@@ -73,10 +79,26 @@ class BertScorer:
             from transformers.utils import logging
 
             logging.disable_progress_bar()
-            folder = str(minilm_folder())
-            model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-            self._loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True), model.eval()
+            local = self.model is None or Path(self.model).is_dir()
+            source = str(minilm_folder()) if self.model is None else self.model
+            try:
+                model = AutoModel.from_pretrained(source, local_files_only=local, use_safetensors=True)
+                tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"{source} cannot be loaded as BERTScore's model: {str(error).splitlines()[0]}"
+                ) from error
+            layers = model.config.num_hidden_layers
+            if self.layer is not None and self.layer > layers:
+                raise ValueError(f"{source} has {layers} layers: choose one of them with --bertscore-layer.")
+            self._loaded = tokenizer, model.eval()
         return self._loaded
+
+
+@cache
+def local_scorer() -> BertScorer:
+    """Return the one scorer with the local MiniLM: floors and errors compare the same texts as the scores."""
+    return BertScorer()
 
 
 class _Known(nn.Module):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ecellm.evaluation.scoring import PairScorer, Scored, Scoring, score_answers
+from ecellm.evaluation.scoring import PairScorer, Scoring, row_scorer
 from ecellm.keys import keyed_hash
 from ecellm.records import Sample
 from ecellm.tasks.answers import LETTERS, Letter, Ranking, Triples, YesNo, option_texts
@@ -40,9 +40,7 @@ def best_floors(
 ) -> dict[str, Floor]:
     """Return the best trivial answer's value and name, by metric; the first named wins ties."""
 
-    def score(answers: Answers) -> Scored:
-        return score_answers(task, scoring, samples, answers, pairs)
-
+    score = row_scorer(task, scoring, samples, pairs)
     found = {name: score(answers).values() for name, answers in trivial_answers(task, scoring, samples).items()}
     draws = [score(answers).values() for answers in random_answers(task, samples, seed)]
     if draws:
@@ -82,10 +80,16 @@ def random_answers(task: Task, samples: Sequence[Sample], seed: int) -> list[Ans
     generator = np.random.default_rng(int(keyed_hash(seed, "random answers", task.name), 16))
     if isinstance(answer, Ranking):
         letters = [answer.letters(sample) for sample in samples]
-        return [
-            [[row[place] for place in generator.permutation(len(row))] for row in letters]
-            for _ in range(RANDOM_DRAWS)
-        ]
+        most = max(map(len, letters), default=0)
+        beyond = np.arange(most) >= np.array([[len(row)] for row in letters])
+        draws = []
+        for _ in range(RANDOM_DRAWS):
+            # Sorted random numbers, those of places that a list does not have last.
+            order = np.argsort(generator.random((len(letters), most)) + beyond, axis=1).tolist()
+            draws.append(
+                [[row[place] for place in places[: len(row)]] for row, places in zip(letters, order, strict=True)]
+            )
+        return draws
     if isinstance(answer, YesNo):
         names: Sequence[str] = YesNo.choices
         sizes = [len(names)] * len(samples)
@@ -108,13 +112,13 @@ def _constant_orders(answer: Ranking, scoring: Scoring, samples: Sequence[Sample
     first, rest = letters[:MOST_PERMUTED], letters[MOST_PERMUTED:]
     sizes = [len(first)] if scoring == "strict" else [len(first), 1, 2]
     orders = dict.fromkeys(order for size in sizes for order in permutations(first, size))
-    return {
-        "always " + ",".join(order): [
-            [letter for letter in (*order, *(rest if len(order) == len(first) else "")) if letter in row]
-            for row in rows
-        ]
-        for order in orders
-    }
+
+    def shortened(order: tuple[str, ...]) -> Answers:
+        whole = (*order, *(rest if len(order) == len(first) else ""))
+        known = {row: [letter for letter in whole if letter in row] for row in dict.fromkeys(rows)}
+        return [known[row] for row in rows]
+
+    return {"always " + ",".join(order): shortened(order) for order in orders}
 
 
 def _titles_by_similarity(sample: Sample) -> list[str]:

@@ -24,7 +24,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecellm.dataset.config import first_problem
-from ecellm.evaluation.table import interval_text, main_rows, metric_text
+from ecellm.evaluation.runs import main_rows, read_json, read_scores
+from ecellm.evaluation.table import interval_text, metric_text
 from ecellm.files import whole_file
 from ecellm.records import DIVERSE, DOMAINS, UNSEEN
 from ecellm.tasks import TASKS
@@ -68,7 +69,7 @@ def write_results_page(folder: Path, out: Path) -> None:
 
 
 def _section(run: Path) -> str:
-    facts = _facts(run / "run.json")
+    facts = read_run_facts(run / "run.json")
     scores, cheap = _scores(run / "scores.json"), _scores(run / "cheap.json")
     times = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in facts.seconds.items())
     said = [f"Machine: {facts.machine}.", f"Times: {times}."]
@@ -84,7 +85,7 @@ def _section(run: Path) -> str:
             f"## {facts.title}",
             commands,
             "\n".join(f"- {line}" for line in said),
-            f"### Rows\n\n{_count_table(_json(run / 'manifest.json'), run)}",
+            f"### Rows\n\n{_count_table(read_json(run / 'manifest.json'), run)}",
             *tables,
             *_curves(run, scores),
             _text(run / "text.md"),
@@ -112,7 +113,7 @@ def _size_table(sizes: Sequence[tuple[int, Path]], scores: Sequence[dict[str, An
         for task in TASKS
         if (task, setting) in columns[-1]
     ]
-    return _markdown(["task", *(f"{size:,} rows" for size, _ in sizes), "all rows"], lines)
+    return markdown_table(["task", *(f"{size:,} rows" for size, _ in sizes), "all rows"], lines)
 
 
 def _loss_table(log: Path) -> str:
@@ -127,7 +128,7 @@ def _loss_table(log: Path) -> str:
         ]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{log} is no tuning log: take it from the MODEL folder.") from error
-    return _markdown(["passes", "mean of tasks", *tasks], lines)
+    return markdown_table(["passes", "mean of tasks", *tasks], lines)
 
 
 def _score_table(domain: str, model: str, scores: Sequence[dict[str, Any]], cheap: Sequence[dict[str, Any]]) -> str:
@@ -155,7 +156,7 @@ def _score_table(domain: str, model: str, scores: Sequence[dict[str, Any]], chea
             ]
         )
     names = ["task", "metric", model, "cheap model", "best trivial answer", f"{model}, unseen instruction"]
-    return _markdown([*names, "published rules", "rows", "unparsed", "missing"], lines)
+    return markdown_table([*names, "published rules", "rows", "unparsed", "missing"], lines)
 
 
 def _count_table(manifest: dict[str, Any], run: Path) -> str:
@@ -163,36 +164,25 @@ def _count_table(manifest: dict[str, Any], run: Path) -> str:
     if not isinstance(counts, dict):
         raise ValueError(f"{run / 'manifest.json'} has no counts: copy the dataset's manifest.")
     lines = [[task, *(f"{counts[task].get(part, 0):,}" for part in COUNTS)] for task in TASKS if task in counts]
-    return _markdown(["task", "train", "validation", "test, in domain", "test, out of domain"], lines)
+    return markdown_table(["task", "train", "validation", "test, in domain", "test, out of domain"], lines)
 
 
-def _markdown(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def markdown_table(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown; what would end a cell is escaped."""
     rows = [names, ["---"] * len(names), *lines]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
-def _facts(path: Path) -> RunFacts:
+def read_run_facts(path: Path) -> RunFacts:
+    """Return the facts in a run.json; raises ValueError naming the file and what is wrong in it."""
     try:
-        return RunFacts.model_validate(_json(path))
+        return RunFacts.model_validate(read_json(path))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_problem(error)}") from error
 
 
 def _scores(path: Path) -> list[dict[str, Any]]:
-    scores = _json(path).get("scores")
-    if not isinstance(scores, list):
-        raise ValueError(f"{path} has no scores: write it with `ecellm evaluate`.")
-    return scores
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(_text(path))
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(read, dict):
-        raise ValueError(f"{path} is not a JSON object.")
-    return read
+    return list(read_scores(path)["scores"])
 
 
 def _text(path: Path) -> str:

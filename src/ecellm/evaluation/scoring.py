@@ -5,9 +5,9 @@ Published: the rules of the authors' evaluation script, weaknesses included (`An
 reads the texts): what cannot be parsed is mostly left out of every figure.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -29,6 +29,10 @@ from ecellm.evaluation.metrics import (
 from ecellm.records import Sample
 from ecellm.tasks.answers import LETTERS, TRIPLE_KEYS, Letter, Ranking, Triples, YesNo
 from ecellm.tasks.task import Task
+
+#: What AVE says of an attribute that the text lacks, and where in a triple.
+NO_VALUE = "None"
+VALUE = TRIPLE_KEYS.index("value")
 
 Scoring = Literal["strict", "published"]
 SCORINGS: tuple[Scoring, ...] = ("strict", "published")
@@ -55,8 +59,8 @@ class Scored:
     """[rows, k]"""
     figures: Callable[[Floats], Figures]
     """Sums [..., k] to arrays [...] by metric."""
-    model: str | None = None
-    """The model that compared free texts, where one did."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """The model that compared free texts, by the metrics that depend on one."""
 
     def values(self) -> dict[str, float]:
         """Return the figures of all rows."""
@@ -76,9 +80,16 @@ def read_answers(
     answers = [task.answer.parse_published(text) for text in texts]
     if isinstance(task.answer, Ranking):
         pieces = sum(text.strip().count(",") + 1 for text in texts)
-        kept = sum(len(_known_letters(answer or (), sample)) for answer, sample in zip(answers, samples, strict=True))
+        kept = sum(
+            len(_known_letters(answer or (), _labels(sample)))
+            for answer, sample in zip(answers, samples, strict=True)
+        )
         return answers, pieces - kept
     return answers, sum(answer is None for answer in answers)
+
+
+#: From parsed answers (None: unparsed), one a row, to their counts.
+RowScorer = Callable[[Sequence[Any]], Scored]
 
 
 def score_answers(
@@ -88,41 +99,67 @@ def score_answers(
 
     Raises NotScorableError where a label is missing or not of the task's form.
     """
+    return row_scorer(task, scoring, samples, pairs)(answers)
+
+
+def row_scorer(task: Task, scoring: Scoring, samples: Sequence[Sample], pairs: PairScorer | None) -> RowScorer:
+    """Return what counts answers to these samples, having read their labels once.
+
+    Raises NotScorableError where a label is missing or not of the task's form.
+    """
     if isinstance(task.answer, YesNo):
-        return _score_yes_no(scoring, samples, answers)
+        return _yes_no_scorer(scoring, samples)
     if isinstance(task.answer, Letter):
-        return _score_letters(scoring, samples, answers, hits_only=task.metric == "hr@1")
+        return _letter_scorer(scoring, samples, hits_only=task.metric == "hr@1")
     if isinstance(task.answer, Ranking):
-        return _score_rankings(scoring, samples, answers)
+        return _ranking_scorer(scoring, samples)
     if isinstance(task.answer, Triples):
-        return _score_triples(scoring, samples, answers)
+        return partial(_score_triples, scoring, samples)
     assert pairs is not None, task.name
-    return _score_texts(samples, answers, pairs)
+    return partial(_score_texts, pairs, samples)
 
 
-def _score_yes_no(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
+def row_values(task: Task, scored: Scored) -> Floats:
+    """Return what each row contributes, [rows], from 0 (wrong) to 1 (right).
+
+    The main metric of the row alone, but for tasks with classes whether it is right: an F1 needs many rows.
+    """
+    figures = scored.figures(scored.stats)
+    return figures["accuracy"] if "accuracy" in figures else figures[task.metric]
+
+
+def _yes_no_scorer(scoring: Scoring, samples: Sequence[Sample]) -> RowScorer:
     labels = [YesNo().parse_published(sample.output) for sample in samples]
     for sample, label in zip(samples, labels, strict=True):
         if label is None:
             raise _bad_label(sample, "neither yes nor no")
-    stats, shape = _confusion(labels, answers, YesNo.choices, keep_unparsed=scoring == "strict")
     epsilon = 0.0 if scoring == "strict" else BINARY_EPSILON
-    return Scored(stats, lambda sums: binary_figures(sums.reshape(*sums.shape[:-1], *shape), epsilon))
+
+    def score(answers: Sequence[Any]) -> Scored:
+        stats, shape = _confusion(labels, answers, YesNo.choices, keep_unparsed=scoring == "strict")
+        return Scored(stats, lambda sums: binary_figures(sums.reshape(*sums.shape[:-1], *shape), epsilon))
+
+    return score
 
 
-def _score_letters(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any], hits_only: bool) -> Scored:
+def _letter_scorer(scoring: Scoring, samples: Sequence[Sample], hits_only: bool) -> RowScorer:
     labels = [sample.output.strip()[:1] for sample in samples]
     for sample, label in zip(samples, labels, strict=True):
         if not label or label not in LETTERS:
             raise _bad_label(sample, "no option's letter")
-    if hits_only:
-        hits = [label == answer for label, answer in zip(labels, answers, strict=True)]
-        counted = [scoring == "strict" or answer is not None for answer in answers]
-        return Scored(np.array([hits, counted], dtype=np.float64).T, hit_figures)
-    classes = sorted({*labels, *(answer for answer in answers if answer is not None)})
-    stats, shape = _confusion(labels, answers, classes, keep_unparsed=scoring == "strict")
     over: Literal["labels", "labels and answers"] = "labels" if scoring == "strict" else "labels and answers"
-    return Scored(stats, lambda sums: macro_figures(sums.reshape(*sums.shape[:-1], *shape), over))
+
+    def hits(answers: Sequence[Any]) -> Scored:
+        right = [label == answer for label, answer in zip(labels, answers, strict=True)]
+        counted = [scoring == "strict" or answer is not None for answer in answers]
+        return Scored(np.array([right, counted], dtype=np.float64).T, hit_figures)
+
+    def classes(answers: Sequence[Any]) -> Scored:
+        names = sorted({*labels, *(answer for answer in answers if answer is not None)})
+        stats, shape = _confusion(labels, answers, names, keep_unparsed=scoring == "strict")
+        return Scored(stats, lambda sums: macro_figures(sums.reshape(*sums.shape[:-1], *shape), over))
+
+    return hits if hits_only else classes
 
 
 def _confusion(
@@ -132,41 +169,59 @@ def _confusion(
 
     A row whose answer is None stands in the last column, or counts nowhere.
     """
-    place = {name: number for number, name in enumerate(classes)}
+    place: dict[Any, int] = {name: number for number, name in enumerate(classes)}
     shape = (len(place), len(place) + 1)
-    stats = np.zeros((len(labels), *shape))
-    for row, (label, answer) in enumerate(zip(labels, answers, strict=True)):
-        if answer is not None or keep_unparsed:
-            stats[row, place[label], place[answer] if answer is not None else len(place)] = 1.0
-    return stats.reshape(len(labels), -1), shape
+    place[None] = len(place)
+    said = np.array([place[answer] for answer in answers], dtype=np.int64)
+    cells = np.array([place[label] for label in labels], dtype=np.int64) * shape[1] + said
+    stats = np.zeros((len(labels), shape[0] * shape[1]))
+    rows = np.arange(len(labels)) if keep_unparsed else np.flatnonzero(said < shape[0])
+    stats[rows, cells[rows]] = 1.0
+    return stats, shape
 
 
-def _score_rankings(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
+def _ranking_scorer(scoring: Scoring, samples: Sequence[Sample]) -> RowScorer:
     """NDCG: strict against the full ideal order, published against the ideal order of what was named."""
-    values = []
-    for sample, answer in zip(samples, answers, strict=True):
-        gains = _gains(sample)
-        ranked = [gains[letter] for letter in _known_letters(answer or (), sample)]
-        if scoring == "strict":
-            values.append(ndcg(ranked, list(gains.values())))
-        else:
-            values.append(ndcg(ranked, ranked, RANKING_EPSILON))
-    stats = np.array([values, np.ones(len(values))], dtype=np.float64).T
-    return Scored(stats, partial(mean_figures, names=("ndcg",)))
+    labels = [_labels(sample) for sample in samples]
+    value = _strict_ndcg if scoring == "strict" else _published_ndcg
+
+    def score(answers: Sequence[Any]) -> Scored:
+        values = [value(row, tuple(answer or ())) for row, answer in zip(labels, answers, strict=True)]
+        stats = np.array([values, np.ones(len(values))], dtype=np.float64).T
+        return Scored(stats, partial(mean_figures, names=("ndcg",)))
+
+    return score
 
 
-def _gains(sample: Sample) -> dict[str, float]:
+# Lists are short and labels four: the same few lists come again and again.
+@lru_cache(maxsize=100_000)
+def _strict_ndcg(labels: tuple[str, ...], answer: tuple[str, ...]) -> float:
+    gains = _gains(labels)
+    return ndcg([gains[letter] for letter in _known_letters(answer, labels)], list(gains.values()))
+
+
+@lru_cache(maxsize=100_000)
+def _published_ndcg(labels: tuple[str, ...], answer: tuple[str, ...]) -> float:
+    gains = _gains(labels)
+    ranked = [gains[letter] for letter in _known_letters(answer, labels)]
+    return ndcg(ranked, ranked, RANKING_EPSILON)
+
+
+def _labels(sample: Sample) -> tuple[str, ...]:
     if not sample.labels or not set(sample.labels) <= GAINS.keys():
         raise NotScorableError(
             f"{sample.task} test rows have no labels (E, S, C or I for each letter), so no ranking can be "
             "scored: import them again with --qpr-labels."
         )
-    return {LETTERS[place]: GAINS[label] for place, label in enumerate(sample.labels)}
+    return sample.labels
 
 
-def _known_letters(answer: Sequence[str], sample: Sample) -> list[str]:
-    gains = _gains(sample)
-    return [letter for letter in answer if letter in gains]
+def _gains(labels: Sequence[str]) -> dict[str, float]:
+    return {LETTERS[place]: GAINS[label] for place, label in enumerate(labels)}
+
+
+def _known_letters(answer: Sequence[str], labels: Sequence[str]) -> list[str]:
+    return [letter for letter in answer if letter in LETTERS[: len(labels)]]
 
 
 def _score_triples(scoring: Scoring, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
@@ -184,9 +239,21 @@ def _score_triples(scoring: Scoring, samples: Sequence[Sample], answers: Sequenc
 
 
 def _strict_triples(sample: Sample, answer: list[dict[str, str]]) -> tuple[int, int, int]:
-    labels = {tuple(label[key] for key in TRIPLE_KEYS) for label in _label_triples(sample)}
-    said = {tuple(item[key] for key in TRIPLE_KEYS) for item in answer}
+    labels, said = _distinct(_label_triples(sample)), _distinct(answer)
     return len(labels & said), len(said), len(labels)
+
+
+def triple_counts(sample: Sample, answer: list[dict[str, str]], none: bool) -> tuple[int, int, int]:
+    """Return a row's distinct hits, predicted and label triples that say "None" (`none`), or that have a value."""
+    labels, said = (
+        {triple for triple in _distinct(triples) if (triple[VALUE] == NO_VALUE) == none}
+        for triples in (_label_triples(sample), answer)
+    )
+    return len(labels & said), len(said), len(labels)
+
+
+def _distinct(triples: Iterable[dict[str, str]]) -> set[tuple[str, ...]]:
+    return {tuple(item[key] for key in TRIPLE_KEYS) for item in triples}
 
 
 def _published_triples(sample: Sample, answer: list[Any]) -> tuple[int, int, int]:
@@ -222,12 +289,14 @@ def _label_triples(sample: Sample) -> list[dict[str, str]]:
     return labels
 
 
-def _score_texts(samples: Sequence[Sample], answers: Sequence[Any], pairs: PairScorer) -> Scored:
-    """BERTScore means; an empty answer scores 0 under both rules."""
+def _score_texts(pairs: PairScorer, samples: Sequence[Sample], answers: Sequence[Any]) -> Scored:
+    """Return the means of BERTScore, ROUGE-L and chrF; an empty answer scores 0 under both rules."""
+    from ecellm.evaluation.overlap import NAMES, overlap
+
     said = [(answer or "", sample.output) for sample, answer in zip(samples, answers, strict=True)]
-    stats = np.concatenate([pairs.score(said), np.ones((len(said), 1))], axis=1)
-    names = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
-    return Scored(stats, partial(mean_figures, names=names), model=pairs.name)
+    stats = np.concatenate([pairs.score(said), overlap(said), np.ones((len(said), 1))], axis=1)
+    by_model = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
+    return Scored(stats, partial(mean_figures, names=(*by_model, *NAMES)), dict.fromkeys(by_model, pairs.name))
 
 
 def _bad_label(sample: Sample, problem: str) -> NotScorableError:

@@ -8,17 +8,25 @@ from rich.console import Console
 from rich.table import Table
 
 from ecellm.dataset.dataset import split_setting
+from ecellm.evaluation.compare import Difference
 from ecellm.evaluation.evaluate import NO_PREDICTIONS
+from ecellm.evaluation.runs import main_rows
 from ecellm.records import DIVERSE, UNSEEN
 
 #: Columns of a page that is not a terminal.
 PAGE_WIDTH = 160
+#: Unparsed texts that are shown for a task and setting, and how much of each.
+MOST_UNPARSED, LONGEST_UNPARSED = 3, 60
+DETECTABLE = "Detectable: the smallest true difference that these rows would show four times in five, uncorrected."
+PAIRED = (
+    "Tested on the same rows, answer by answer, by approximate randomisation; p-values are Holm's over all lines. "
+    + DETECTABLE
+)
+UNPAIRED = (
+    "The answers are not at hand, so the intervals were compared as if of different rows, which notices less; "
+    "p-values are Holm's over all lines. " + DETECTABLE
+)
 BELOW_FLOOR = "A dim row does not pass its floor, the best trivial answer on the same rows."
-
-
-def main_rows(scores: Sequence[dict[str, Any]], scoring: str = "strict") -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the score rows of the main metrics under one scoring, by (task, setting)."""
-    return {(row["task"], row["setting"]): row for row in scores if row["main"] and row["scoring"] == scoring}
 
 
 def interval_text(row: dict[str, Any]) -> str:
@@ -66,6 +74,11 @@ def print_scores(scores: dict[str, Any]) -> None:
     """Print the table, and one line for each task and setting that was answered but cannot be scored."""
     console = _console()
     console.print(score_table(scores["scores"]))
+    for found in scores["details"]:
+        if found["unparsed_texts"]:
+            shown = found["unparsed_texts"][:MOST_UNPARSED]
+            texts = ", ".join(f"{text['text'][:LONGEST_UNPARSED]!r} ({text['rows']:,})" for text in shown)
+            console.print(f"Commonest unparsed: {found['task']} {found['setting']}: {texts}.", markup=False)
     for row in scores["not_scored"]:
         if row["reason"] != NO_PREDICTIONS:
             console.print(f"Not scored: {row['task']} {row['setting']}: {row['reason']}", markup=False)
@@ -106,3 +119,39 @@ def print_comparison(scores: dict[str, Any], cheap: dict[str, Any]) -> None:
         table.add_row(place[0], domain, metric_text(row), *shown, floor, row["floor_name"], style=style)
     table.caption = BELOW_FLOOR
     _console().print(table)
+
+
+def print_differences(differences: Sequence[Difference], before: str, after: str, paired: bool) -> None:
+    """Print what differs between two runs, and what could have been noticed at all."""
+    table = Table(title=f"{before} and {after}", title_justify="left")
+    for name in ("task", "setting", "metric"):
+        table.add_column(name)
+    for name in (before, after, "difference, 95 %", "p (Holm)", "rows", "detectable"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    styles = {"better": "green", "worse": "bold red", "within noise": "dim"}
+    for found in differences:
+        table.add_row(
+            found.task,
+            found.setting,
+            found.metric,
+            f"{found.before:.3f}",
+            f"{found.after:.3f}",
+            difference_text(found),
+            f"{found.adjusted:.4f}",
+            f"{found.n:,}",
+            f"{found.detectable:.3f}",
+            found.verdict,
+            style=styles[found.verdict],
+        )
+    table.caption = PAIRED if paired else UNPAIRED
+    console = _console()
+    console.print(table)
+    left_out = sum(found.left_out for found in differences)
+    if left_out:
+        console.print(f"{left_out:,} answers were left out: only one of the two answered their rows.", markup=False)
+
+
+def difference_text(found: Difference) -> str:
+    """Return "+0.031 [+0.002, +0.060]"."""
+    return f"{found.change:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"

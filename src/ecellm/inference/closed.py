@@ -1,17 +1,28 @@
-"""Choosing among the candidates of a closed question, the same way for every generator."""
+"""Choosing among the candidates of a closed question, the same way for every generator.
+
+Thresholds move decisions, temperatures move probabilities, and neither touches the other: the answer is the
+candidate of the highest log-probability plus its task's offset; the probabilities are those of the log-probabilities
+over the task's temperature. An answer that offsets bring about may therefore have a probability below another's: it
+is then the better answer for the task's metric, not the likelier one.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import log_softmax, softmax
 
 from ecellm.inference.decide import decide
 from ecellm.inference.generator import Reply
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
 
-#: Class offsets by task, fitted on validation data.
+#: Class offsets by task, fitted on validation data (`thresholds.py`).
 Offsets = Mapping[str, Sequence[float]]
+#: What a task's log-probabilities are divided by, fitted on validation data (`calibration.py`).
+Temperatures = Mapping[str, float]
+
+#: Two answers whose shares differ by less are as likely as far as arithmetic in fp32 can tell.
+NEAR = 1e-4
 
 
 def candidates_of(sample: Sample) -> tuple[str, ...] | None:
@@ -19,19 +30,31 @@ def candidates_of(sample: Sample) -> tuple[str, ...] | None:
     return TASKS[sample.task].answer.candidates(sample)
 
 
-def closed_reply(sample: Sample, log_scores: Sequence[float], offsets: Offsets) -> Reply:
-    """Return the likeliest candidate, after the task's offsets, with the probabilities of all.
+def closed_reply(
+    sample: Sample,
+    log_scores: Sequence[float],
+    offsets: Offsets,
+    temperatures: Temperatures | None = None,
+    near: float = NEAR,
+) -> Reply:
+    """Return the best candidate after the task's offsets, with the calibrated probabilities of all.
 
     `log_scores` are the candidates' log-probabilities in the order of `candidates_of`; they need not be
-    normalised. Offsets are for fixed classes: a row with another number of candidates goes without.
+    normalised. Offsets are for fixed classes: a row with another number of candidates goes without. The answer is a
+    near-tie where, offsets included, another has a share of the whole within `near` of its own.
     """
     candidates = candidates_of(sample)
     assert candidates is not None and len(candidates) == len(log_scores), sample.id
-    logs = np.asarray(log_scores, dtype=np.float64)
+    logs = log_softmax(np.asarray(log_scores, dtype=np.float64))
     assert np.isfinite(logs).all(), sample.id
     fitted = offsets.get(sample.task, ())
     shift = np.array(fitted) if len(fitted) == len(logs) else np.zeros(len(logs))
-    shifted = logs - logsumexp(logs) + shift
-    probabilities = np.exp(shifted - logsumexp(shifted)).tolist()
     best = int(decide(logs[None], shift)[0])
-    return Reply(candidates[best], probabilities[best], dict(zip(candidates, probabilities, strict=True)))
+    shares = np.sort(softmax(logs + shift))
+    probabilities = softmax(logs / (temperatures or {}).get(sample.task, 1.0)).tolist()
+    return Reply(
+        candidates[best],
+        probabilities[best],
+        dict(zip(candidates, probabilities, strict=True)),
+        near_tie=len(shares) > 1 and bool(shares[-1] - shares[-2] < near),
+    )

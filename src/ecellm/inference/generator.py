@@ -35,6 +35,9 @@ class Reply:
     """Every candidate's probability; they sum to 1."""
     usage: Usage | None = None
     """The tokens that a server says it read and wrote, where one was asked."""
+    near_tie: bool = False
+    """Whether another answer is as likely within what the arithmetic can tell, so that another batch, thread or
+    processor may give that one."""
 
 
 @dataclass(frozen=True)

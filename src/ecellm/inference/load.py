@@ -65,17 +65,19 @@ def load_generator(
 
             return VLLMGenerator(found.folder, found.family, decoding)
         if found.family == "prefix":
-            if decoding.free:
-                raise ValueError(
-                    f"{model} chooses among a closed question's answers: ask it without --decoding free."
-                )
             from ecellm.inference.prefix import PrefixGenerator
 
-            return _made(PrefixGenerator, found.folder, decoding)
+            return PrefixGenerator(found.folder, _device(), decoding)
         if found.family in ("causal", "encoder-decoder"):
             from ecellm.inference.transformers_ import TransformersGenerator
 
-            return _made(TransformersGenerator, found.folder, decoding)
+            return TransformersGenerator(found.folder, _device(), decoding)
+        if found.family == "baseline":
+            from ecellm.baselines.generator import BaselineGenerator
+
+            if decoding.free or decoding.temperature:
+                raise ValueError(f"{model} writes no text: ask it without --decoding free and --temperature.")
+            return BaselineGenerator(found.folder, _device())
         raise ValueError(f"{model} is of the family {found.family!r}, which this version cannot ask.")
 
 
@@ -161,10 +163,7 @@ def _fetched(name: str) -> Path:
         ) from error
 
 
-def _made(kind: Any, folder: Path, decoding: Decoding) -> Generator:
-    """Return a generator of a kind on the accelerator where there is one."""
+def _device() -> str:
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    made: Generator = kind(folder, device) if decoding == Decoding() else kind(folder, device, decoding)
-    return made
+    return "cuda" if torch.cuda.is_available() else "cpu"

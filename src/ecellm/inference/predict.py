@@ -312,6 +312,8 @@ def _line(question: Question, setting: str, reply: Reply, counts: Counts) -> str
         extra["usage"] = asdict(reply.usage)
         so_far = counts.usage or Usage(0, 0)
         counts.usage = Usage(so_far.prompt + reply.usage.prompt, so_far.written + reply.usage.written)
+    if reply.near_tie:
+        extra["near_tie"] = True
     prediction = Prediction(sample.id, sample.task, setting, reply.text, answer, reply.probability, extra)
     return prediction.to_line()
 

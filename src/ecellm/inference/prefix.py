@@ -12,24 +12,32 @@ from transformers import AutoTokenizer, DynamicCache
 from transformers.utils import logging
 
 from ecellm.dataset.dataset import Asked
-from ecellm.inference.closed import closed_reply
-from ecellm.inference.generator import Question, Reply
+from ecellm.inference.alike import alike
+from ecellm.inference.closed import candidates_of, closed_reply
+from ecellm.inference.generator import Decoding, Question, Reply
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
 from ecellm.models.folder import read_facts
 from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
 from ecellm.prompts import Prompt, Template, render_all
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import LETTERS, Triples
+from ecellm.tasks.answers import LETTERS, NONE, Triples
 
 
 class PrefixGenerator:
     """A tuned XS, in fp32 so that the same answers come whatever the batch."""
 
-    def __init__(self, folder: Path, device: str = "cpu"):
+    def __init__(self, folder: Path, device: str = "cpu", decoding: Decoding | None = None):
+        decoding = decoding or Decoding()
+        if decoding.free or decoding.temperature:
+            raise ValueError(
+                "XS chooses closed answers and writes greedily: ask it without free decoding and temperature."
+            )
         facts = read_facts(folder)
         self.recipe = facts["recipe"]
         self.template = Template.model_validate(facts["template"])
         self.offsets: dict[str, list[float]] = facts["offsets"]
+        self.temperatures: dict[str, float] = facts.get("temperatures", {})
+        self.most_tokens = min(decoding.most_tokens, self.recipe["max_response_tokens"])
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()
         self.model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
@@ -45,8 +53,8 @@ class PrefixGenerator:
         examples = [question(one.asked, one.prompt, self.tokenizer) for one in questions]
         replies: list[Reply | None] = [None] * len(questions)
         closed = [row for row, example in enumerate(examples) if example.kind != TEXT]
-        if closed:
-            self._closed(questions, examples, closed, replies)
+        for group in alike([len(examples[row].ids) for row in closed], torch.device(self.device).type):
+            self._closed(questions, examples, [closed[place] for place in group], replies)
         writing = [row for row, example in enumerate(examples) if example.kind == TEXT]
         if writing:
             texts = self._write([examples[row] for row in writing])
@@ -80,12 +88,13 @@ class PrefixGenerator:
                 replies[row] = self._triples(questions[row], example, start.cpu(), end.cpu())
 
     def _choose(self, asked: Asked, example: Example, scores: np.ndarray[Any, Any]) -> Reply:
-        answer = TASKS[example.task].answer
+        logs = scores.tolist()
         if example.kind == RANKING:
-            order = np.argsort(-scores, kind="stable")
-            probability = float(np.exp(plackett_luce(scores[order])))
-            return Reply(answer.print([LETTERS[place] for place in order], asked.sample), probability)
-        return closed_reply(asked.sample, scores.tolist(), self.offsets)
+            orders = [
+                [LETTERS.index(letter) for letter in order.split(",")] for order in candidates_of(asked.sample) or ()
+            ]
+            logs = [plackett_luce(scores[order]) for order in orders]
+        return closed_reply(asked.sample, logs, self.offsets, self.temperatures)
 
     def _triples(self, one: Question, example: Example, start: Tensor, end: Tensor) -> Reply:
         """Return the triples of the best span (or None) of each attribute asked for."""
@@ -96,7 +105,7 @@ class PrefixGenerator:
         triples = []
         for row, attribute in enumerate(answer.attributes(sample)):
             span = best_span(start[row], end[row], example.fields)
-            value = source = "None"
+            value = source = NONE
             if span is not None:
                 text = one.prompt.text[places[span[0]][0] : places[span[1] - 1][1]]
                 value = _unescaped(text).lower()
@@ -117,7 +126,7 @@ class PrefixGenerator:
         seen, places = inside, batch.prompt_lengths
         written: list[Tensor] = []
         done = torch.zeros(len(examples), dtype=torch.bool, device=self.device)
-        for _ in range(self.recipe["max_response_tokens"]):
+        for _ in range(self.most_tokens):
             word = self.model.word_scores(prompt_states, here, batch.ids, inside).best()[:, 0]
             word = torch.where(done, self.tokenizer.sep_token_id, word)
             written.append(word)

@@ -1,60 +1,68 @@
 """Asking a causal or encoder-decoder model through transformers.
 
-A closed question is answered by the log-probability of each candidate as a whole response, its end token
-included; an open one by greedy decoding. Padding is masked and positions count real tokens only, so a row's
-answer does not depend on its batch.
-
-Shapes: B rows, T prompt tokens, R response tokens, V words.
+A closed question is answered in one forward pass, by the candidates' shares where they part (`trie.py`); attribute
+values are written into a frame of JSON, free text until the end token. Padding changes nothing, so a row's answer
+does not depend on its batch.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, DynamicCache, EncoderDecoderCache, GenerationConfig
+from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
-from ecellm.inference.closed import candidates_of, closed_reply
-from ecellm.inference.generator import Question, Reply
+from ecellm.inference.alike import alike
+from ecellm.inference.causal import Causal
+from ecellm.inference.closed import NEAR, candidates_of, closed_reply
+from ecellm.inference.generator import Decoding, Question, Reply
+from ecellm.inference.trie import Trie, trie_of
+from ecellm.inference.two_sided import TwoSided
+from ecellm.inference.writing import FreeText, Values, Vocabulary, write
 from ecellm.models.folder import read_facts
 from ecellm.models.loading import load_model
 from ecellm.prompts import Prompt, Template, encode_response, end_token, render_all
+from ecellm.records import Sample
+from ecellm.tasks import TASKS
+from ecellm.tasks.answers import Triples
 
-#: As in the paper's inference.
-MAX_NEW_TOKENS = 100
+#: Within which arithmetic in half precision cannot tell two answers apart.
+NEAR_IN_HALF = 2e-2
 
 
 class TransformersGenerator:
     """A causal or encoder-decoder model, whole or as an adapter on its base; fp32 on a CPU, else in the precision of
     its weights."""
 
-    def __init__(self, folder: Path, device: str = "cpu"):
+    def __init__(self, folder: Path, device: str = "cpu", decoding: Decoding | None = None):
         facts = read_facts(folder)
+        self.decoding = decoding or Decoding()
         self.budget = int(facts["recipe"]["max_tokens"])
         self.template = Template.model_validate(facts["template"])
         self.offsets: dict[str, list[float]] = facts.get("offsets", {})
-        self.device = device
+        self.temperatures: dict[str, float] = facts.get("temperatures", {})
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        loaded = load_model(folder, torch.float32 if device == "cpu" else "auto")
-        config = loaded.config
-        self.two_sided = bool(config.is_encoder_decoder)
-        self.model = loaded.to(device).eval()
-        end = end_token(self.tokenizer)
+        model = load_model(folder, torch.float32 if device == "cpu" else "auto").to(device).eval()
+        self.end = end_token(self.tokenizer)
         pad = self.tokenizer.pad_token_id
-        self.pad = int(pad) if pad is not None else end
-        self.start: int | None = config.decoder_start_token_id if self.two_sided else None
-        if self.two_sided and self.start is None:
-            raise ValueError(f"{folder}/config.json names no decoder_start_token_id: the model cannot be asked.")
-        # The model's own generation settings (sampling, several ends) give way to these.
-        self.model.generation_config = GenerationConfig(
-            do_sample=False,
-            max_new_tokens=MAX_NEW_TOKENS,
-            eos_token_id=end,
-            pad_token_id=self.pad,
-            decoder_start_token_id=self.start,
-        )
+        self.reader: Causal | TwoSided
+        if model.config.is_encoder_decoder:
+            start = model.config.decoder_start_token_id
+            if start is None:
+                raise ValueError(f"{folder}/config.json names no decoder_start_token_id: the model cannot be asked.")
+            self.reader = TwoSided(model, self.end if pad is None else int(pad), start)
+        else:
+            self.reader = Causal(model, self.end if pad is None else int(pad))
+        self.near = NEAR if model.dtype == torch.float32 else NEAR_IN_HALF
+        self._tries: dict[tuple[str, ...], Trie] = {}
+
+    @property
+    def model(self) -> Any:
+        """The model itself."""
+        return self.reader.model
 
     def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
         """Return the prompts, within the token budget that the model was tuned with."""
@@ -63,107 +71,75 @@ class TransformersGenerator:
     @torch.inference_mode()
     def reply(self, questions: Sequence[Question]) -> list[Reply]:
         """Answer a batch, in order."""
-        candidates = [candidates_of(question.asked.sample) for question in questions]
         replies: dict[int, Reply] = {}
-        closed = [row for row, texts in enumerate(candidates) if texts is not None]
+        samples = [question.asked.sample for question in questions]
+        closed = [row for row, sample in enumerate(samples) if not self.decoding.free and candidates_of(sample)]
         if closed:
-            prompts = [questions[row].prompt.ids for row in closed]
-            responses = [[encode_response(text, self.tokenizer) for text in candidates[row] or ()] for row in closed]
-            for row, logs in zip(closed, self._score(prompts, responses), strict=True):
-                replies[row] = closed_reply(questions[row].asked.sample, logs, self.offsets)
-        writing = [row for row, texts in enumerate(candidates) if texts is None]
+            for row, logs in zip(closed, self._score([questions[row] for row in closed]), strict=True):
+                replies[row] = closed_reply(samples[row], logs, self.offsets, self.temperatures, self.near)
+        writing = [row for row in range(len(questions)) if row not in replies]
         if writing:
-            texts = self._write([questions[row].prompt.ids for row in writing])
-            replies.update({row: Reply(text) for row, text in zip(writing, texts, strict=True)})
+            written = self._write([questions[row] for row in writing])
+            replies.update(zip(writing, written, strict=True))
         return [replies[row] for row in range(len(questions))]
 
-    def _score(self, prompts: Sequence[list[int]], responses: Sequence[Sequence[list[int]]]) -> list[list[float]]:
-        """Return the log-probability of every response of every prompt.
+    def _score(self, questions: Sequence[Question]) -> list[list[float]]:
+        """Return the log-probability of every candidate of every question."""
+        tries = [self._trie(candidates_of(question.asked.sample) or ()) for question in questions]
+        prompts = [question.prompt.ids for question in questions]
+        found: dict[int, list[float]] = {}
+        for branching in (False, True):  # only trees need a mask
+            rows = [row for row, trie in enumerate(tries) if trie.branches == branching]
+            lengths = [len(prompts[row]) + len(tries[row].fed) for row in rows]
+            for group in alike(lengths, self.reader.device.type):
+                some = [rows[place] for place in group]
+                logits = self.reader.fork_logits([prompts[row] for row in some], [tries[row] for row in some])
+                found.update((row, _scores(tries[row], one)) for row, one in zip(some, logits, strict=True))
+        return [found[row] for row in range(len(questions))]
 
-        The prompts are read once. The k-th responses of all rows are scored together, and then forgotten.
-        """
-        score = self._score_two_sided if self.two_sided else self._score_causal
-        most = max(len(row) for row in responses)
-        # A row with fewer candidates repeats its last one; what that gives is left out again.
-        turns = [[row[min(turn, len(row) - 1)] for row in responses] for turn in range(most)]
-        columns = score(prompts, turns)
-        return [[columns[turn][place] for turn in range(len(row))] for place, row in enumerate(responses)]
+    def _trie(self, candidates: tuple[str, ...]) -> Trie:
+        if candidates not in self._tries:
+            if len(self._tries) >= MOST_TRIES:
+                self._tries.clear()
+            self._tries[candidates] = trie_of([encode_response(text, self.tokenizer) for text in candidates])
+        return self._tries[candidates]
 
-    def _score_causal(self, prompts: Sequence[list[int]], turns: Sequence[Sequence[list[int]]]) -> list[list[float]]:
-        ids, mask = self._padded(prompts, left=True)
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        # Plain layers even for sliding windows: the mask keeps the window, and the cache can be cropped.
-        cache = DynamicCache()
-        out = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=places,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        first = out.logits
-        columns = []
-        for responses in turns:
-            said, said_mask = self._padded(responses, left=False)
-            logits = first
-            fed = said.shape[1] - 1
-            if fed:
-                rest = self.model(
-                    input_ids=said[:, :-1],
-                    attention_mask=torch.cat([mask, said_mask[:, :-1]], 1),
-                    position_ids=places[:, -1:] + 1 + torch.arange(fed, device=self.device),
-                    past_key_values=cache,
-                    use_cache=True,
-                ).logits
-                cache.crop(-fed)
-                logits = torch.cat([first, rest], 1)
-            columns.append(_log_probability(logits, said, said_mask))
-        return columns
+    def _write(self, questions: Sequence[Question]) -> list[Reply]:
+        """Return written answers."""
+        writers = [self._writer(question.asked.sample) for question in questions]
+        prompts = [question.prompt.ids for question in questions]
+        if isinstance(self.reader, Causal):
+            prompts = [[*prompt, *writer.start] for prompt, writer in zip(prompts, writers, strict=True)]
+        write(self.reader.begin(prompts), writers)
+        return [
+            Reply(
+                writer.text if isinstance(writer, Values) else self._decoded(writer.ids),
+                near_tie=writer.margin < self.near,
+            )
+            for writer in writers
+        ]
 
-    def _score_two_sided(
-        self, prompts: Sequence[list[int]], turns: Sequence[Sequence[list[int]]]
-    ) -> list[list[float]]:
-        ids, mask = self._padded(prompts, left=False)
-        assert self.start is not None
-        encoded = self.model.get_encoder()(input_ids=ids, attention_mask=mask)
-        across = DynamicCache()
-        columns = []
-        for responses in turns:
-            said, said_mask = self._padded(responses, left=False)
-            start = torch.full_like(said[:, :1], self.start)
-            logits = self.model(
-                encoder_outputs=encoded,
-                attention_mask=mask,
-                decoder_input_ids=torch.cat([start, said[:, :-1]], 1),
-                # What the decoder makes of the prompt is kept, what it makes of a response is not.
-                past_key_values=EncoderDecoderCache(DynamicCache(), across),
-                use_cache=True,
-            ).logits
-            columns.append(_log_probability(logits, said, said_mask))
-        return columns
+    def _writer(self, sample: Sample) -> FreeText | Values:
+        answer = TASKS[sample.task].answer
+        if isinstance(answer, Triples) and not self.decoding.free:
+            return Values(answer.attributes(sample), answer.sources(sample), self._vocabulary)
+        return FreeText(self.decoding, self.end, sample.id)
 
-    def _write(self, prompts: Sequence[list[int]]) -> list[str]:
-        """Return a greedy response to each prompt."""
-        ids, mask = self._padded(prompts, left=not self.two_sided)
-        written = self.model.generate(input_ids=ids, attention_mask=mask)
-        begin = 1 if self.two_sided else ids.shape[1]
-        texts = self.tokenizer.batch_decode(written[:, begin:], skip_special_tokens=True)
-        return [self.template.answer(text) for text in texts]
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.tokenizer, self.reader.device)
 
-    def _padded(self, rows: Sequence[list[int]], left: bool) -> tuple[Tensor, Tensor]:
-        """Return ids and mask, both [B, T]."""
-        width = max(len(row) for row in rows)
-        ids = torch.full((len(rows), width), self.pad)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for place, row in enumerate(rows):
-            where = slice(width - len(row), width) if left else slice(0, len(row))
-            ids[place, where] = torch.tensor(row)
-            mask[place, where] = 1
-        return ids.to(self.device), mask.to(self.device)
+    def _decoded(self, ids: Sequence[int]) -> str:
+        return self.template.answer(self.tokenizer.decode(ids, skip_special_tokens=True))
 
 
-def _log_probability(logits: Tensor, said: Tensor, mask: Tensor) -> list[float]:
-    """Return each row's log-probability of its tokens: logits [B, R, V], tokens and mask [B, R]."""
-    logs = logits.float().log_softmax(-1).gather(-1, said[..., None])[..., 0]
-    return (logs * mask).sum(1).tolist()
+#: Sets of candidates whose tokens are kept: most tasks have one for all questions, SR as many as questions.
+MOST_TRIES = 1000
+
+
+def _scores(trie: Trie, logits: Tensor) -> list[float]:
+    """Return each candidate's log-probability, given the logits of the forks [forks, V]."""
+    logs = [
+        logits[number, list(fork.tokens)].double().log_softmax(-1).tolist() for number, fork in enumerate(trie.forks)
+    ]
+    return trie.scores(logs)

@@ -15,7 +15,7 @@ from ecellm.dataset.dataset import Asked
 from ecellm.prompts import Mark, Prompt
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import LETTERS, FreeText, Letter, Ranking, Triples, YesNo
+from ecellm.tasks.answers import LETTERS, NONE, FreeText, Letter, Ranking, Triples, YesNo
 
 Span = tuple[int, int]
 
@@ -166,7 +166,7 @@ def _value_spans(sample: Sample, answer: Triples, prompt: Prompt, tokenizer: Any
     for attribute in answer.attributes(sample):
         found: list[Span] = []
         for triple in triples:
-            if triple["attribute"] != attribute.lower() or triple["value"] == "None":
+            if triple["attribute"] != attribute.lower() or triple["value"] == NONE:
                 continue
             run = tokenizer(json.dumps(triple["value"])[1:-1], add_special_tokens=False).input_ids
             named = [mark for mark in marks if mark.name == triple["source"]]

@@ -8,6 +8,7 @@ where they are finite, and gives a JSON schema. Answers are plain JSON values.
 import ast
 import json
 import re
+from functools import lru_cache
 from itertools import permutations
 from typing import Any, Protocol
 
@@ -22,6 +23,10 @@ LETTER_ALONE = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 LETTER_FIRST = re.compile(r"(?:\(([A-Z])\)|([A-Z])(?:[:)]|\.\s|\n)).*", re.DOTALL)
 
 Triple = dict[str, str]
+#: What a triple says where the text gives no value.
+NONE = "None"
+#: Under which key AVE's input names the attributes asked for, and what joins them.
+TARGETS, JOINER = "target attributes", " and "
 
 
 class AnswerType(Protocol):
@@ -50,6 +55,12 @@ def option_texts(options: str) -> list[str]:
 
     Raises ValueError where it is neither or not a list of strings. Nothing is executed.
     """
+    return list(_option_texts(options))
+
+
+# Scoring reads the same options for the answer, its floors and its slices.
+@lru_cache(maxsize=20_000)
+def _option_texts(options: str) -> tuple[str, ...]:
     try:
         read = json.loads(options)
     except (ValueError, RecursionError):
@@ -59,7 +70,7 @@ def option_texts(options: str) -> list[str]:
             read = None
     if not isinstance(read, list) or not all(isinstance(option, str) for option in read):
         raise ValueError(f"Options are not a list of texts: {options[:80]!r}.")
-    return read
+    return tuple(read)
 
 
 class YesNo:
@@ -187,7 +198,12 @@ class Triples:
 
     def attributes(self, sample: Sample) -> list[str]:
         """Return the attributes that the sample asks for, in order; raises ValueError where it names none."""
-        return str(_input_part(sample, "target attributes")).split(" and ")
+        return str(_input_part(sample, TARGETS)).split(JOINER)
+
+    def sources(self, sample: Sample) -> list[str]:
+        """Return the fields that a value may stand in, in lower case; raises ValueError as `attributes`."""
+        _input_part(sample, TARGETS)
+        return [key.lower() for key in json.loads(sample.input) if key != TARGETS]
 
     def print(self, answer: list[Triple], sample: Sample) -> str:
         """Return the JSON text with Python's defaults."""

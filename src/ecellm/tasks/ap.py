@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ecellm.tasks.answers import YesNo
 from ecellm.tasks.pieces import texts_under
-from ecellm.tasks.questions import drawn_questions, facts_in, question_pieces, question_sample
+from ecellm.tasks.questions import FORM, drawn_questions, facts_in, question_pieces, question_sample
 from ecellm.tasks.task import CATEGORY, Draw, Plan, Task
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ TASK = Task(
     needs=("questions",),
     draw=draw,
     pieces=question_pieces,
+    form=FORM,
     facts=facts_in,
     domains=(CATEGORY,),
     classes=True,

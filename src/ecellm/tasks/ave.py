@@ -11,12 +11,13 @@ Source: MAVE. Out-of-domain rows ask for attributes that training never asks for
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
-from ecellm.tasks.answers import Triples
+from ecellm.tasks.answers import JOINER, NONE, TARGETS, Triple, Triples
 from ecellm.tasks.pieces import Cut, Path, json_pieces, texts_under, whole
-from ecellm.tasks.task import ATTRIBUTE, Draw, Piece, Pieces, Plan, Task
+from ecellm.tasks.task import ATTRIBUTE, Column, Draw, Form, Given, Piece, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from ecellm.store import Store
 
 FIELDS = ("title", "description", "feature", "price", "brand")
-TARGETS = "target attributes"
-JOINER = " and "
 #: Where the plan names no attributes to hold out, at most this share of the attribute names is drawn.
 MOST_HELD_OUT = 0.2
 
@@ -111,9 +110,8 @@ def _triples(store: Store, attributes: ir.Table) -> dict[str, list[dict[str, Any
 
 
 def _sample(row: dict[str, Any], attributes: list[dict[str, Any]], split: Split, domain: Domain) -> Sample:
-    shown: dict[str, str] = {f"product {name}": row[name] for name in row["fields"]}
     targets = list(dict.fromkeys(attribute["attribute"] for attribute in attributes))
-    text = json.dumps({**shown, TARGETS: JOINER.join(targets)})
+    text = published({name: row[name] for name in row["fields"]}, targets)
     triples = [_triple(attribute) for attribute in attributes]
     distinct = list({json.dumps(triple): triple for triple in triples}.values())
     return Sample(
@@ -133,8 +131,35 @@ def _sample(row: dict[str, Any], attributes: list[dict[str, Any]], split: Split,
 def _triple(attribute: dict[str, Any]) -> dict[str, str]:
     name = attribute["attribute"].lower()
     if attribute["value"] is None or attribute["field"] is None:
-        return {"attribute": name, "value": "None", "source": "None"}
+        return {"attribute": name, "value": NONE, "source": NONE}
     return {"attribute": name, "value": attribute["value"].lower(), "source": f"product {attribute['field']}".lower()}
+
+
+def published(texts: Mapping[str, str], targets: Iterable[str]) -> str:
+    """Return the input: the product's texts in the order given, then the attributes asked for."""
+    return json.dumps({**{f"product {name}": text for name, text in texts.items()}, TARGETS: JOINER.join(targets)})
+
+
+def write(given: Given) -> tuple[str, None]:
+    """Return what texts there are, and the attributes asked for."""
+    targets = list(dict.fromkeys(given["attributes"]))
+    torn = [name for name in targets if JOINER in name]
+    if torn:
+        raise ValueError(f"attributes has {torn[0]!r}: the words around {JOINER.strip()!r} would be read as two.")
+    return published({name: given[name] for name in FIELDS if given[name]}, targets), None
+
+
+def read(answer: list[Triple], given: Given) -> list[dict[str, str | None]]:
+    """Return the triples with the attributes and fields as they were given; no value and no source are None."""
+    names = {name.lower(): name for name in given["attributes"]}
+    return [
+        {
+            "attribute": names.get(triple["attribute"], triple["attribute"]),
+            "value": None if triple["value"] == NONE else triple["value"],
+            "source": None if triple["source"] == NONE else triple["source"].removeprefix("product "),
+        }
+        for triple in answer
+    ]
 
 
 def pieces(sample: Sample) -> Pieces:
@@ -184,6 +209,14 @@ TASK = Task(
     needs=("products", "attributes"),
     draw=draw,
     pieces=pieces,
+    form=Form(
+        (
+            *(Column(name, f"the product's {name}", needed=name == "title") for name in FIELDS),
+            Column("attributes", "names of the attributes to find", many=True),
+        ),
+        write,
+        read,
+    ),
     domains=(ATTRIBUTE,),
     texts=texts_under("product title"),
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ecellm.records import Sample, Split, sample_id
 from ecellm.tasks.drawing import draw_rows
 from ecellm.tasks.pieces import LETTER
-from ecellm.tasks.task import Draw, Plan
+from ecellm.tasks.task import Column, Draw, Given, Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -38,6 +38,18 @@ def cleaned(text: str) -> str:
     """Return the text as the published rows show it: tags and white space to single spaces, ASCII only."""
     ascii_text = unicodedata.normalize("NFKD", TAG.sub(" ", text)).encode("ascii", "ignore").decode("ascii")
     return " ".join(ascii_text.split())
+
+
+#: A question of one's own on one product.
+COLUMNS = (Column("query", "a shopper's query"), Column("title", "title of a product"))
+
+
+def shown(given: Given, name: str) -> str:
+    """Return a column's text cleaned; raises ValueError where nothing is left."""
+    text = cleaned(given[name])
+    if not text:
+        raise ValueError(f"{name} is empty once tags and letters beyond ASCII are gone.")
+    return text
 
 
 def fact(query: str, title: str) -> str:

@@ -14,15 +14,16 @@ import json
 from typing import TYPE_CHECKING
 
 from ecellm.records import Sample
-from ecellm.tasks.answers import Letter
-from ecellm.tasks.judgements import drawn_pairs, facts_in, pair_sample
+from ecellm.tasks.answers import LETTERS, Letter
+from ecellm.tasks.judgements import COLUMNS, drawn_pairs, facts_in, pair_sample, shown
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import Draw, Pieces, Plan, Task
+from ecellm.tasks.task import Draw, Form, Given, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     from ecellm.store import Store
 
 LABELS = "ESCI"
+NAMES = ("exact", "substitute", "complement", "irrelevant")
 OPTIONS = [
     "A: The product is exactly what the query asks for",
     "B: The product is not what the query asks for, but could take its place",
@@ -35,12 +36,26 @@ def draw(store: Store, plan: Plan) -> Draw:
     """Draw judged pairs; a query's pairs all stand in one split."""
     found = Draw()
     rows = drawn_pairs(store, plan, "MPC", lambda judged: judged.label, found)
-    options = json.dumps(OPTIONS)
     for split, row in rows:
-        text = json.dumps({"query": row["query"], "product title": row["title"]})
+        text, options = published(row["query"], row["title"])
         output = OPTIONS[LABELS.index(row["label"])]
         found.samples.append(pair_sample("MPC", split, row, text, output, options))
     return found
+
+
+def published(query: str, title: str) -> tuple[str, str]:
+    """Return input and options of cleaned texts."""
+    return json.dumps({"query": query, "product title": title}), json.dumps(OPTIONS)
+
+
+def write(given: Given) -> tuple[str, str]:
+    """Return the pair, cleaned, and the options."""
+    return published(shown(given, "query"), shown(given, "title"))
+
+
+def read(answer: str, given: Given) -> str:
+    """Return the label's name."""
+    return NAMES[LETTERS.index(answer)]
 
 
 def pieces(sample: Sample) -> Pieces:
@@ -71,6 +86,7 @@ TASK = Task(
     needs=("products", "judgements"),
     draw=draw,
     pieces=pieces,
+    form=Form(COLUMNS, write, read),
     facts=facts_in,
     classes=True,
     language="en",

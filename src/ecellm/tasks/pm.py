@@ -18,7 +18,7 @@ from ecellm.records import Sample, sample_id
 from ecellm.tasks.answers import YesNo
 from ecellm.tasks.drawing import first_by_split
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import Draw, Pieces, Plan, Task
+from ecellm.tasks.task import Column, Draw, Form, Given, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -136,7 +136,8 @@ def _text(word: str) -> ir.StringValue:
 
 
 def _sample(row: dict[str, Any], split: Any) -> Sample:
-    text = json.dumps({"product 1": _shown(row, "left"), "product 2": _shown(row, "right")})
+    sides = {"left": 1, "right": 2}
+    text, _ = write({f"{name}_{number}": row[f"{side}_{name}"] for side, number in sides.items() for name in RECORD})
     return Sample(
         id=sample_id("PM", "IND", text, None),
         task="PM",
@@ -149,13 +150,18 @@ def _sample(row: dict[str, Any], split: Any) -> Sample:
     )
 
 
-def _shown(row: dict[str, Any], side: str) -> dict[str, Any]:
-    """Return one record as the published rows show it: no description is NaN, no maker is "nan"."""
+def write(given: Given) -> tuple[str, None]:
+    """Return two records as the published rows show them."""
+    return json.dumps({f"product {number}": _shown(given, number) for number in (1, 2)}), None
+
+
+def _shown(given: Given, number: int) -> dict[str, Any]:
+    """Return one record: no description is NaN, no maker is "nan"."""
     return {
-        "title": row[f"{side}_title"],
-        "description": _short(row[f"{side}_description"]),
-        "manufacturer": row[f"{side}_brand"] or "nan",
-        "price": row[f"{side}_price"] or "nan",
+        "title": given[f"title_{number}"],
+        "description": _short(given[f"description_{number}"]),
+        "manufacturer": given[f"brand_{number}"] or "nan",
+        "price": given[f"price_{number}"] or "nan",
     }
 
 
@@ -197,6 +203,14 @@ TASK = Task(
     needs=("products", "matches"),
     draw=draw,
     pieces=pieces,
+    form=Form(
+        tuple(
+            Column(f"{name}_{number}", f"{name} of product {number}", needed=name == "title")
+            for number in (1, 2)
+            for name in RECORD
+        ),
+        write,
+    ),
     negatives=(NEAR,),
     texts=texts_under("title"),
 )

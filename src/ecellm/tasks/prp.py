@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import draw_rows, outside, split_of, stripped
+from ecellm.tasks.drawing import WHITE, draw_rows, outside, split_of, stripped
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import BRAND, CATEGORY, Draw, Pieces, Plan, Task
+from ecellm.tasks.task import BRAND, CATEGORY, Column, Draw, Form, Given, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -135,8 +135,7 @@ def _shown(store: Store, rows: list[dict[str, Any]]) -> dict[tuple[str, str], st
 
 def _sample(row: dict[str, Any], titles: dict[tuple[str, str], str], split: Split, domain: Domain) -> Sample:
     first, second = (titles[row["category"], row[side]] for side in ("first_id", "second_id"))
-    text = json.dumps({"Product 1:": first, "Product 2:": second})
-    options = json.dumps(OPTIONS)
+    text, options = write({"title_1": first, "title_2": second})
     return Sample(
         id=sample_id("PRP", domain, text, options),
         task="PRP",
@@ -148,6 +147,19 @@ def _sample(row: dict[str, Any], titles: dict[tuple[str, str], str], split: Spli
         category=row["category"],
         products=(f"amazon_2018|{row['first_id']}", f"amazon_2018|{row['second_id']}"),
     )
+
+
+def write(given: Given) -> tuple[str, str]:
+    """Return the two titles, sorted as the drawn pairs are, and the options."""
+    first, second = sorted(given[name].strip("".join(WHITE)) for name in ("title_1", "title_2"))
+    if first == second:
+        raise ValueError("title_1 and title_2 are the same.")
+    return json.dumps({"Product 1:": first, "Product 2:": second}), json.dumps(OPTIONS)
+
+
+def read(answer: str, given: Given) -> str:
+    """Return the relation as the Store names it."""
+    return {letter: relation for relation, letter in LETTERS.items()}[answer]
 
 
 def pieces(sample: Sample) -> Pieces:
@@ -177,6 +189,7 @@ TASK = Task(
     needs=("products", "relations"),
     draw=draw,
     pieces=pieces,
+    form=Form((Column("title_1", "title of a product"), Column("title_2", "title of another")), write, read),
     domains=(CATEGORY, BRAND),
     classes=True,
     texts=texts_under("Product 1:", "Product 2:"),

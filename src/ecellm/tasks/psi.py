@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from ecellm.records import Sample
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.judgements import drawn_pairs, facts_in, pair_sample
+from ecellm.tasks.judgements import COLUMNS, drawn_pairs, facts_in, pair_sample, shown
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import Draw, Pieces, Plan, Task
+from ecellm.tasks.task import Draw, Form, Given, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -29,9 +29,19 @@ def draw(store: Store, plan: Plan) -> Draw:
     found = Draw()
     rows = drawn_pairs(store, plan, "PSI", _substitute, found)
     for split, row in rows:
-        text = json.dumps({"query": row["query"], "product": row["title"]})
+        text = published(row["query"], row["title"])
         found.samples.append(pair_sample("PSI", split, row, text, row["answer"], None))
     return found
+
+
+def published(query: str, title: str) -> str:
+    """Return the input of cleaned texts."""
+    return json.dumps({"query": query, "product": title})
+
+
+def write(given: Given) -> tuple[str, None]:
+    """Return the pair, cleaned."""
+    return published(shown(given, "query"), shown(given, "title")), None
 
 
 def _substitute(rows: ir.Table) -> ir.StringValue:
@@ -69,6 +79,7 @@ TASK = Task(
     needs=("products", "judgements"),
     draw=draw,
     pieces=pieces,
+    form=Form(COLUMNS, write),
     facts=facts_in,
     classes=True,
     language="en",

@@ -16,9 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ecellm.keys import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.records import Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Ranking
-from ecellm.tasks.judgements import NO_TEXT, cleaned, fact, facts_in, in_domain, judged, product_key
+from ecellm.tasks.judgements import (
+    COLUMNS,
+    NO_TEXT,
+    cleaned,
+    fact,
+    facts_in,
+    in_domain,
+    judged,
+    product_key,
+    shown,
+)
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import Draw, Pieces, Plan, Task
+from ecellm.tasks.task import Column, Draw, Form, Given, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -26,6 +36,8 @@ if TYPE_CHECKING:
     from ecellm.store import Store
 
 LABELS = "ESCI"
+#: So many products are in a list.
+FEWEST_PRODUCTS, MOST_PRODUCTS = 2, 4
 #: Lists drawn from one query at most: more would show little but the same products again.
 MOST_PER_QUERY = 12
 #: Products of one label that are considered for a query's lists.
@@ -113,8 +125,7 @@ def _lists(name: str, rows: list[dict[str, Any]], seed: int) -> list[Ranked]:
 
 def _sample(ranked: Ranked, split: Split) -> Sample:
     items = ranked.items
-    shown = [f"{letter}: {item.title}" for letter, item in zip(LETTERS, items, strict=False)]
-    text = json.dumps({"query": ranked.query, "product list": shown})
+    text = published(ranked.query, [item.title for item in items])
     order = sorted(range(len(items)), key=lambda place: LABELS.index(items[place].label))
     return Sample(
         id=sample_id("QPR", "IND", text, None),
@@ -128,6 +139,25 @@ def _sample(ranked: Ranked, split: Split) -> Sample:
         facts=tuple(fact(ranked.query, item.title) for item in items),
         products=tuple(item.product for item in items),
     )
+
+
+def published(query: str, titles: list[str]) -> str:
+    """Return the input of cleaned texts."""
+    listed = [f"{letter}: {title}" for letter, title in zip(LETTERS, titles, strict=False)]
+    return json.dumps({"query": query, "product list": listed})
+
+
+def write(given: Given) -> tuple[str, None]:
+    """Return query and list, cleaned. Raises ValueError for a list longer or shorter than those drawn."""
+    titles = given["titles"]
+    if not FEWEST_PRODUCTS <= len(titles) <= MOST_PRODUCTS:
+        raise ValueError(f"titles has {len(titles)} of them: {FEWEST_PRODUCTS} to {MOST_PRODUCTS} can be ranked.")
+    return published(shown(given, "query"), [shown({"titles": title}, "titles") for title in titles]), None
+
+
+def read(answer: list[str], given: Given) -> list[str]:
+    """Return the titles as they were given, best first."""
+    return [given["titles"][LETTERS.index(letter)] for letter in answer]
 
 
 def pieces(sample: Sample) -> Pieces:
@@ -160,6 +190,7 @@ TASK = Task(
     needs=("products", "judgements"),
     draw=draw,
     pieces=pieces,
+    form=Form((COLUMNS[0], Column("titles", "two to four products' titles", many=True)), write, read),
     facts=facts_in,
     language="en",
     texts=texts_under("query", "product list"),

@@ -15,7 +15,7 @@ from ecellm.keys import SEPARATOR
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.drawing import draw_rows, normalised, outside
 from ecellm.tasks.pieces import Cut, Path, input_and_options
-from ecellm.tasks.task import Draw, Pieces, Plan
+from ecellm.tasks.task import Column, Draw, Form, Given, Pieces, Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -72,7 +72,7 @@ def _asked(store: Store, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any
 
 def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any], output: str) -> Sample:
     """Return the sample of one question, as `drawn_questions` gives it."""
-    text = json.dumps({"question": row["question"], "document": row["snippets"]})
+    text, _ = write(row)
     return Sample(
         id=sample_id(task, domain, text, None),
         task=task,
@@ -85,6 +85,17 @@ def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any]
         facts=(f"question|{row['name']}",),
         products=(f"amazon_qa|{row['product_id']}",),
     )
+
+
+def write(given: Given) -> tuple[str, None]:
+    """Return question and snippets."""
+    return json.dumps({"question": given["question"], "document": given["snippets"]}), None
+
+
+#: A question of one's own.
+FORM = Form(
+    (Column("question", "a shopper's question"), Column("snippets", "texts of reviews, best first", many=True)), write
+)
 
 
 def facts_in(sample: Sample) -> tuple[str, ...]:

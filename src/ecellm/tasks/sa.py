@@ -14,10 +14,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
-from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import branded, draw_rows, outside, split_of, stripped
+from ecellm.tasks.answers import LETTERS, Letter
+from ecellm.tasks.drawing import WHITE, branded, draw_rows, outside, split_of, stripped
 from ecellm.tasks.pieces import option_pieces, whole
-from ecellm.tasks.task import BRAND, CATEGORY, TIME, Draw, Pieces, Plan, Task
+from ecellm.tasks.task import BRAND, CATEGORY, TIME, Column, Draw, Form, Given, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -99,18 +99,28 @@ def _shares(found: list[list[dict[str, Any]]], want: int) -> list[dict[str, Any]
 
 
 def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Sample:
-    options = json.dumps(OPTIONS)
+    text, options = write(row)
     return Sample(
-        id=sample_id("SA", domain, row["text"], options),
+        id=sample_id("SA", domain, text, options),
         task="SA",
         domain=domain,
         split=split,
-        input=row["text"],
+        input=text,
         options=options,
         output=OPTIONS[MOST_STARS - row["stars"]],
         category=row["category"],
         products=(f"amazon_2018|{row['product_id']}",),
     )
+
+
+def write(given: Given) -> tuple[str, str]:
+    """Return the review without white space at its ends, and the options."""
+    return given["text"].strip("".join(WHITE)), json.dumps(OPTIONS)
+
+
+def read(answer: str, given: Given) -> str:
+    """Return the sentiment, such as very positive."""
+    return OPTIONS[LETTERS.index(answer)].partition(": ")[2]
 
 
 def pieces(sample: Sample) -> Pieces:
@@ -136,6 +146,7 @@ TASK = Task(
     needs=("reviews",),
     draw=draw,
     pieces=pieces,
+    form=Form((Column("text", "a review"),), write, read),
     domains=(CATEGORY, BRAND, TIME),
     classes=True,
     texts=lambda sample: (sample.input,),

@@ -19,7 +19,7 @@ from ecellm.records import DOMAINS, Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
 from ecellm.tasks.drawing import branded, eighty_ten_ten, outside, trimmed
 from ecellm.tasks.pieces import labelled, whole
-from ecellm.tasks.task import BRAND, CATEGORY, TIME, Draw, Piece, Pieces, Plan, Task
+from ecellm.tasks.task import BRAND, CATEGORY, TIME, Column, Draw, Form, Given, Piece, Pieces, Plan, Task
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -292,19 +292,35 @@ def _sample(row: Row) -> Sample:
     shown = [item["text"] for item in row.bought]
     target = shown[row.place]
     candidates = keyed_shuffle([target, *row.negatives], *row.key, "order")
-    history = [f"{ordinal(number)}: {text}" for number, text in enumerate(shown[: row.place], 1)]
-    options = [f"{letter}: {text}" for letter, text in zip(LETTERS, candidates, strict=False)]
+    text, options = write({"history": shown[: row.place], "options": candidates})
     return Sample(
-        id=sample_id("SR", row.domain, repr(history), repr(options)),
+        id=sample_id("SR", row.domain, text, options),
         task="SR",
         domain=row.domain,
         split=row.split,
-        input=repr(history),
-        options=repr(options),
+        input=text,
+        options=options,
         output=LETTERS[candidates.index(target)],
         category=row.target["category"],
         products=tuple(f"amazon_2018|{item['product_id']}" for item in row.bought[: row.place + 1]),
     )
+
+
+def write(given: Given) -> tuple[str, str]:
+    """Return the purchases, the newest 50 of them, and the options.
+
+    Raises ValueError where there are fewer than two options or more than twenty.
+    """
+    options = given["options"]
+    if not 2 <= len(options) <= CANDIDATES:
+        raise ValueError(f"options has {len(options)} of them: 2 to {CANDIDATES} can be chosen from.")
+    history = [f"{ordinal(number)}: {text}" for number, text in enumerate(given["history"][-MOST_PURCHASES:], 1)]
+    return repr(history), repr([f"{letter}: {text}" for letter, text in zip(LETTERS, options, strict=False)])
+
+
+def read(answer: str, given: Given) -> str:
+    """Return the option's text as it was given."""
+    return str(given["options"][LETTERS.index(answer)])
 
 
 def ordinal(number: int) -> str:
@@ -378,6 +394,14 @@ TASK = Task(
     needs=("products", "purchases"),
     draw=draw,
     pieces=pieces,
+    form=Form(
+        (
+            Column("history", "texts of the products bought, oldest first", many=True),
+            Column("options", "texts of two to twenty products to choose from", many=True),
+        ),
+        write,
+        read,
+    ),
     negatives=(POPULAR, SAME_CATEGORY),
     domains=(CATEGORY, BRAND, TIME),
     texts=_texts_bought,

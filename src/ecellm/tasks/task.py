@@ -103,6 +103,39 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Column:
+    """One column of a question of one's own."""
+
+    name: str
+    """As in the Store, with _1 and _2 where a question shows two products."""
+    says: str
+    """What it holds."""
+    needed: bool = True
+    many: bool = False
+    """A list of texts."""
+
+
+#: A question of one's own by column: a text, a list of texts where there are many, None where nothing is given.
+Given = Mapping[str, Any]
+
+
+def _unchanged(answer: Any, given: Given) -> Any:
+    return answer
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a question is put: natural columns, and the published texts made of them, drawn or asked alike."""
+
+    columns: tuple[Column, ...]
+    write: Callable[[Given], tuple[str, str | None]]
+    """Return the published input and options (None where the task has none) of what was given. Raises ValueError
+    with one sentence for what cannot be asked."""
+    read: Callable[[Any, Given], Any] = _unchanged
+    """Say a parsed answer in the question's own terms, such as an option's text for its letter."""
+
+
+@dataclass(frozen=True)
 class Task:
     """One of the ten tasks. `tasks/pm.py` shows how one is written."""
 
@@ -123,6 +156,8 @@ class Task:
     """Tables of the Store that it draws from."""
     draw: Callable[[Store, Plan], Draw]
     pieces: Callable[[Sample], Pieces]
+    form: Form
+    """How a question of one's own is put."""
     negatives: tuple[str, ...] = ()
     """Ways to draw wrong answers, harder than the paper's."""
     domains: tuple[str, ...] = ()

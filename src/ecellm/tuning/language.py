@@ -13,7 +13,7 @@ from ecellm.models.loading import load_pretrained
 from ecellm.prompts import Template, encode_response, end_token, template_for
 from ecellm.tuning.arguments import computes_in_bf16
 from ecellm.tuning.language_trainer import LanguageTrainer
-from ecellm.tuning.lora import adapted, four_bits, save_adapter
+from ecellm.tuning.lora import adapted, four_bits
 from ecellm.tuning.packing import Lesson
 from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
@@ -51,12 +51,8 @@ def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None,
         trainer.add_callback(Progress(console, out, tokens))
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()  # all have read the best checkpoint
+    trainer.save_model(str(out))  # by all: the weights may be spread over processes
     if trainer.is_world_process_zero():
-        model: Any = trainer.model
-        if recipe.lora is not None:
-            save_adapter(model, out)
-        else:
-            model.save_pretrained(out)
         tokenizer.save_pretrained(out)
     return {
         "template": template.model_dump(mode="json"),

@@ -20,8 +20,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from ecellm.tuning.arguments import arguments
 from ecellm.tuning.batches import EpochLoader, SampleSteps
-from ecellm.tuning.lora import save_adapter
-from ecellm.tuning.packed_attention import PACKED
+from ecellm.tuning.lora import WITHOUT_HEAD
+from ecellm.tuning.packed_attention import attention_for
 from ecellm.tuning.packing import Lesson, packed_row, packs
 from ecellm.tuning.recipe import Recipe
 
@@ -44,8 +44,8 @@ class LanguageTrainer(Trainer):
     ):
         self.recipe = recipe
         self.pad = pad
-        if recipe.family == "causal" and not torch.cuda.is_available():
-            model.set_attn_implementation(PACKED)  # type: ignore[operator]
+        if recipe.family == "causal":
+            model.set_attn_implementation(attention_for(recipe.optimisation.attention))  # type: ignore[operator]
         self.lessons = list(train)
         self.checks = list(validation)
         self.steps = SampleSteps(len(train), recipe.optimisation.samples, recipe.optimisation.seed)
@@ -75,14 +75,18 @@ class LanguageTrainer(Trainer):
         tokens = sum(len(lesson.response) for lesson in lessons)
         if not tokens:
             raise ValueError(f"Step {self.state.global_step + 1} has no response token: {_named(lessons)}.")
-        own = self.micro_batches(lessons)[self.accelerator.process_index :: processes]
+        rows = self.micro_batches(lessons)
+        own = rows[self.accelerator.process_index :: processes]
+        turns = -(-len(rows) // processes)
         total = torch.zeros((), device=self.args.device)
-        for place, micro in enumerate(own or [lessons[:1]]):
-            last = place >= len(own) - 1
-            with nullcontext() if last else self.accelerator.no_sync(model):
+        for turn in range(turns):
+            # Processes exchange weights (FSDP) and gradients: one that has no work left takes part without counting.
+            works = turn < len(own)
+            micro = own[turn] if works else rows[0]
+            with nullcontext() if turn == turns - 1 else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     loss = self.token_losses(model, micro)[0].sum() / tokens
-                if not own:  # a process without work joins the others' exchange of gradients
+                if not works:
                     loss = loss * 0
                 if not torch.isfinite(loss.detach()):
                     raise ValueError(
@@ -113,7 +117,10 @@ class LanguageTrainer(Trainer):
                 input_ids=row.ids.to(device),
                 position_ids=row.positions.to(device),
                 logits_to_keep=row.places.to(device),
-                cu_seq_lens_q=row.borders.to(device, torch.int32),
+                cu_seq_lens_q=row.borders.to(device),
+                cu_seq_lens_k=row.borders.to(device),
+                max_length_q=row.longest,
+                max_length_k=row.longest,
                 use_cache=False,
             ).logits[0]
             return cross_entropy(logits.float(), row.targets.to(device), reduction="none"), row.owners
@@ -152,13 +159,15 @@ class LanguageTrainer(Trainer):
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Save an adapter without the base's head; a whole model as Trainer does."""
-        if self.recipe.lora is None:
-            super()._save(output_dir, state_dict)
-        else:
-            folder = Path(output_dir or str(self.args.output_dir))
-            folder.mkdir(parents=True, exist_ok=True)
-            save_adapter(self.accelerator.unwrap_model(self.model), folder)
+        """Save the weights, an adapter's without the base's head; `state_dict` is given where they are spread over
+        processes."""
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        model: Any = self.accelerator.unwrap_model(self.model)
+        more = {} if self.recipe.lora is None else WITHOUT_HEAD
+        model.save_pretrained(folder, state_dict=state_dict, **more)
 
     def _padded(self, rows: Sequence[list[int]], filler: int) -> tuple[Tensor, Tensor]:
         """Return ids and mask, both [B, T], padded on the right."""

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
@@ -14,6 +13,8 @@ from ecellm.tuning.recipe import Lora
 
 #: The output head.
 HEAD = "lm_head"
+#: How peft saves an adapter without the base's head or embeddings.
+WITHOUT_HEAD = {"save_embedding_layers": False}
 
 
 def adapted(model: PreTrainedModel, lora: Lora, encoder_decoder: bool) -> Any:
@@ -53,11 +54,6 @@ def check_modules(model: nn.Module, names: Sequence[str]) -> None:
 def linear_names(model: nn.Module) -> set[str]:
     """Return the last parts of the linear layers' names."""
     return {name.split(".")[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-
-
-def save_adapter(model: Any, folder: Path) -> None:
-    """Write the adapter's weights and config, without the base's head or embeddings."""
-    model.save_pretrained(folder, save_embedding_layers=False)
 
 
 def four_bits() -> BitsAndBytesConfig:

@@ -41,7 +41,9 @@ class PackedRow:
     owners: Tensor
     """[R]: which of the row's samples each is of."""
     borders: Tensor
-    """[samples + 1]: where each sample begins, and where the last one ends."""
+    """[samples + 1]: where each sample begins, and where the last one ends; int32, as attention kernels take it."""
+    longest: int
+    """Tokens of the longest sample."""
 
 
 def packs(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -77,5 +79,12 @@ def packed_row(lessons: Sequence[Lesson]) -> PackedRow:
         positions += range(lesson.length)
         ids += [*lesson.prompt, *lesson.response]
         borders.append(len(ids))
-    numbers = [torch.tensor(row, dtype=torch.long) for row in (places, targets, owners, borders)]
-    return PackedRow(torch.tensor([ids]), torch.tensor([positions]), *numbers)
+    return PackedRow(
+        torch.tensor([ids]),
+        torch.tensor([positions]),
+        torch.tensor(places, dtype=torch.long),
+        torch.tensor(targets, dtype=torch.long),
+        torch.tensor(owners, dtype=torch.long),
+        torch.tensor(borders, dtype=torch.int32),
+        max(lesson.length for lesson in lessons),
+    )

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from ecellm.models.cpu_attention import CPU_ATTENTION
 from ecellm.models.examples import Example
-from ecellm.models.prefix_lm import CPU_ATTENTION, PrefixLM, make_batch
+from ecellm.models.prefix_lm import PrefixLM, make_batch
 from ecellm.tuning.arguments import arguments, computes_in_bf16
 from ecellm.tuning.batches import EpochLoader, TokenBatches
 from ecellm.tuning.recipe import Recipe

@@ -1,9 +1,6 @@
 """Before a run: what it will take, from a few measured steps, so that a run that cannot end is not begun."""
 
-import os
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +8,12 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from ecellm.tuning.memory import GIB, device_memory, peak_memory
+
 #: Steps that are measured, after one to warm up: at least, at most, and for how many seconds.
 FEWEST, MOST, SECONDS = 3, 30, 15.0
 #: AdamW keeps two fp32 numbers a trained weight; a gradient is a third.
 STATE_BYTES = 8
-GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ class Preflight:
 
 def preflight(trainer: Trainer, samples: int) -> Preflight:
     """Measure a few steps of a run; its weights stay as they are."""
-    model: Any = trainer.model
+    # Prepared as a run prepares it: only then it computes in the run's precision.
+    model: Any = trainer.accelerator.prepare_model(trainer.model)
     loader = trainer.get_train_dataloader()
     trainer.current_gradient_accumulation_steps = 1  # Trainer sets it where it trains
     taken: list[float] = []
@@ -77,25 +76,14 @@ def preflight(trainer: Trainer, samples: int) -> Preflight:
     steps = max(1, round(len(loader) * trainer.args.num_train_epochs / trainer.args.gradient_accumulation_steps))
     weights = list(model.parameters())
     trainable = sum(weight.numel() for weight in weights if weight.requires_grad)
-    peak, available, device = _device_memory()
+    available, device = device_memory()
     return Preflight(
         parameters=sum(weight.numel() for weight in weights),
         trainable=trainable,
         samples=samples,
         steps=steps,
         seconds=statistics.mean(taken[1:]) * steps * trainer.args.gradient_accumulation_steps,
-        memory=peak + STATE_BYTES * trainable,
+        memory=peak_memory() + STATE_BYTES * trainable,
         available=available,
         device=device,
     )
-
-
-def _device_memory() -> tuple[int, int, str]:
-    """Return the peak so far, what there is, and the device's name."""
-    if torch.cuda.is_available():
-        device = torch.cuda.current_device()
-        total = torch.cuda.get_device_properties(device).total_memory
-        return torch.cuda.max_memory_allocated(device), total, torch.cuda.get_device_name(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return peak, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this machine"

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-LOG = "log.jsonl"
+from ecellm.models.card import LOG
+from ecellm.tuning.memory import GIB, peak_memory
 
 
 class Progress(TrainerCallback):
@@ -54,8 +55,9 @@ class Progress(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kept: Any,
     ) -> None:
-        """Append what Trainer logs: loss, learning rate, gradient norm, validation losses."""
-        row = {"step": state.global_step, "tokens_per_second": round(self._speed(state)), **(logs or {})}
+        """Append what Trainer logs (loss, learning rate, gradient norm, validation losses), speed and memory."""
+        speed, memory = round(self._speed(state)), round(peak_memory() / GIB, 2)
+        row = {"step": state.global_step, "tokens_per_second": speed, "peak_memory_gib": memory, **(logs or {})}
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if logs and "eval_loss" in logs:

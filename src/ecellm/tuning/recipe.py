@@ -41,6 +41,9 @@ class Optimisation(Section):
     """Of XS; other models keep their own, and LoRA has one of its own."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the processor computes in it, else fp32."""
+    attention: Literal["auto", "eager", "sdpa", "flex_attention", "flash_attention_2"] = "auto"
+    """Of causal models. auto: sample by sample on a CPU; elsewhere FlashAttention where it is installed, else torch's
+    own with a mask."""
     freeze_embeddings: bool = False
     seed: int = 42
 
@@ -73,6 +76,8 @@ class Validation(Section):
     rows: int = Field(default=800, gt=0)
     """Validation rows for the loss, spread evenly over tasks; thresholds are fitted on all of them."""
     fit_thresholds: bool = True
+    calibrate: bool = True
+    """Whether temperatures are fitted on up to 300 validation rows of each closed task once the model is tuned."""
 
 
 class Recipe(Section):

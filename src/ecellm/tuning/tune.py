@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +15,12 @@ from transformers import Trainer, set_seed
 
 from ecellm.dataset.dataset import Dataset, spread
 from ecellm.files import refuse_existing, whole_file
+from ecellm.inference.calibration import calibrate
+from ecellm.models.card import CURVE, LOG, write_model_card
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
+from ecellm.tuning.curve import draw_losses
+from ecellm.tuning.memory import device_name
 from ecellm.tuning.preflight import Preflight, preflight
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import CHECKPOINTS, Rows
@@ -39,11 +44,13 @@ def tune(
 
     Under torchrun or accelerate launch every process calls this; the first one writes.
 
-    Raises ValueError where `out` holds something else, where a resumed run differs in dataset or recipe, or
-    where the dataset has no training rows for the tasks and setting.
+    Raises ValueError where `out` holds something else, where a resumed run differs in dataset or recipe, where the
+    dataset has no training rows for the tasks and setting, and for XS in several processes.
     """
     first = os.environ.get("RANK", "0") == "0"
     console = console or Console(stderr=True, quiet=not first)
+    if recipe.family == "prefix" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(f"Recipe {recipe.name} is for one process: start it without torchrun or accelerate launch.")
     if resume and is_finished(out):
         console.print(f"{out} is finished: nothing to do.")
         return
@@ -56,9 +63,19 @@ def tune(
     found = _tuned(recipe, rows, out, _last_checkpoint(out) if resume else None, console)
     if not first:
         return
-    versions = {name: version(name) for name in ("ecellm", "torch", "transformers")}
-    facts = {"recipe": recipe.model_dump(mode="json"), "dataset": dataset.hash(), "versions": versions}
+    facts = {
+        "recipe": recipe.model_dump(mode="json"),
+        "dataset": dataset.hash(),
+        "versions": {name: version(name) for name in ("ecellm", "torch", "transformers", "peft")},
+        "rows": dict(Counter(row.sample.task for row in rows.train)),
+        "device": device_name(),
+    }
+    draw_losses(out / LOG, out / CURVE)
     write_facts(out, {**facts, **found})
+    if recipe.validation.calibrate:
+        temperatures = calibrate(out, rows.validation, dataset.seed)
+        console.print(f"Calibrated: {', '.join(temperatures) or 'nothing, for want of validation rows'}.")
+    write_model_card(out)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ecellm.baselines.cheap import predict_cheaply
+from ecellm.baselines.fit import fit_baseline
 from ecellm.dataset.build import build
 from ecellm.dataset.config import BuildConfig, read_config
 from ecellm.dataset.dataset import read_dataset
 from ecellm.evaluation.evaluate import evaluate
+from ecellm.inference.load import load_generator
+from ecellm.inference.predict import predict, questions
 from ecellm.sources.simulator import DEMO_CONFIG, simulate
 from ecellm.tasks import TASKS
 
@@ -29,7 +31,10 @@ def test_cheap_models_lie_between_the_floor_and_perfect(tmp_path: Path, seed: in
         parts = ["test IND", *(["test OOD"] if task.out_of_domain else [])]
         assert all(manifest["counts"][task.name].get(part, 0) >= LEAST_ROWS for part in parts), task.name
     dataset = read_dataset(tmp_path / "data")
-    predict_cheaply(dataset, tmp_path / "cheap.jsonl", CLOSED)
+    fit_baseline("cheap", dataset, tmp_path / "cheap", CLOSED)
+    settings = [setting for setting in dataset.settings() if setting.endswith("Diverse_Instruction")]
+    asked = questions(dataset, settings, CLOSED)
+    predict(load_generator(tmp_path / "cheap"), asked, tmp_path / "cheap.jsonl", {})
     rows = [
         row
         for row in evaluate(tmp_path / "cheap.jsonl", dataset)["scores"]

@@ -1,0 +1,205 @@
+"""`rgcn`: PRP by a relational graph network over the products of the training pairs.
+
+R-GCN (Schlichtkrull et al. 2018): a product's state is a sum over relations of the mean of its neighbours' states,
+each relation with a matrix of its own, all matrices mixed from few (basis decomposition, equation 3), and of its own
+state.
+
+Deviations: nodes start from MiniLM's embedding of their title, so that a product without training pairs is answered
+from its text; a pair's class is read by a small network over both states instead of DistMult; the pairs of a step are
+taken out of the graph while they are predicted. The layer is written here with sparse products: PyTorch Geometric's
+would be one more dependency for the same sums. Shapes: N products, E pairs, R relations, H hidden, C classes.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ecellm.baselines.encoder import label, log_softmax
+from ecellm.baselines.features import nested, under
+from ecellm.baselines.part import Choices, Part, Told, rows_of
+from ecellm.baselines.reading import Reader
+from ecellm.baselines.training import Course, arrays, restore, seeded, train
+from ecellm.dataset.dataset import Dataset
+from ecellm.evaluation.metrics import class_metric
+from ecellm.inference.closed import candidates_of, closed_reply
+from ecellm.inference.decide import decide, fit_offsets
+from ecellm.inference.generator import Reply
+from ecellm.records import Sample
+from ecellm.tasks.task import Task
+
+SIZE, BASES, DROPOUT = 128, 2, 0.3
+EPOCHS = 30
+#: A step predicts, and takes out of the graph, this share of the pairs.
+SHARE = 0.1
+FEWEST_ROWS = 40
+
+
+class Layer(nn.Module):
+    """One round of messages."""
+
+    def __init__(self, inside: int, outside: int, relations: int, bases: int = BASES):
+        super().__init__()
+        self.bases = nn.Parameter(torch.empty(bases, inside, outside))
+        self.mix = nn.Parameter(torch.empty(relations, bases))
+        self.own = nn.Linear(inside, outside)
+        nn.init.xavier_uniform_(self.bases)
+        nn.init.xavier_uniform_(self.mix)
+
+    def forward(self, states: Tensor, graph: Sequence[Tensor]) -> Tensor:
+        """Return [N, outside] of states [N, inside]; `graph` holds a sparse [N, N] for each relation whose rows are
+        the means over neighbours."""
+        total = self.own(states)
+        for mean, mix in zip(graph, self.mix, strict=True):
+            total = total + torch.sparse.mm(mean, states) @ torch.einsum("b,bio->io", mix, self.bases)
+        return total
+
+
+def means(pairs: Tensor, relations: Tensor, count: int, products: int) -> list[Tensor]:
+    """Return a sparse [N, N] for each of `count` relations: row i holds 1/c at each of the c neighbours of i.
+
+    Pairs [E, 2] go both ways; a pair that stands twice counts twice.
+    """
+    found = []
+    for relation in range(count):
+        kept = pairs[relations == relation]
+        both = torch.cat([kept, kept.flip(1)]).T
+        degree = torch.bincount(both[0], minlength=products).clamp(min=1)
+        weights = 1.0 / degree[both[0]].float()
+        # The pairs are ours and in range; without the checks a step on a large graph is faster.
+        found.append(torch.sparse_coo_tensor(both, weights, (products, products), check_invariants=False).coalesce())
+    return found
+
+
+class Network(nn.Module):
+    """Two layers, and a class of each pair."""
+
+    def __init__(self, features: int, relations: int):
+        super().__init__()
+        self.first = Layer(features, SIZE, relations)
+        self.second = Layer(SIZE, SIZE, relations)
+        self.dropout = nn.Dropout(DROPOUT)
+        width = 3 * SIZE + features
+        self.out = nn.Sequential(nn.Linear(width, SIZE), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(SIZE, relations))
+
+    def forward(self, features: Tensor, graph: Sequence[Tensor], pairs: Tensor) -> Tensor:
+        """Return scores [E, C] of pairs [E, 2]; the order within a pair does not matter."""
+        states = functional.gelu(self.first(self.dropout(features), graph))
+        states = self.second(self.dropout(states), graph)
+        one, other = states[pairs[:, 0]], states[pairs[:, 1]]
+        alike = features[pairs[:, 0]] * features[pairs[:, 1]] * features.shape[1] ** 0.5
+        return self.out(torch.cat([one + other, (one - other).abs(), one * other, alike], -1))
+
+
+class RGCN:
+    """The network and its graph."""
+
+    def __init__(self, titles: Sequence[str], features: Tensor, pairs: Tensor, relations: Tensor, classes: int):
+        self.titles = list(titles)
+        self.numbers = {title: number for number, title in enumerate(titles)}
+        self.features, self.pairs, self.relations, self.classes = features, pairs, relations, classes
+        self.net = Network(features.shape[1], classes)
+        self.offsets = [0.0] * classes
+        self.reader: Reader | None = None
+        self.device = "cpu"
+
+    def to(self, device: str) -> Self:
+        """Move it."""
+        self.device = device
+        self.net.to(device)
+        self.features, self.pairs = self.features.to(device), self.pairs.to(device)
+        self.relations = self.relations.to(device)
+        return self
+
+    @classmethod
+    def fit(cls, task: Task, dataset: Dataset, choices: Choices, told: Told) -> Self:
+        """Train on the training pairs; the pass of the best validation figure is kept."""
+        samples = rows_of(task, dataset, "train", choices.limit)
+        held = rows_of(task, dataset, "validation")
+        titles = sorted({title for sample in samples for title in both_titles(sample)})
+        reader = Reader(choices.device)
+        numbers = {title: number for number, title in enumerate(titles)}
+        pairs = torch.tensor([[numbers[title] for title in both_titles(sample)] for sample in samples])
+        relations = torch.tensor([label(sample) for sample in samples])
+        classes = max(len(candidates_of(sample) or ()) for sample in samples)
+        with seeded(choices.seed, "rgcn"):
+            found = cls(titles, reader(titles), pairs, relations, classes).to(choices.device)
+        found.reader = reader
+        shares = Counter(relations.tolist())
+        weights = torch.tensor([max(shares[place], 1) ** -0.5 for place in range(classes)], device=choices.device)
+        weights = weights / weights.mean()
+
+        def loss(batch: list[int]) -> Tensor:
+            chosen = torch.tensor(batch, device=found.device)
+            rest = torch.ones(len(samples), dtype=torch.bool, device=found.device)
+            rest[chosen] = False
+            graph = means(found.pairs[rest], found.relations[rest], classes, len(titles))
+            scores = found.net(found.features, graph, found.pairs[chosen])
+            return functional.cross_entropy(scores, found.relations[chosen], weights)
+
+        metric = class_metric(task.metric, classes)
+        labels = np.array([label(sample) for sample in held], dtype=np.int64)
+        held_features = found._unknown(held)
+
+        def score() -> float:
+            logs = log_softmax(found._scores(held, held_features))
+            return metric(labels, decide(logs, fit_offsets(logs, labels, metric)))
+
+        enough = len(held) >= FEWEST_ROWS
+        rows = max(1, round(SHARE * len(samples)))
+        course = Course(choices.epochs or EPOCHS, 2e-3, rows, weight_decay=0.01)
+        train(found.net, range(len(samples)), loss, score if enough else None, course, choices.seed, told)
+        if enough:
+            logs = log_softmax(found._scores(held, held_features))
+            found.offsets = fit_offsets(logs, labels, metric).tolist()
+        return found
+
+    def save(self, part: Part) -> None:
+        """Write the graph, its features and the weights."""
+        graph = {"pairs": self.pairs, "relations": self.relations, "features": self.features}
+        kept = {name: tensor.cpu().numpy() for name, tensor in graph.items()}
+        notes = {"titles": self.titles, "classes": self.classes, "offsets": self.offsets}
+        part.write(notes, kept | nested("net", arrays(self.net)))
+
+    @classmethod
+    def load(cls, part: Part, device: str) -> Self:
+        """Read them back."""
+        notes, kept = part.read()
+        features, pairs, relations = (torch.from_numpy(kept[name]) for name in ("features", "pairs", "relations"))
+        with seeded(0):
+            found = cls(notes["titles"], features, pairs, relations, notes["classes"])
+        restore(found.net, under("net", kept))
+        found.offsets = notes["offsets"]
+        found.reader = Reader(device)
+        return found.to(device)
+
+    def reply(self, samples: Sequence[Sample]) -> list[Reply]:
+        """Answer with the likeliest relation."""
+        logs = log_softmax(self._scores(samples, self._unknown(samples)))
+        return [closed_reply(sample, row, {"PRP": self.offsets}) for sample, row in zip(samples, logs, strict=True)]
+
+    def _unknown(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """Return MiniLM's embeddings of the titles that the graph does not have."""
+        assert self.reader is not None
+        new = sorted({title for sample in samples for title in both_titles(sample)} - set(self.numbers))
+        return dict(zip(new, self.reader(new), strict=True))
+
+    @torch.inference_mode()
+    def _scores(self, samples: Sequence[Sample], unknown: dict[str, Tensor]) -> np.ndarray[Any, Any]:
+        """Return [samples, C]; products that the graph does not have stand beside it, without neighbours."""
+        numbers = self.numbers | {title: len(self.titles) + place for place, title in enumerate(unknown)}
+        features = torch.cat([self.features, *(row[None].to(self.device) for row in unknown.values())])
+        graph = means(self.pairs, self.relations, self.classes, len(features))
+        pairs = torch.tensor([[numbers[title] for title in both_titles(sample)] for sample in samples])
+        return self.net(features, graph, pairs.to(self.device)).double().cpu().numpy()
+
+
+def both_titles(sample: Sample) -> tuple[str, str]:
+    """Return the titles of a pair."""
+    one, other = json.loads(sample.input).values()
+    return str(one), str(other)

@@ -1,0 +1,136 @@
+"""The training loop that the small networks share: AdamW, a linear schedule, the best pass by validation kept."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecellm.baselines.part import Told
+from ecellm.keys import keyed_hash, keyed_shuffle
+
+T = TypeVar("T")
+CLIP = 1.0
+#: Batches of like length are cut from runs of this many batches' rows, so that they still differ from pass to pass.
+POOL = 16
+
+
+@dataclass(frozen=True)
+class Course:
+    """How weights are moved."""
+
+    epochs: int
+    learning_rate: float
+    rows: int
+    """In a batch."""
+    head_learning_rate: float | None = None
+    """Of the parts that were freshly drawn, the parameters outside `body`; the rate above where None."""
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    """Share of the steps over which the rate rises from 0; it falls to 0 again by the end."""
+    half: bool = False
+    """bf16 where the device computes in it."""
+
+
+@contextmanager
+def seeded(seed: int, *parts: object) -> Iterator[None]:
+    """A block in which torch draws by this seed; what it drew outside goes on as before."""
+    number = int(keyed_hash(seed, *parts)[:15], 16)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(number)
+        yield
+
+
+def train(
+    model: nn.Module,
+    rows: Sequence[T],
+    loss: Callable[[list[T]], Tensor],
+    score: Callable[[], float] | None,
+    course: Course,
+    seed: int,
+    told: Told,
+    length: Callable[[T], int] = lambda row: 0,
+) -> None:
+    """Train on the rows; `score()`, taken after each pass, says how good the model is, more is better.
+
+    The model is left in evaluation mode with the weights of its best pass (the first of equals), or of the last
+    one where there is no score. Rows of like `length` come together.
+    """
+    device = next(model.parameters()).device
+    batches_a_pass = math.ceil(len(rows) / course.rows)
+    steps = course.epochs * batches_a_pass
+    optimizer = torch.optim.AdamW(_groups(model, course), weight_decay=course.weight_decay)
+    rise = max(1, round(course.warmup * steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise), 1.0)
+    )
+    best, kept = -math.inf, None
+    done, said = 0, ""
+    with seeded(seed, "train"):
+        for epoch in range(course.epochs):
+            model.train()
+            for batch in batches(rows, course.rows, length, seed, epoch):
+                with half_precision(device.type, course.half):
+                    value = loss(batch)
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+                optimizer.step()
+                schedule.step()
+                done += 1
+                told(done, steps, said)
+            model.eval()
+            if score is None:
+                continue
+            with torch.inference_mode():
+                now = score()
+            if now > best:
+                best = now
+                kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            said = f"validation {now:.3f}, best {best:.3f}"
+            told(done, steps, said)
+    if kept is not None:
+        model.load_state_dict(kept)
+
+
+def half_precision(device: str, wanted: bool) -> AbstractContextManager[object]:
+    """Return a block that computes in bf16 where that is wanted and the device does it itself."""
+    if not wanted:
+        return nullcontext()
+    from ecellm.tuning.arguments import computes_in_bf16
+
+    return torch.autocast(device, torch.bfloat16, enabled=computes_in_bf16("auto"))
+
+
+def batches(rows: Sequence[T], size: int, length: Callable[[T], int], seed: int, epoch: int) -> list[list[T]]:
+    """Return the rows of one pass in batches, shuffled by key; in a run of batches the rows are sorted by length."""
+    order = keyed_shuffle(list(range(len(rows))), seed, "rows", epoch)
+    made: list[list[T]] = []
+    for first in range(0, len(order), size * POOL):
+        pool = sorted(order[first : first + size * POOL], key=lambda place: length(rows[place]))
+        made += [[rows[place] for place in pool[start : start + size]] for start in range(0, len(pool), size)]
+    return keyed_shuffle(made, seed, "batches", epoch)
+
+
+def arrays(model: nn.Module) -> dict[str, np.ndarray]:
+    """Return a model's weights, by name."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def restore(model: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Give a model weights that `arrays` returned; it is left in evaluation mode."""
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    model.eval()
+
+
+def _groups(model: nn.Module, course: Course) -> list[dict[str, object]]:
+    moved = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    body = [weight for name, weight in moved.items() if name.startswith("body.")]
+    head = [weight for name, weight in moved.items() if not name.startswith("body.")]
+    rates = [(body, course.learning_rate), (head, course.head_learning_rate or course.learning_rate)]
+    return [{"params": weights, "lr": rate} for weights, rate in rates if weights]

@@ -1,0 +1,109 @@
+"""`ecellm ask`: ask a model one task's question of every row of a table, or once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def ask(
+    task: Annotated[str, typer.Argument(help="The task, such as PM.")],
+    model: Annotated[Path, typer.Argument(help="The MODEL folder.")],
+    source: Annotated[
+        Path | None, typer.Option("--input", help="A table of questions: .csv, .tsv, .jsonl or .parquet.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The table with the answers, of the same format.")] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Instead of a table: one column of one question, name=value; again for a list."),
+    ] = None,
+    abstain: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Leave answers below this probability empty, for a human.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Before the names of the new columns, such as pm_.")] = "",
+    scores: Annotated[bool, typer.Option("--scores", help="Write every candidate's probability, too.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there.")] = False,
+) -> None:
+    """Ask a model a task's question of every row of a table; a run that was interrupted goes on where it stopped."""
+    from ecellm.tasks import chosen_tasks
+
+    (chosen, *others) = chosen_tasks(task)
+    if others:
+        raise ValueError(f"One task is asked at a time, not {task}.")
+    if values and (source or out):
+        raise ValueError("Give --set for one question, or --input and --out for a table, not both.")
+    if values:
+        _one(chosen.name, model, values, abstain)
+    elif source is not None and out is not None:
+        _table(chosen.name, model, source, out, (prefix, abstain, scores), overwrite)
+    else:
+        from ecellm.inference.own_rows import needs
+
+        raise ValueError(
+            f"Give --input and --out for a table, or --set for one question; {chosen.name} takes {needs(chosen)}."
+        )
+
+
+def _one(task: str, model: Path, values: list[str], abstain: float | None) -> None:
+    import json
+
+    from ecellm.inference.own_rows import given_in, needs
+    from ecellm.models.folder import read_facts
+    from ecellm.tasks import TASKS
+
+    row: dict[str, str | list[str]] = {}
+    known = {column.name: column.many for column in TASKS[task].form.columns}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or name not in known:
+            raise ValueError(f"--set takes name=value with a name of {needs(TASKS[task])}, not {value!r}.")
+        before = row.get(name)
+        if before is not None and not known[name]:
+            raise ValueError(f"--set gives {name} twice.")
+        row[name] = text if before is None else [*([before] if isinstance(before, str) else before), text]
+    given_in(TASKS[task], row)
+    read_facts(model)
+    import ecellm
+
+    answer = ecellm.load(model).ask(task, [row])[0]
+    said = answer.answer if isinstance(answer.answer, str) else json.dumps(answer.answer, ensure_ascii=False)
+    if answer.answer is None:
+        typer.echo(f"no answer; the model said: {answer.text}")
+    elif abstain is not None and (answer.probability is None or answer.probability < abstain):
+        typer.echo(f"abstained; the likeliest answer is {said}")
+    else:
+        typer.echo(said)
+    if answer.probability is not None:
+        typer.echo(f"probability {answer.probability:.3f}")
+
+
+def _table(
+    task: str, model: Path, source: Path, out: Path, new: tuple[str, float | None, bool], overwrite: bool
+) -> None:
+    from ecellm.inference.ask import Wanted, check, set_aside_of
+    from ecellm.inference.ask import ask as run
+    from ecellm.inference.asking import Asking
+    from ecellm.inference.load import load_generator
+    from ecellm.models.folder import model_hash, read_facts
+    from ecellm.tasks import TASKS
+
+    wanted = Wanted(*new)
+    table = check(TASKS[task], source, out, wanted, overwrite)
+    read_facts(model)
+    whose = {"model": model_hash(model)}
+    with Asking() as progress:
+        counts = run(load_generator(model), TASKS[task], table, source, out, whose, wanted, progress)
+    if counts.failed:
+        reason, count = counts.failed.most_common(1)[0]
+        raise ValueError(
+            f"{sum(counts.failed.values()):,} rows got no answer (of these {count:,}: {reason}): "
+            "run the command again to ask only them."
+        )
+    said = f"{counts.answered:,} of {counts.rows:,} rows answered ({counts.before:,} before this run)"
+    said += f", {counts.abstained:,} left to a human" if wanted.abstain is not None else ""
+    said += f", {counts.unread:,} unparsed" if counts.unread else ""
+    said += f", {counts.near_ties:,} near-ties" if counts.near_ties else ""
+    typer.echo(said + f". Written to {out}.")
+    if counts.set_aside:
+        reasons = "; ".join(f"{count:,}: {reason}" for reason, count in counts.set_aside.most_common(3))
+        typer.echo(f"{sum(counts.set_aside.values()):,} rows set aside in {set_aside_of(out)} ({reasons})")

@@ -1,0 +1,42 @@
+"""`ecellm compare`: what changed from one run to another, and whether it is beyond noise."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Scoring(StrEnum):
+    """Which rules."""
+
+    strict = "strict"
+    published = "published"
+
+
+def compare(
+    before: Annotated[str, typer.Argument(help="A run: a folder, a PREDICTIONS.jsonl or a SCORES.json; or NAME=it.")],
+    after: Annotated[str, typer.Argument(help="The other one.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The DATASET folder that was asked, where the runs do not hold it.")
+    ] = None,
+    scoring: Annotated[Scoring, typer.Option(help="By which rules.")] = Scoring.strict,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 42,
+) -> None:
+    """Say what changed by task and setting, beyond noise or not; exit code 1 where something got worse beyond it.
+
+    Where both runs have their answers, these are compared row by row; otherwise the intervals of the scores are.
+    """
+    from ecellm.dataset.dataset import read_dataset
+    from ecellm.evaluation.compare import compare_runs
+    from ecellm.evaluation.runs import read_run
+    from ecellm.evaluation.table import print_differences
+
+    dataset = None if data is None else read_dataset(data)
+    runs = read_run(before, dataset), read_run(after, dataset)
+    differences, paired = compare_runs(*runs, seed, "strict" if scoring is Scoring.strict else "published")
+    print_differences(differences, runs[0].name, runs[1].name, paired)
+    worse = [f"{found.task} {found.setting}" for found in differences if found.verdict == "worse"]
+    if worse:
+        typer.echo(f"ecellm: regression beyond noise: {', '.join(worse)}.", err=True)
+        raise typer.Exit(1)

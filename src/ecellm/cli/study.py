@@ -1,0 +1,76 @@
+"""`ecellm study`: the paper's studies, each a grid of ordinary runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="generalist, instructions, scale or bases.")],
+    recipe: Annotated[list[str], typer.Option(help="A recipe's name or file; bases takes several.")],
+    data: Annotated[Path, typer.Option(help="The DATASET folder.")],
+    out: Annotated[Path, typer.Option(help="The folder of the study; one that was interrupted goes on.")],
+    sizes: Annotated[
+        str | None, typer.Option(help="scale: training rows, such as 500,2000; without it, the paper's shares.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat every run with so many seeds.")] = 1,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key of every recipe: optimisation.epochs=1.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask at most this many test rows under each setting.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; without it, one on each accelerator, or one.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print the commands that it consists of.")] = False,
+) -> None:
+    """Tune, ask and score the models of a study, and compare them: study.html, study.md and report.html."""
+    import shlex
+
+    from rich.console import Console
+
+    from ecellm.dataset.dataset import read_dataset
+    from ecellm.studies.grid import Grid
+    from ecellm.studies.plans import STUDIES
+    from ecellm.tuning.recipe import read_recipe
+
+    if name not in STUDIES:
+        raise ValueError(f"There is no study {name!r}: choose from {', '.join(STUDIES)}.")
+    dataset = read_dataset(data)
+    for one in recipe:
+        read_recipe(one, set_)
+    made = STUDIES[name](dataset, recipe, _numbers(sizes))
+    grid = Grid(made, dataset, out, [42 + number for number in range(seeds)], set_ or [], limit, devices(jobs))
+    if plan:
+        for arm, seed in grid.arms():
+            for command in grid.commands(arm, seed):
+                typer.echo(f"ecellm {shlex.join(command)}")
+        return
+    console = Console(stderr=True)
+    grid.run(console.print)
+    with console.status("comparing"):
+        from ecellm.studies.summary import summarise
+
+        summarise(grid, 42)
+    typer.echo(f"Study written to {out}: study.html, study.md, report.html.")
+
+
+def _numbers(text: str | None) -> list[int]:
+    if text is None:
+        return []
+    try:
+        return [int(part.replace("_", "")) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--sizes {text}: give whole numbers with commas, such as 500,2000.") from error
+
+
+def devices(jobs: int | None) -> list[str]:
+    """Return a device for each run at a time; an empty text leaves the choice to the run."""
+    import torch
+
+    cards = [str(number) for number in range(torch.cuda.device_count())]
+    if jobs is None:
+        return cards or [""]
+    return [cards[number % len(cards)] if cards else "" for number in range(jobs)]

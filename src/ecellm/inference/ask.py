@@ -1,0 +1,298 @@
+"""Asking every row of a user's table one task's question.
+
+Answers are appended to OUT.part.jsonl as they come; a run that was interrupted goes on from there. At the end OUT is
+written whole: the table's rows and columns in their order, answers and probabilities as new columns. Rows that cannot
+be asked are set aside in OUT.set-aside.jsonl with the reason.
+"""
+
+import hashlib
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ecellm.files import append_whole, whole_file
+from ecellm.inference.generator import Failure, Generator, Question
+from ecellm.inference.own_rows import Put, answered, missing, needs, put
+from ecellm.inference.predict import batches
+from ecellm.inference.tables import Row, Table, kind, open_table
+from ecellm.prompts import Prompt
+from ecellm.tasks import Task
+from ecellm.tasks.answers import FreeText, Ranking, Triples
+
+ANSWER, PROBABILITY, SCORES = "answer", "probability", "scores"
+
+Line = dict[str, Any]
+#: Told (answered by now, rows in all).
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Counts:
+    """What a run did."""
+
+    rows: int = 0
+    answered: int = 0
+    """Rows of OUT, by this run or one before."""
+    before: int = 0
+    """Rows that an earlier run had answered or set aside."""
+    abstained: int = 0
+    unread: int = 0
+    """Answers that the strict parser does not take."""
+    near_ties: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    """Rows without an answer, by reason; the next run asks them again."""
+    set_aside: Counter[str] = field(default_factory=Counter)
+    """Rows that cannot be asked, by reason."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written."""
+
+    prefix: str = ""
+    """Before the names of the new columns."""
+    abstain: float | None = None
+    """Answers of a lower probability are left empty, for a human."""
+    scores: bool = False
+    """Whether every candidate's probability is written too."""
+
+
+def part_of(out: Path) -> Path:
+    """Return the file that holds the answers of an unfinished run."""
+    return out.with_name(out.name + ".part.jsonl")
+
+
+def set_aside_of(out: Path) -> Path:
+    """Return the file of the rows that cannot be asked."""
+    return out.with_name(out.name + ".set-aside.jsonl")
+
+
+def check(task: Task, source: Path, out: Path, wanted: Wanted, overwrite: bool = False) -> Table:
+    """Return the table to ask, before any model is loaded.
+
+    Raises ValueError where the table cannot be read, lacks a column or has one of the new columns already; where
+    `out` is there or of another format; and where answers have no probability to abstain by.
+    """
+    table = open_table(source)
+    if kind(out) != kind(source):
+        raise ValueError(f"{out} should end as {source.name} does: the answers are written in the input's format.")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists already: name another output, or give --overwrite.")
+    if wanted.abstain is not None and isinstance(task.answer, FreeText | Triples):
+        raise ValueError(f"{task.name}'s answers are written and have no probability: leave --abstain out.")
+    first: Sequence[Row] = next(table.chunks(), [])
+    if not first:
+        raise ValueError(f"{source} has no rows.")
+    columns = list(dict.fromkeys(name for row in first if not row.fault for name in row.values))
+    lacking = missing(task, columns)
+    if lacking:
+        raise ValueError(
+            f"{source} has no column {' and no column '.join(lacking)}; it has {', '.join(columns) or 'none'}, and "
+            f"{task.name} takes {needs(task)}."
+        )
+    taken = [name for name in new_columns(task, wanted) if name in columns]
+    if taken:
+        raise ValueError(f"{source} has a column {taken[0]} already: give a --prefix for the new columns.")
+    return table
+
+
+def new_columns(task: Task, wanted: Wanted) -> dict[str, pa.DataType]:
+    """Return the new columns' names and types."""
+    triple = pa.struct([(name, pa.string()) for name in ("attribute", "value", "source")])
+    kinds = {Ranking: pa.list_(pa.string()), Triples: pa.list_(triple)}
+    found = {ANSWER: kinds.get(type(task.answer), pa.string()), PROBABILITY: pa.float64()}
+    if wanted.scores:
+        found[SCORES] = pa.string()
+    return {wanted.prefix + name: kind for name, kind in found.items()}
+
+
+def ask(
+    generator: Generator,
+    task: Task,
+    table: Table,
+    source: Path,
+    out: Path,
+    run: Mapping[str, Any],
+    wanted: Wanted | None = None,
+    progress: Progress | None = None,
+) -> Counts:
+    """Ask every row and write `out`, which is only done when every row has an answer or is set aside.
+
+    `run` says whose answers these are. Raises ValueError where an earlier run's answers are of another one.
+    """
+    wanted = wanted or Wanted()
+    counts = Counts(rows=sum(len(rows) for rows in table.chunks()))
+    part = part_of(out)
+    identity = {**run, "task": task.name, "input": _file_hash(source), "scores": wanted.scores}
+    done = _open_part(part, identity)
+    counts.before = len(done)
+    now = counts.before
+    for rows in table.chunks():
+        if all(row.number in done for row in rows):
+            continue
+        questions, faults = _questions(generator, task, rows)
+        _append(part, [fault for fault in faults if fault["row"] not in done])
+        puts = {question.asked.sample.id: one for question, one in questions}
+        now = now + sum(fault["row"] not in done for fault in faults)
+        for batch in batches([question for question, _ in questions]):
+            new = [question for question in batch if _number(question) not in done]
+            if not new:
+                continue
+            if progress is not None:
+                progress(now, counts.rows)
+            # Rows answered before are asked again with their batch: a row's neighbours are what they always were.
+            lines = []
+            for question, reply in zip(batch, generator.reply(batch), strict=True):
+                if _number(question) in done:
+                    continue
+                if isinstance(reply, Failure):
+                    counts.failed[reply.reason] += 1
+                    continue
+                said = answered(task, puts[question.asked.sample.id], reply)
+                line: Line = {"row": _number(question), ANSWER: said.answer, PROBABILITY: said.probability}
+                line |= {SCORES: said.scores} if wanted.scores else {}
+                lines.append({**line, "near_tie": said.near_tie})
+            _append(part, lines)
+            now += len(lines)
+    if progress is not None:
+        progress(now, counts.rows)
+    if not counts.failed:
+        _finish(task, table, out, part, wanted, counts)
+    return counts
+
+
+def _questions(
+    generator: Generator, task: Task, rows: Sequence[Row]
+) -> tuple[list[tuple[Question, Put]], list[Line]]:
+    """Return the rows' questions, and the lines of those that cannot be asked."""
+    puts, faults = [], []
+    for row in rows:
+        try:
+            if row.fault:
+                raise ValueError(row.fault)
+            puts.append((row, put(task, row.values, str(row.number))))
+        except ValueError as error:
+            faults.append(_fault(row, str(error)))
+    try:
+        prompts: list[Prompt | None] = list(generator.prompts([one.asked for _, one in puts]))
+    except ValueError:  # one of them does not fit: which?
+        prompts = []
+        for row, one in puts:
+            try:
+                prompts += generator.prompts([one.asked])
+            except ValueError as error:
+                faults.append(_fault(row, str(error)))
+                prompts.append(None)
+    questions = [
+        (Question(one.asked, prompt), one)
+        for (_, one), prompt in zip(puts, prompts, strict=True)
+        if prompt is not None
+    ]
+    return questions, faults
+
+
+def _fault(row: Row, reason: str) -> Line:
+    return {"row": row.number, "reason": reason, "values": dict(row.values)}
+
+
+def _number(question: Question) -> int:
+    return int(question.asked.sample.id)
+
+
+def _append(part: Path, lines: Sequence[Line]) -> None:
+    append_whole(part, "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines))
+
+
+def _open_part(part: Path, identity: Mapping[str, Any]) -> set[int]:
+    """Return the rows that an earlier run answered, after cutting off a torn last line; begin the file where there is
+    none."""
+    if not part.exists() or not part.stat().st_size:
+        _append(part, [{"run": dict(identity)}])
+        return set()
+    done: set[int] = set()
+    whole = 0
+    with part.open("rb+") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                file.truncate(whole)
+                break
+            whole += len(line)
+            try:
+                read = json.loads(line)
+                if number > 1:
+                    done.add(int(read["row"]))
+                    continue
+                before = dict(read["run"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{part}, line {number} is no answer: remove the file to begin again.") from error
+            different = [name for name, value in identity.items() if before.get(name) != value]
+            if different:
+                raise ValueError(
+                    f"{part} holds answers of another {' and '.join(different)}: remove it, or name another output."
+                )
+    if not whole:  # the first line was torn
+        _append(part, [{"run": dict(identity)}])
+    return done
+
+
+def _finish(task: Task, table: Table, out: Path, part: Path, wanted: Wanted, counts: Counts) -> None:
+    """Write OUT and the rows set aside; then the answers' file has served its time."""
+    columns = new_columns(task, wanted)
+    with (
+        whole_file(set_aside_of(out)) as path,
+        path.open("w", encoding="utf-8", errors="backslashreplace") as aside,
+        part.open("rb") as answers,
+    ):
+
+        def added() -> Iterator[list[Line | None]]:
+            places = _places(part, counts.rows)
+            for rows in table.chunks():
+                values: list[Line | None] = []
+                for row in rows:
+                    answers.seek(places[row.number])
+                    line = json.loads(answers.readline())
+                    if "reason" in line:
+                        counts.set_aside[line["reason"]] += 1
+                        aside.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    values.append(None if "reason" in line else _new_values(line, wanted, counts))
+                yield values
+
+        table.write(out, columns, added())
+    if not counts.set_aside:
+        set_aside_of(out).unlink()
+    part.unlink()
+
+
+def _new_values(line: Line, wanted: Wanted, counts: Counts) -> Line:
+    answer, probability = line[ANSWER], line[PROBABILITY]
+    abstains = wanted.abstain is not None and (probability is None or probability < wanted.abstain)
+    counts.answered += 1
+    counts.unread += answer is None
+    counts.abstained += abstains and answer is not None
+    counts.near_ties += line["near_tie"]
+    values = {ANSWER: None if abstains else answer, PROBABILITY: probability}
+    if wanted.scores:
+        values[SCORES] = None if line[SCORES] is None else json.dumps(line[SCORES], ensure_ascii=False)
+    return {wanted.prefix + name: value for name, value in values.items()}
+
+
+def _places(part: Path, rows: int) -> "array[int]":
+    """Return where each row's line begins: rows that failed at first stand behind later ones."""
+    places = array("q", [0]) * (rows + 1)
+    with part.open("rb") as file:
+        begins = len(file.readline())  # the first line says whose the answers are
+        for line in file:
+            places[json.loads(line)["row"]] = begins
+            begins += len(line)
+    return places
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,190 @@
+"""The Python API: a model that answers the ten tasks' questions, one at a time or many.
+
+    import ecellm
+
+    model = ecellm.load("runs/demo/model")
+    model.match({"title": "clickart 950 000", "price": "0"}, "clickart 950000 dvd").answer   # "yes"
+
+Every method takes one question, or lists of equal length for many; what is one text or record for all of them may be
+given once. Each answer is an `Answer`; many answers come as a list in the order of the questions. All methods raise
+ValueError, naming the question, where one cannot be asked, and RuntimeError where a server gave no answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, overload
+
+from ecellm.inference.generator import Failure, Generator, Question
+from ecellm.inference.own_rows import Answer, answered, put
+from ecellm.inference.predict import batches
+from ecellm.tasks import chosen_tasks
+
+#: A product: its title, or its fields by name (title, description, brand, price, feature).
+Product = str | Mapping[str, Any]
+Texts = list[str] | tuple[str, ...]
+Products = list[str] | list[dict[str, Any]] | list[Mapping[str, Any]] | list[Product]
+TextLists = list[list[str]] | list[tuple[str, ...]]
+
+
+class Value(TypedDict):
+    """What a text says of an attribute."""
+
+    attribute: str
+    value: str | None
+    source: str | None
+    """The field that the value stands in."""
+
+
+class Model:
+    """A model to ask."""
+
+    def __init__(self, generator: Generator):
+        self.generator = generator
+
+    def ask(self, task: str, rows: Sequence[Mapping[str, Any]]) -> list[Answer[Any]]:
+        """Answer questions of a task by its columns (docs/asking.md), such as {"query": ..., "title": ...}."""
+        (chosen,) = chosen_tasks(task)
+        puts = []
+        for number, row in enumerate(rows):
+            try:
+                puts.append(put(chosen, row, str(number)))
+            except ValueError as error:
+                raise ValueError(f"Question {number}: {error}" if len(rows) > 1 else str(error)) from error
+        prompts = self.generator.prompts([one.asked for one in puts])
+        questions = [Question(one.asked, prompt) for one, prompt in zip(puts, prompts, strict=True)]
+        found: dict[int, Answer[Any]] = {}
+        for batch in batches(questions):
+            for question, reply in zip(batch, self.generator.reply(batch), strict=True):
+                number = int(question.asked.sample.id)
+                if isinstance(reply, Failure):
+                    raise RuntimeError(f"Question {number} got no answer: {reply.reason}")
+                found[number] = answered(chosen, puts[number], reply)
+        return [found[number] for number in range(len(rows))]
+
+    @overload
+    def extract(self, product: Product, attributes: Texts) -> Answer[list[Value]]: ...
+    @overload
+    def extract(self, product: Products, attributes: Texts | TextLists) -> list[Answer[list[Value]]]: ...
+    def extract(self, product: Any, attributes: Any) -> Any:
+        """AVE: return the values that the product's texts give for the attributes."""
+        if not _is_many(product):
+            return self.ask("AVE", [{**_record(product), "attributes": attributes}])[0]
+        each = attributes if _lists(attributes) else [attributes] * len(product)
+        return self._many("AVE", [_record(one) for one in product], attributes=each)
+
+    @overload
+    def relate(self, title_1: str, title_2: str) -> Answer[str]: ...
+    @overload
+    def relate(self, title_1: Texts, title_2: Texts) -> list[Answer[str]]: ...
+    def relate(self, title_1: Any, title_2: Any) -> Any:
+        """PRP: return also_buy, also_view or similar."""
+        return self._pairs("PRP", title_1=title_1, title_2=title_2)
+
+    @overload
+    def match(self, product_1: Product, product_2: Product) -> Answer[str]: ...
+    @overload
+    def match(self, product_1: Products, product_2: Products) -> list[Answer[str]]: ...
+    def match(self, product_1: Any, product_2: Any) -> Any:
+        """PM: return whether two records are the same product, yes or no."""
+        return self._pairs("PM", product_1=product_1, product_2=product_2)
+
+    @overload
+    def sentiment(self, text: str) -> Answer[str]: ...
+    @overload
+    def sentiment(self, text: Texts) -> list[Answer[str]]: ...
+    def sentiment(self, text: Any) -> Any:
+        """SA: return a review's sentiment, from very positive to very negative."""
+        return self._pairs("SA", text=text)
+
+    @overload
+    def recommend(self, history: Texts, options: Texts) -> Answer[str]: ...
+    @overload
+    def recommend(self, history: TextLists, options: TextLists) -> list[Answer[str]]: ...
+    def recommend(self, history: Any, options: Any) -> Any:
+        """SR: return the option that is bought next; the history is of texts, oldest first."""
+        if not _lists(options):
+            return self.ask("SR", [{"history": history, "options": options}])[0]
+        return self._many("SR", [{} for _ in options], history=history, options=options)
+
+    @overload
+    def judge(self, query: str, title: str) -> Answer[str]: ...
+    @overload
+    def judge(self, query: str | Texts, title: Texts) -> list[Answer[str]]: ...
+    def judge(self, query: Any, title: Any) -> Any:
+        """MPC: return how a product stands to a query: exact, substitute, complement or irrelevant."""
+        return self._pairs("MPC", query=query, title=title)
+
+    @overload
+    def substitute(self, query: str, title: str) -> Answer[str]: ...
+    @overload
+    def substitute(self, query: str | Texts, title: Texts) -> list[Answer[str]]: ...
+    def substitute(self, query: Any, title: Any) -> Any:
+        """PSI: return whether a product can stand in for what the query asks for, yes or no."""
+        return self._pairs("PSI", query=query, title=title)
+
+    @overload
+    def rank(self, query: str, titles: Texts) -> Answer[list[str]]: ...
+    @overload
+    def rank(self, query: str | Texts, titles: TextLists) -> list[Answer[list[str]]]: ...
+    def rank(self, query: Any, titles: Any) -> Any:
+        """QPR: return two to four titles, the one that serves the query best first."""
+        return self._with_lists("QPR", "query", query, "titles", titles)
+
+    @overload
+    def answerable(self, question: str, snippets: Texts) -> Answer[str]: ...
+    @overload
+    def answerable(self, question: str | Texts, snippets: TextLists) -> list[Answer[str]]: ...
+    def answerable(self, question: Any, snippets: Any) -> Any:
+        """AP: return whether snippets of reviews answer the question, yes or no."""
+        return self._with_lists("AP", "question", question, "snippets", snippets)
+
+    @overload
+    def answer(self, question: str, snippets: Texts) -> Answer[str]: ...
+    @overload
+    def answer(self, question: str | Texts, snippets: TextLists) -> list[Answer[str]]: ...
+    def answer(self, question: Any, snippets: Any) -> Any:
+        """AG: return an answer to the question, written from snippets of reviews."""
+        return self._with_lists("AG", "question", question, "snippets", snippets)
+
+    def _pairs(self, task: str, **values: Any) -> Any:
+        """Ask about single values, or about lists of them."""
+        if not any(_is_many(value) for value in values.values()):
+            return self.ask(task, [values])[0]
+        rows = next(len(value) for value in values.values() if _is_many(value))
+        each = {name: value if _is_many(value) else [value] * rows for name, value in values.items()}
+        return self._many(task, [{} for _ in range(rows)], **each)
+
+    def _with_lists(self, task: str, name: str, value: Any, lists: str, texts: Any) -> Any:
+        """Ask with one list of texts, or with a list of such lists."""
+        if not _lists(texts):
+            return self.ask(task, [{name: value, lists: texts}])[0]
+        each = value if _is_many(value) else [value] * len(texts)
+        return self._many(task, [{} for _ in texts], **{name: each, lists: texts})
+
+    def _many(self, task: str, rows: list[dict[str, Any]], **more: Sequence[Any]) -> list[Answer[Any]]:
+        """Ask rows with more columns; raises ValueError where these are of other lengths."""
+        for name, values in more.items():
+            if len(values) != len(rows):
+                raise ValueError(f"{name} has {len(values)} questions where the other list has {len(rows)}.")
+        columns = [{name: values[place] for name, values in more.items()} for place in range(len(rows))]
+        return self.ask(task, [{**row, **column} for row, column in zip(rows, columns, strict=True)])
+
+
+def load_model(folder: str | Path) -> Model:
+    """Return the model of a folder; raises ValueError where it is no finished model."""
+    from ecellm.inference.load import load_generator
+
+    return Model(load_generator(Path(folder)))
+
+
+def _is_many(value: Any) -> bool:
+    return not isinstance(value, str | Mapping)
+
+
+def _lists(value: Sequence[Any]) -> bool:
+    """Say whether these are lists of texts, not texts."""
+    return bool(value) and not isinstance(value, str) and _is_many(value[0])
+
+
+def _record(product: Product) -> dict[str, Any]:
+    return {"title": product} if isinstance(product, str) else dict(product)

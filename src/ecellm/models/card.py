@@ -1,0 +1,132 @@
+"""A model's card, the README.md of its folder, which a hub's page shows: written from the run, later with scores."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecellm.files import whole_file
+from ecellm.models.folder import read_facts
+from ecellm.models.loading import ADAPTER
+from ecellm.tasks import TASKS
+
+CARD, CURVE, LOG = "README.md", "loss.png", "log.jsonl"
+
+
+def write_model_card(model: Path, scores: Mapping[str, Any] | None = None) -> None:
+    """Write README.md into a finished model's folder, with the contents of a SCORES.json where there is one.
+
+    Raises ValueError where the folder is no finished model or the scores are none.
+    """
+    text = model_card(read_facts(model), _log(model / LOG), (model / ADAPTER).is_file(), scores)
+    with whole_file(model / CARD) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def model_card(
+    facts: Mapping[str, Any], log: Sequence[Mapping[str, Any]], is_adapter: bool, scores: Mapping[str, Any] | None
+) -> str:
+    """Return the card; `facts` are those of ecellm.json, `log` the rows of log.jsonl."""
+    recipe = facts["recipe"]
+    parts = [
+        "\n".join(_head(recipe, is_adapter)),
+        f"# {recipe['name']}: {recipe['base']} for e-commerce",
+        f"{_how(recipe)} on e-commerce instructions (the ten tasks of eCeLLM) with ecellm "
+        f"{facts['versions']['ecellm']}. The licences of the base and of the data's sources hold for this model too.",
+        "## Asking it",
+        _asking(is_adapter),
+        "## The run",
+        _table(("", ""), _run(facts, log)),
+        *_losses(facts, log),
+        *_scores(scores),
+        "## The recipe",
+        "```json\n" + json.dumps(recipe, indent=1, ensure_ascii=False) + "\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(recipe: Mapping[str, Any], is_adapter: bool) -> list[str]:
+    """Return the YAML that a hub reads."""
+    base = "sentence-transformers/all-MiniLM-L6-v2" if recipe["base"] == "minilm" else recipe["base"]
+    library = "peft" if is_adapter else "ecellm" if recipe["family"] == "prefix" else "transformers"
+    return ["---", f"base_model: {json.dumps(base)}", f"library_name: {library}", "tags: [e-commerce, ecellm]", "---"]
+
+
+def _how(recipe: Mapping[str, Any]) -> str:
+    lora = recipe.get("lora")
+    if lora is None:
+        return "All weights were tuned"
+    return f"LoRA of rank {lora['rank']} on {', '.join(lora['modules'])} was tuned"
+
+
+def _asking(is_adapter: bool) -> str:
+    lines = ["    ecellm predict FOLDER --data DATASET --out PREDICTIONS.jsonl"]
+    if is_adapter:
+        lines.append("    ecellm merge FOLDER --out WHOLE")
+    return "\n".join(lines)
+
+
+def _run(facts: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    rows = facts.get("rows", {})
+    last: Mapping[str, Any] = log[-1] if log else {}
+    said = [
+        ("dataset", f"`{facts['dataset']}`"),
+        ("training rows", f"{sum(rows.values()):,}" if rows else ""),
+        ("by task", ", ".join(f"{task} {count:,}" for task, count in rows.items())),
+        ("steps", f"{facts['steps']:,}"),
+        ("best step by validation loss", f"{facts['best_step']:,}" if facts.get("best_step") else ""),
+        ("device", str(facts.get("device", ""))),
+        ("speed", f"{last['tokens_per_second']:,} tokens a second" if "tokens_per_second" in last else ""),
+        ("peak memory", f"{last['peak_memory_gib']} GiB" if "peak_memory_gib" in last else ""),
+        ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+    ]
+    return [(name, text) for name, text in said if text]
+
+
+def _losses(facts: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the validation losses of the best step, and the curve."""
+    checks = [row for row in log if "eval_loss" in row]
+    if not checks:
+        return []
+    best = min(checks, key=lambda row: float(row["eval_loss"]))
+    prefix = "eval_loss_"
+    of_tasks = [(name.removeprefix(prefix), f"{best[name]:.4f}") for name in best if name.startswith(prefix)]
+    said = [("all", f"{best['eval_loss']:.4f}"), *of_tasks]
+    return ["## Validation loss", _table(("task", f"step {best['step']}"), said), f"![Loss by step]({CURVE})"]
+
+
+def _scores(scores: Mapping[str, Any] | None) -> list[str]:
+    if scores is None:
+        return []
+    try:
+        rows = [row for row in scores["scores"] if row["main"] and row["scoring"] == "strict"]
+        lines = [
+            (
+                row["task"],
+                row["setting"],
+                row["metric"],
+                f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+                f"{row['floor']:.3f}",
+                f"{row['n']:,}",
+            )
+            for row in sorted(rows, key=lambda row: (row["setting"], list(TASKS).index(row["task"])))
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("The scores are not those of `ecellm evaluate`: write them with it.") from error
+    said = f"Strict scoring, 95 % bootstrap intervals, test rows of the dataset `{scores.get('dataset')}`."
+    names = ("task", "setting", "metric", "value", "best trivial answer", "rows")
+    return ["## Scores", said, _table(names, lines)]
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise ValueError(f"{path} is no tuning log: tune the model again.") from error

@@ -1,0 +1,29 @@
+"""The picture of a run: training and validation loss by step."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ecellm.files import whole_file
+
+
+def draw_losses(log: Path, out: Path) -> None:
+    """Draw the losses of log.jsonl into a PNG."""
+    rows: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for key, said, style in (("loss", "training", "-"), ("eval_loss", "validation", "o--")):
+        # A resumed run logs the steps since its checkpoint again: the last word on a step counts.
+        points = {row["step"]: row[key] for row in rows if key in row}
+        if points:
+            axes.plot(sorted(points), [points[step] for step in sorted(points)], style, label=said, markersize=4)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    if axes.lines:
+        axes.legend(frameon=False)
+    with whole_file(out) as path:
+        figure.savefig(path, format="png", dpi=120)

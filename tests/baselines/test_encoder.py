@@ -1,0 +1,141 @@
+"""The encoder classifiers and the ranker: their losses, what they learn, on any encoder, alike every time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cheap import made, save
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    RobertaConfig,
+    RobertaModel,
+)
+
+from ecellm.baselines.encoder import grades, mean_ndcg, ranknet
+from ecellm.baselines.part import Choices
+from ecellm.baselines.reading import load_encoder
+from ecellm.baselines.training import batches
+from ecellm.dataset.dataset import Dataset
+from ecellm.inference.load import load_generator
+from ecellm.models.folder import model_hash
+from ecellm.models.minilm import minilm_folder
+from ecellm.records import Sample
+from fitted import answered, scored
+from tiny_models import save_tiny
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+ENCODERS: dict[str, Any] = {
+    "bert": lambda: BertModel(BertConfig(**SIZES)),
+    "roberta": lambda: RobertaModel(RobertaConfig(vocab_size=30522, type_vocab_size=1, pad_token_id=0, **SIZES)),
+    "deberta": lambda: DebertaV2Model(
+        DebertaV2Config(vocab_size=30522, relative_attention=True, pos_att_type=["c2p", "p2c"], **SIZES)
+    ),
+}
+
+
+def encoder(kind: str, folder: Path) -> Path:
+    """A tiny random encoder with MiniLM's tokenizer."""
+    torch.manual_seed(0)
+    ENCODERS[kind]().save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    counts = {"train": 12, "validation": 4, "test": 6}
+    tasks = ("PM", "SA", "QPR")
+    rows = [made(task, split, n) for task in tasks for split, count in counts.items() for n in range(count)]  # type: ignore[arg-type]
+    return save(tmp_path_factory.mktemp("small") / "data", rows)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_any_encoder_is_tuned_saved_and_asked(kind: str, small: Dataset, tmp_path: Path) -> None:
+    base = encoder(kind, tmp_path / "base")
+    lines = answered("encoder", small, tmp_path, choices=Choices(str(base), epochs=1))
+    assert {line["task"] for line in lines} == {"PM", "SA", "QPR"} and all(line["answer"] for line in lines)
+    assert json.loads((tmp_path / "model" / "ecellm.json").read_text())["tasks"] == ["PM", "SA", "QPR"]
+
+
+def test_equal_seeds_give_equal_models_and_others_do_not(small: Dataset, tiny_base: Path, tmp_path: Path) -> None:
+    def weights(name: str, seed: int) -> str:
+        answered("encoder", small, tmp_path / name, ["PM"], choices=Choices(str(tiny_base), 1, seed=seed))
+        return model_hash(tmp_path / name / "model")
+
+    torch.manual_seed(5)
+    first = weights("a", 1)
+    torch.manual_seed(6)
+    assert weights("b", 1) == first != weights("c", 2)
+
+
+def test_answers_do_not_depend_on_their_batch(small: Dataset, tiny_base: Path, tmp_path: Path) -> None:
+    answered("encoder", small, tmp_path, ["SA"], choices=Choices(str(tiny_base), 1))
+    model = load_generator(tmp_path / "model").models["SA"]  # type: ignore[attr-defined]
+    samples = small.samples("test", "IND", ["SA"])
+    long = Sample("long", "SA", "IND", "test", "word " * 300, samples[0].options, "")
+    alone = [model.reply([sample])[0] for sample in samples]
+    together = model.reply([*samples, long])[:-1]
+    assert [one.text for one in alone] == [one.text for one in together]
+    assert [one.probability for one in alone] == pytest.approx([one.probability for one in together], abs=1e-5)
+
+
+def test_a_changed_file_is_refused_and_another_task_too(small: Dataset, tiny_base: Path, tmp_path: Path) -> None:
+    answered("encoder", small, tmp_path, ["SA"], choices=Choices(str(tiny_base), 1))
+    generator = load_generator(tmp_path / "model")
+    with pytest.raises(ValueError, match="answers SA, not PM: add --tasks SA"):
+        generator.prompts(small.view("IND_Diverse_Instruction", "test", ["PM"]))
+    (tmp_path / "model" / "SA.json").write_text("{}")
+    with pytest.raises(ValueError, match="not those that were fitted"):
+        load_generator(tmp_path / "model")
+
+
+def test_a_decoder_is_no_base(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is no encoder"):
+        load_encoder(str(save_tiny("t5", tmp_path / "t5")))
+
+
+def test_ranknet_counts_the_pairs_of_a_list_that_differ() -> None:
+    scores = torch.tensor([1.0, 0.0, 2.0, 5.0])
+    graded = torch.tensor([1.0, 0.1, 0.1, 0.0])
+    lists = torch.tensor([0, 0, 0, 1])
+    expected = (np.log1p(np.exp(-1.0)) + np.log1p(np.exp(1.0))) / 2
+    assert float(ranknet(scores, graded, lists)) == pytest.approx(expected, rel=1e-5)
+    assert float(ranknet(scores, torch.zeros(4), lists)) == 0.0
+
+
+def test_an_order_stands_in_for_missing_labels() -> None:
+    sample = made("QPR", "train", 1)
+    bare = Sample(**{**vars(sample), "labels": None})
+    best = [sample.labels.index(label) for label in "ESI"]  # type: ignore[union-attr]
+    assert sorted(range(3), key=lambda place: -grades(bare)[place]) == best
+    for row in (sample, bare):
+        assert mean_ndcg([row], [best]) == pytest.approx(1.0)
+        assert mean_ndcg([row], [best[::-1]]) < 0.9
+
+
+@given(st.lists(st.integers(0, 30), max_size=80), st.integers(1, 9))
+def test_every_row_comes_once_a_pass(rows: list[int], size: int) -> None:
+    made = batches(list(enumerate(rows)), size, lambda row: row[1], 3, 0)
+    assert sorted(row for batch in made for row in batch) == list(enumerate(rows))
+    assert all(1 <= len(batch) <= size for batch in made)
+    assert made == batches(list(enumerate(rows)), size, lambda row: row[1], 3, 0)
+
+
+@pytest.mark.slow
+def test_minilm_learns_what_the_words_say(tmp_path: Path) -> None:
+    rows = [
+        made("SA", split, n)
+        for split, count in (("train", 80), ("validation", 45), ("test", 40))
+        for n in range(count)
+    ]  # type: ignore[arg-type]
+    data = save(tmp_path / "data", rows)
+    assert scored("encoder", data, tmp_path, ["SA"])["SA"]["value"] > 0.9

@@ -1,0 +1,193 @@
+"""Two runs side by side: what is beyond noise, what is not, and what cannot be compared."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rows import dataset, predictions, stars, yes_no
+from scipy.stats import binomtest
+
+from ecellm.dataset.dataset import Dataset
+from ecellm.evaluation.compare import Difference, compare_runs, compare_scores, holm, randomised
+from ecellm.evaluation.evaluate import evaluate, write_scores
+from ecellm.evaluation.metrics import hit_figures
+from ecellm.evaluation.runs import Run, read_run, read_runs
+from ecellm.evaluation.scoring import Scored
+
+Run_ = Callable[..., tuple[int, str, str]]
+PM = yes_no(["yes", "no"] * 100)
+SA = stars("ABCDE" * 20)
+RIGHT = [sample.output for sample in PM]
+FLIPPED = ["no" if text == "yes" else "yes" for text in RIGHT]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    return dataset(tmp_path / "data", [*PM, *SA])
+
+
+def run_of(data: Dataset, file: Path, wrong: int, first: int = 0) -> Run:
+    """Return a run that has `wrong` of PM's answers wrong, from the first on, and SA's right."""
+    texts = [*RIGHT[:first], *FLIPPED[first : first + wrong], *RIGHT[first + wrong :]]
+    predictions(file, [*PM, *SA], [*texts, *(sample.output for sample in SA)])
+    return Run(file.stem, file, evaluate(file, data), file, data)
+
+
+def found(differences: list[Difference], task: str = "PM") -> Difference:
+    (one,) = [difference for difference in differences if difference.task == task]
+    return one
+
+
+def test_a_run_is_as_good_as_itself(data: Dataset, tmp_path: Path) -> None:
+    run = run_of(data, tmp_path / "a.jsonl", 40)
+    differences, paired = compare_runs(run, run, 1)
+    assert paired and {found.task for found in differences} == {"PM", "SA"}
+    for one in differences:
+        assert (one.change, one.low, one.high, one.p, one.adjusted) == (0, 0, 0, 1, 1)
+        assert one.verdict == "within noise" and one.left_out == 0 and one.detectable == 0
+    assert found(differences).n == 200
+
+
+def test_a_large_difference_is_beyond_noise_both_ways(data: Dataset, tmp_path: Path) -> None:
+    good, bad = run_of(data, tmp_path / "a.jsonl", 10), run_of(data, tmp_path / "b.jsonl", 60)
+    worse = found(compare_runs(good, bad, 1)[0])
+    better = found(compare_runs(bad, good, 1)[0])
+    assert worse.verdict == "worse" and better.verdict == "better"
+    assert worse.change == pytest.approx(-better.change) and worse.p == better.p
+    assert worse.low < worse.change < worse.high < 0
+    assert worse.adjusted == min(1, 2 * worse.p)
+    assert 0 < worse.detectable < abs(worse.change)
+
+
+def test_a_small_difference_is_within_noise_and_below_what_is_detectable(data: Dataset, tmp_path: Path) -> None:
+    runs = run_of(data, tmp_path / "a.jsonl", 30), run_of(data, tmp_path / "b.jsonl", 33, first=100)
+    one = found(compare_runs(*runs, 1)[0])
+    assert one.verdict == "within noise" and one.low < 0 < one.high and one.detectable > abs(one.change)
+
+
+def test_accuracy_agrees_with_the_exact_sign_test(data: Dataset, tmp_path: Path) -> None:
+    """For HR@1 and accuracy randomisation is McNemar's test: only rows that one of the two has right count."""
+    samples = list(SA)
+    before = ["E: very negative" if place < 30 else sample.output for place, sample in enumerate(samples)]
+    after = ["E: very negative" if 20 <= place < 34 else sample.output for place, sample in enumerate(samples)]
+    wrong = [
+        sum(said != sample.output for said, sample in zip(part, samples, strict=True)) for part in (before, after)
+    ]
+    lone = [
+        sum(first[place] != sample.output and second[place] == sample.output for place, sample in enumerate(samples))
+        for first, second in ((before, after), (after, before))
+    ]
+    assert wrong[0] - wrong[1] == lone[0] - lone[1]
+    hits = [
+        np.array([[float(said == sample.output), 1.0] for said, sample in zip(part, samples, strict=True)])
+        for part in (before, after)
+    ]
+    found = randomised(Scored(hits[0], hit_figures), "hr@1", *hits, 3, "SR")
+    assert found == pytest.approx(binomtest(min(lone), sum(lone)).pvalue, abs=0.02)
+
+
+def test_noise_alone_is_rarely_called_more(tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    low = 0
+    for trial in range(100):
+        hits = [np.stack([generator.random(150) < 0.6, np.ones(150)], axis=1).astype(float) for _ in range(2)]
+        low += randomised(Scored(hits[0], hit_figures), "hr@1", *hits, trial) < 0.05
+    assert low <= 11
+
+
+def test_only_rows_that_both_answered_count(data: Dataset, tmp_path: Path) -> None:
+    runs = run_of(data, tmp_path / "a.jsonl", 30), run_of(data, tmp_path / "b.jsonl", 30)
+    lines = (tmp_path / "b.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "b.jsonl").write_text("".join(lines[:150]))
+    differences, _ = compare_runs(*runs, 1)
+    assert len(differences) == 1
+    assert (found(differences).n, found(differences).left_out, found(differences).change) == (150, 50, 0)
+
+
+def test_scores_alone_are_compared_by_their_intervals(data: Dataset, tmp_path: Path) -> None:
+    good, bad = run_of(data, tmp_path / "a.jsonl", 10), run_of(data, tmp_path / "b.jsonl", 60)
+    alone = [Run(run.name, run.path, run.scores) for run in (good, bad)]
+    differences, paired = compare_runs(*alone, 1)
+    assert not paired and found(differences).verdict == "worse"
+    with_answers = found(compare_runs(good, bad, 1)[0])
+    assert found(differences).change == pytest.approx(with_answers.change, abs=1e-6)
+    assert found(differences).detectable > with_answers.detectable  # of different rows, less is noticed
+    assert found(differences, "SA").p == 1.0  # no interval, no difference
+
+
+def test_other_datasets_and_nothing_in_common_are_refused(data: Dataset, tmp_path: Path) -> None:
+    run = run_of(data, tmp_path / "a.jsonl", 10)
+    moved = Run("moved", tmp_path / "m", {**(run.scores or {}), "dataset": "other"})
+    with pytest.raises(ValueError, match="asked different datasets"):
+        compare_runs(run, moved, 1)
+    predictions(tmp_path / "sa.jsonl", SA, ["A"] * len(SA))
+    predictions(tmp_path / "pm.jsonl", PM, ["yes"] * len(PM))
+    apart = [Run(name, tmp_path / name, None, tmp_path / name, data) for name in ("sa.jsonl", "pm.jsonl")]
+    with pytest.raises(ValueError, match="no answered row in common"):
+        compare_runs(*apart, 1)
+    scores = [[row for row in run.rows() if row["task"] == task] for task in ("PM", "SA")]
+    with pytest.raises(ValueError, match="no task and setting in common"):
+        compare_scores(*scores)
+    with pytest.raises(ValueError, match=r"has no scores\.json"):
+        compare_runs(apart[0], Run("x", tmp_path / "x", run.scores), 1)
+
+
+def difference(p: float) -> Difference:
+    return Difference("PM", "s", "f1", 0.5, 0.6, 0.0, 0.2, 10, 0, 0.1, p)
+
+
+def test_holm_by_hand() -> None:
+    adjusted = [one.adjusted for one in holm([difference(p) for p in (0.01, 0.04, 0.03, 0.005)])]
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_keeps_the_order_and_never_lowers(ps: list[float]) -> None:
+    adjusted = [one.adjusted for one in holm([difference(p) for p in ps])]
+    assert all(p <= new <= 1 for p, new in zip(ps, adjusted, strict=True))
+    order = np.argsort(ps, kind="stable")
+    assert (np.diff(np.array(adjusted)[order]) >= 0).all()
+
+
+def test_the_verb_guards_a_pipeline(data: Dataset, tmp_path: Path, run: Run_) -> None:
+    good, bad = run_of(data, tmp_path / "good.jsonl", 10), run_of(data, tmp_path / "bad.jsonl", 60)
+    code, out, err = run("compare", tmp_path / "good.jsonl", tmp_path / "bad.jsonl", "--data", data.path)
+    assert code == 1 and "ecellm: regression beyond noise: PM IND_Diverse_Instruction." in err
+    assert "worse" in out and "approximate randomisation" in " ".join(out.split())
+    code, out, err = run(
+        "compare", f"old={tmp_path / 'bad.jsonl'}", f"new={tmp_path / 'good.jsonl'}", "--data", data.path
+    )
+    assert (code, err) == (0, "") and "old and new" in out and "better" in out
+    for one in (good, bad):
+        write_scores(one.scores or {}, tmp_path / f"{one.name}.json")
+    code, out, err = run("compare", tmp_path / "good.json", tmp_path / "bad.json", "--scoring", "published")
+    assert code == 1 and "regression" in err and "not at hand" in " ".join(out.split())
+    code, _, err = run("compare", tmp_path / "good.jsonl", tmp_path / "bad.jsonl")
+    assert code == 1 and "error:" in err and "--data" in err and "regression" not in err
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("{", "cannot be read as JSON"), ("[]", "not a JSON object"), ('{"scores": [1]}', "has no scores")],
+)
+def test_what_is_no_run_is_named(tmp_path: Path, content: Any, problem: str) -> None:
+    (tmp_path / "s.json").write_text(content)
+    with pytest.raises(ValueError, match=problem):
+        read_run(str(tmp_path / "s.json"))
+    with pytest.raises(ValueError, match="There is no run"):
+        read_run(str(tmp_path / "none.json"))
+    with pytest.raises(ValueError, match="is no run: it has neither"):
+        read_run(str(tmp_path))
+
+
+def test_runs_have_names_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a=b.json").write_text(json.dumps({"scores": []}))
+    assert read_run(str(tmp_path / "a=b.json")).name == "a=b"
+    assert [run.name for run in read_runs([f"x={tmp_path / 'a=b.json'}", str(tmp_path / "a=b.json")])] == ["x", "a=b"]
+    with pytest.raises(ValueError, match="Two runs are named 'a=b'"):
+        read_runs([str(tmp_path / "a=b.json")] * 2)

@@ -1,0 +1,39 @@
+"""Fitting a baseline and asking it, as the commands do."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ecellm.baselines.fit import fit_baseline
+from ecellm.baselines.part import Choices
+from ecellm.dataset.dataset import Dataset
+from ecellm.evaluation.evaluate import evaluate
+from ecellm.inference.load import load_generator
+from ecellm.inference.predict import predict, questions
+
+DIVERSE = "IND_Diverse_Instruction"
+
+
+def answered(
+    name: str,
+    data: Dataset,
+    folder: Path,
+    tasks: Collection[str] | None = None,
+    setting: str = DIVERSE,
+    choices: Choices | None = None,
+) -> list[dict[str, Any]]:
+    """Fit a baseline into `folder`/model and return its lines of `folder`/answers.jsonl."""
+    fitted = fit_baseline(name, data, folder / "model", tasks, choices)
+    asked = questions(data, [setting], fitted)
+    predict(load_generator(folder / "model"), asked, folder / "answers.jsonl", {"model": name})
+    return [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+
+
+def scored(
+    name: str, data: Dataset, folder: Path, tasks: Collection[str], choices: Choices | None = None
+) -> dict[str, dict[str, Any]]:
+    """Fit a baseline, ask it, and return the main figures by task."""
+    answered(name, data, folder, tasks, choices=choices)
+    rows = evaluate(folder / "answers.jsonl", data)["scores"]
+    return {row["task"]: row for row in rows if row["main"] and row["scoring"] == "strict"}

@@ -1,0 +1,30 @@
+"""Rows of like length: all are there once, and little of what is read is padding."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecellm.inference.alike import FEW_ON_CPU, LITTLE, alike
+
+LENGTHS = st.lists(st.integers(1, 600), max_size=64)
+
+
+@given(LENGTHS)
+def test_every_row_is_read_once_and_the_longest_first(lengths: list[int]) -> None:
+    groups = alike(lengths, "cpu")
+    rows = [row for group in groups for row in group]
+    assert sorted(rows) == list(range(len(lengths)))
+    assert [lengths[row] for row in rows] == sorted(lengths, reverse=True)
+
+
+@given(LENGTHS)
+def test_a_group_with_tokens_enough_takes_only_a_little_padding(lengths: list[int]) -> None:
+    for group in alike(lengths, "cpu"):
+        tokens = sum(lengths[row] for row in group)
+        before = tokens - lengths[group[-1]]
+        padding = lengths[group[0]] * len(group) - tokens
+        assert before < FEW_ON_CPU or padding <= LITTLE * before
+
+
+def test_an_accelerator_reads_more_at_once() -> None:
+    lengths = list(range(200, 100, -1))
+    assert len(alike(lengths, "cuda")) == 2 < len(alike(lengths, "cpu"))

@@ -1,0 +1,251 @@
+"""Asking a table: every row and column kept, in order; faults set aside; nothing asked twice."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ecellm.inference import ask as asking
+from ecellm.inference import tables
+from ecellm.inference.ask import Counts, Wanted, check, part_of, set_aside_of
+from ecellm.inference.model import Model
+from ecellm.inference.predict import batches
+from ecellm.tasks import TASKS
+from scored import ScoredGenerator
+
+ROWS = [
+    {"sku": f"00{number}", "title_1": f"mug {number}", "title_2": f"mug{' blue' * (number * 7 % 5)} {number}"}
+    for number in range(25)
+]
+EXPECTED = [Model(ScoredGenerator()).match(row["title_1"], row["title_2"]) for row in ROWS]
+RUN = {"model": "m"}
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "CHUNK", 8)
+    monkeypatch.setattr(asking, "batches", lambda questions: batches(questions, rows=3))
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def run(
+    source: Path,
+    out: Path,
+    task: str = "PM",
+    generator: ScoredGenerator | None = None,
+    overwrite: bool = False,
+    identity: dict[str, str] = RUN,
+    **wanted: Any,
+) -> Counts:
+    chosen = Wanted(**wanted)
+    table = check(TASKS[task], source, out, chosen, overwrite)
+    return asking.ask(generator or ScoredGenerator(), TASKS[task], table, source, out, identity, chosen)
+
+
+FORMATS: dict[str, tuple[Callable[..., Path], Callable[..., list[dict[str, Any]]]]] = {
+    "csv": (write_csv, read_csv),
+    "jsonl": (write_jsonl, read_jsonl),
+    "parquet": (write_parquet, lambda path: pq.read_table(path).to_pylist()),
+}
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_row_and_column_is_kept_in_order_with_its_answer(ending: str, tmp_path: Path) -> None:
+    write, read = FORMATS[ending]
+    source, out = write(tmp_path / f"pairs.{ending}", ROWS), tmp_path / f"out.{ending}"
+    counts = run(source, out)
+    found = read(out)
+    assert [{name: row[name] for name in ROWS[0]} for row in found] == ROWS
+    assert list(found[0]) == ["sku", "title_1", "title_2", "answer", "probability"]
+    assert [row["answer"] for row in found] == [answer.answer for answer in EXPECTED]
+    assert [float(row["probability"]) for row in found] == pytest.approx([answer.probability for answer in EXPECTED])
+    assert (counts.rows, counts.answered, counts.before) == (25, 25, 0)
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name}
+    assert {answer.answer for answer in EXPECTED} == {"yes", "no"}  # else the test could not tell rows apart
+
+
+def test_rows_that_cannot_be_asked_are_set_aside_with_the_reason(tmp_path: Path) -> None:
+    lines = [json.dumps(row) for row in ROWS[:12]]
+    lines[2] = '{"broken'
+    lines[5] = "[1]"
+    lines[9] = json.dumps({**ROWS[9], "title_2": None})
+    source, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    source.write_text("\n".join(lines))
+    counts = run(source, out)
+    assert [row["sku"] for row in read_jsonl(out)] == [ROWS[place]["sku"] for place in (0, 1, 3, 4, 6, 7, 8, 10, 11)]
+    aside = read_jsonl(set_aside_of(out))
+    assert [(row["row"], row["reason"]) for row in aside] == [
+        (3, "the line is not valid JSON."),
+        (6, "the line is no JSON object."),
+        (10, "title_2 is empty."),
+    ]
+    assert aside[2]["values"] == {**ROWS[9], "title_2": None} and aside[0]["values"] == {"line": '{"broken'}
+    assert sum(counts.set_aside.values()) == 3 and counts.answered == 9
+
+
+def test_a_csv_row_of_another_width_and_bad_bytes_are_set_aside(tmp_path: Path) -> None:
+    source, out = tmp_path / "reviews.csv", tmp_path / "out.csv"
+    source.write_bytes(b'text,note\n"good, really",1\nbad\nfine,caf\xe9\nn\xe9,2\n')
+    counts = run(source, out, "SA")
+    assert out.read_bytes().splitlines()[2].startswith(b"fine,caf\xe9,")  # what is not asked stays as it is
+    assert counts.set_aside == {"the row has 1 cells, the header 2.": 1, "text is not valid UTF-8.": 1}
+
+
+def test_a_row_that_does_not_fit_is_set_aside_and_the_others_are_asked(tmp_path: Path) -> None:
+    generator = ScoredGenerator()
+    generator.budget = 1200
+    rows = [{"text": "good " * (1 if number != 4 else 300)} for number in range(6)]
+    source, out = write_csv(tmp_path / "reviews.csv", rows), tmp_path / "out.csv"
+    counts = run(source, out, "SA", generator)
+    assert counts.answered == 5 and counts.set_aside == {"Sample 5 does not fit.": 1}
+
+
+@pytest.mark.parametrize("dies_after", [1, 4, 7])
+def test_an_interrupted_run_goes_on_and_gives_the_same_output(dies_after: int, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "pairs.csv", [*ROWS, {**ROWS[0], "title_1": ""}])
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    run(source, whole)
+
+    class Dying(ScoredGenerator):
+        left = dies_after
+
+        def reply(self, questions: Any) -> Any:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return super().reply(questions)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(source, out, generator=Dying())
+    assert not out.exists()
+    with part_of(out).open("a") as file:
+        file.write('{"row": 2')  # a line that the kill tore
+    generator = ScoredGenerator()
+    counts = run(source, out, generator=generator)
+    assert counts.before >= dies_after and len(set(generator.asked)) < 25
+    assert out.read_bytes() == whole.read_bytes()
+    assert set_aside_of(out).read_bytes() == set_aside_of(whole).read_bytes()
+
+
+def test_rows_without_an_answer_are_asked_again_by_the_next_run(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
+    failing = ScoredGenerator()
+    failing.failing = {"mug 3", "mug 20"}
+    counts = run(source, out, generator=failing)
+    assert counts.failed == {"the server is busy.": 2} and not out.exists()
+    assert run(source, out).before == 23
+    assert [row["answer"] for row in read_csv(out)] == [answer.answer for answer in EXPECTED]
+
+
+def test_another_models_or_inputs_answers_are_refused(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
+    failing = ScoredGenerator()
+    failing.failing = {"mug 3"}
+    run(source, out, generator=failing)
+    with pytest.raises(ValueError, match="answers of another model"):
+        run(source, out, identity={"model": "other"})
+    write_csv(source, ROWS[:20])
+    with pytest.raises(ValueError, match="answers of another input"):
+        run(source, out)
+
+
+def test_uncertain_answers_are_left_to_a_human_and_counted(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
+    counts = run(source, out, abstain=0.7, prefix="pm_", scores=True)
+    sure = [answer.answer if answer.probability >= 0.7 else "" for answer in EXPECTED]  # type: ignore[operator]
+    found = read_csv(out)
+    assert [row["pm_answer"] for row in found] == sure
+    assert counts.abstained == sure.count("") and 0 < counts.abstained < 25
+    assert json.loads(found[0]["pm_scores"]) == pytest.approx(EXPECTED[0].scores)
+
+
+def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
+    rows = [{"query": "mug", "titles": ["Lamp", "Mug", "Cup"]}, {"query": "tent", "titles": ["Tent", "Rope"]}]
+    ranked = [Model(ScoredGenerator()).rank(row["query"], row["titles"]).answer for row in rows]  # type: ignore[arg-type]
+    source, out = write_parquet(tmp_path / "lists.parquet", rows), tmp_path / "out.parquet"
+    run(source, out, "QPR")
+    assert pq.read_table(out)["answer"].to_pylist() == ranked
+    cells = write_csv(tmp_path / "lists.csv", [{**row, "titles": json.dumps(row["titles"])} for row in rows])
+    run(cells, tmp_path / "out.csv", "QPR")
+    assert [json.loads(row["answer"]) for row in read_csv(tmp_path / "out.csv")] == ranked
+    products = write_parquet(tmp_path / "products.parquet", [{"title": "mug", "attributes": ["Color"]}] * 2)
+    said = '[{"attribute": "color", "value": "blue", "source": "product title"}]'
+    run(products, tmp_path / "values.parquet", "AVE", ScoredGenerator(said))
+    answers = pq.read_table(tmp_path / "values.parquet")
+    assert answers["answer"].to_pylist() == [[{"attribute": "Color", "value": "blue", "source": "title"}]] * 2
+    assert answers["probability"].to_pylist() == [None, None]
+    unread = run(products, tmp_path / "unread.parquet", "AVE", ScoredGenerator("blue"))
+    assert unread.unread == 2 and pq.read_table(tmp_path / "unread.parquet")["answer"].to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "out", "task", "wanted", "said"),
+    [
+        (
+            "in.csv",
+            "title_1,name\na,b\n",
+            "out.csv",
+            "PM",
+            {},
+            "no column title_2; it has title_1, name, and PM takes",
+        ),
+        ("in.jsonl", '{"text": "a", "answer": 1}\n', "out.jsonl", "SA", {}, "has a column answer already"),
+        ("in.csv", "text\n", "out.csv", "SA", {}, "has no rows"),
+        ("in.csv", "", "out.csv", "SA", {}, "is empty: its first line should name the columns"),
+        ("in.csv", "text,text\na,b\n", "out.csv", "SA", {}, "the column 'text' more than once"),
+        ("in.csv", "text\na\n", "out.parquet", "SA", {}, "should end as in.csv does"),
+        ("in.xlsx", "text\na\n", "out.xlsx", "SA", {}, "no table of a known format"),
+        ("in.parquet", "text", "out.parquet", "SA", {}, "cannot be read as Parquet"),
+        ("in.csv", "question,snippets\na,b\n", "out.csv", "AG", {"abstain": 0.5}, "leave --abstain out"),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_anything_is_asked(
+    name: str, text: str, out: str, task: str, wanted: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=said):
+        run(tmp_path / name, tmp_path / out, task, **wanted)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
+    out.write_text("mine")
+    with pytest.raises(ValueError, match="exists already"):
+        run(source, out)
+    assert out.read_text() == "mine"
+    run(source, out, overwrite=True)
+    assert len(read_csv(out)) == 25
+    with pytest.raises(ValueError, match="There is no file"):
+        run(tmp_path / "none.csv", out, overwrite=True)

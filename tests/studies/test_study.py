@@ -1,0 +1,174 @@
+"""Studies: grids of ordinary runs that can be interrupted anywhere, and what they say."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ecellm.dataset.dataset import Dataset
+from ecellm.studies.grid import Grid
+from ecellm.studies.plans import STUDIES, Study
+from tiny_models import save_tiny
+
+Run = Callable[..., tuple[int, str, str]]
+RECIPE = """
+name = "tiny"
+family = "causal"
+base = "{base}"
+template = "alpaca"
+max_tokens = 400
+max_response_tokens = 60
+[optimisation]
+epochs = 1
+learning_rate = 1e-2
+batch_tokens = 1500
+samples = 8
+precision = "fp32"
+[validation]
+per_epoch = 1
+rows = 6
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipe")
+    base = save_tiny("llama", folder / "base")
+    (folder / "tiny.toml").write_text(RECIPE.format(base=base))
+    return folder / "tiny.toml"
+
+
+def made(name: str, data: Dataset, *recipes: str, sizes: tuple[int, ...] = ()) -> Study:
+    return STUDIES[name](data, recipes or ("xs",), sizes)
+
+
+def test_a_generalist_is_compared_with_a_model_for_each_task(tiny_data: Dataset) -> None:
+    study = made("generalist", tiny_data)
+    everything, apart = study.sides
+    assert len(everything.arms) == 1
+    assert [arm.tasks for arm in apart.arms] == [(task,) for task in everything.arms[0].tasks]
+
+
+def test_instructions_differ_in_the_setting_that_is_tuned_and_all_are_asked_the_unseen_ones(
+    tiny_data: Dataset,
+) -> None:
+    study = made("instructions", tiny_data)
+    assert [side.arms[0].setting for side in study.sides] == ["IND_Diverse_Instruction", "IND_Single_Instruction"]
+    settings = study.settings(tiny_data, study.sides[0].arms[0])
+    assert "IND_Unseen_Instruction" in settings and "IND_Diverse_Instruction_1-shot" not in settings
+
+
+def test_sizes_are_the_papers_shares_or_those_named(tiny_data: Dataset) -> None:
+    rows = len(tiny_data.samples("train", "IND"))
+    assert [side.size for side in made("scale", tiny_data, sizes=(5, 9)).sides] == [rows, 9, 5]
+    assert made("scale", tiny_data).sides[0].arms[0].limit is None
+    with pytest.raises(ValueError, match=f"the dataset has {rows} training rows"):
+        made("scale", tiny_data, sizes=(rows,))
+
+
+def test_bases_takes_several_recipes_and_the_others_one(tiny_data: Dataset) -> None:
+    assert [side.name for side in made("bases", tiny_data, "xs", "m").sides] == ["xs", "m"]
+    with pytest.raises(ValueError, match="two or more recipes"):
+        made("bases", tiny_data, "xs")
+    with pytest.raises(ValueError, match="takes one --recipe"):
+        made("scale", tiny_data, "xs", "m")
+
+
+def test_models_that_share_the_tasks_share_the_rows_that_are_asked(tiny_data: Dataset, tmp_path: Path) -> None:
+    study = made("generalist", tiny_data)
+    grid = Grid(study, tiny_data, tmp_path, [42], test_rows=60)
+    asked = {arm.name: list(grid.commands(arm, 42))[1][-1] for arm, _ in grid.arms()}
+    tasks = len(study.sides[0].arms[0].tasks)
+    assert asked["xs-all"] == "60" and asked["xs-only-PM"] == str(60 // tasks)
+
+
+def test_a_plan_is_printed_and_mistakes_are_one_sentence(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
+    given = ("--recipe", "xs", "--data", tiny_data.path, "--out", tmp_path / "study")
+    code, said, _ = run("study", "instructions", *given, "--plan", "--seeds", 2)
+    assert code == 0 and said.count("ecellm tune xs") == 4 and "optimisation.seed=43" in said
+    assert not (tmp_path / "study").exists()
+    for name, wrong, why in (
+        ("generlist", (), "There is no study 'generlist': choose from generalist"),
+        ("scale", ("--sizes", "a,b"), "give whole numbers with commas"),
+        ("scale", ("--set", "optimisation.epoch=1"), "did you mean"),
+    ):
+        code, _, error = run("study", name, *given, *wrong)
+        assert code == 1 and why in error and len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_study_that_was_interrupted_goes_on_and_ends_the_same(
+    tiny_data: Dataset, recipe: Path, tmp_path: Path
+) -> None:
+    line = [sys.executable, "-m", "ecellm.cli", "study", "scale", "--sizes", "12", "--limit", "24"]
+    line += ["--recipe", str(recipe), "--data", str(tiny_data.path), "--out"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    done = subprocess.run([*line, str(whole)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen([*line, str(cut)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = cut / "runs" / "tiny-all-seed42" / "predictions.jsonl"
+    until = time.monotonic() + 120
+    while not log.is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert not (cut / "study.md").exists()
+    again = subprocess.run([*line, str(cut)], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert (cut / "study.md").read_bytes() == (whole / "study.md").read_bytes()
+    text = (whole / "study.md").read_text()
+    assert "| PM | IND_Diverse_Instruction | f1 |" in text and ("within noise" in text or "worse" in text)
+    page = (whole / "study.html").read_text()
+    assert "<svg" in page and "12 rows" in page and (whole / "report.html").is_file()
+    other = subprocess.run([*line, str(cut), "--seeds", "2"], capture_output=True, text=True, check=False)
+    assert other.returncode == 1 and "a study with another seeds" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_named_with_its_log_and_why(tiny_data: Dataset, recipe: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text(recipe.read_text().replace("max_tokens = 400", "max_tokens = 40"))
+    line = ["study", "scale", "--sizes", "12", "--recipe", str(broken), "--data", str(tiny_data.path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ecellm.cli", *line, "--out", str(tmp_path / "study")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ecellm tune failed" in done.stderr and "run.log" in done.stderr and "does not fit into 40" in done.stderr
+
+
+def test_a_reproduction_shares_its_runs_and_says_what_it_takes(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
+    code, said, _ = run("reproduce", "--data", tiny_data.path, "--out", tmp_path / "all", "--plan")
+    rows, tasks = len(tiny_data.samples("train", "IND")), 6
+    assert (
+        code == 0
+        and said.startswith(f"m: {1 + tasks + 1 + 2} models on ")
+        and "36 GB of GPU memory" in said
+        and "AdamW" not in said
+    )
+    assert f"l: {1 + tasks} models on {2 * rows:,} training rows in all." in said
+    assert said.count(" models on ") == 6 and not (tmp_path / "all").exists()
+    code, said, _ = run("reproduce", "--data", tiny_data.path, "--out", tmp_path / "all", "--plan", "--small")
+    assert code == 0 and said.startswith("xs: 10 models on ") and said.count(" models on ") == 1
+
+
+@pytest.mark.slow
+def test_studies_of_one_reproduction_tune_a_shared_model_once(
+    tiny_data: Dataset, recipe: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    for name, sizes in (("instructions", ()), ("scale", (12,))):
+        study = made(name, tiny_data, str(recipe), sizes=sizes)
+        said: list[str] = []
+        Grid(study, tiny_data, tmp_path / name, [42], test_rows=12, runs=runs).run(said.append)
+        assert (tmp_path / name / "sides").is_dir()
+    assert {path.name for path in runs.iterdir()} == {"tiny-all-seed42", "tiny-single-seed42", "tiny-rows-12-seed42"}
+    assert any("tiny-all-seed42 was done before" in line for line in said)
+    answers = (tmp_path / "scale" / "sides" / "all-36-rows-seed42" / "predictions.jsonl").read_text()
+    assert "Unseen" not in answers and "IND_Diverse_Instruction" in answers
