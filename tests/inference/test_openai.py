@@ -6,7 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -260,6 +262,54 @@ def test_what_no_question_would_get_past_stops_the_run_at_once(
         model.reply(questions(tiny_data, model))
     assert KEY not in str(raised.value)
     assert len(server.bodies) <= 4
+
+
+@pytest.mark.parametrize("by", ["the server", "the caller"])
+def test_answers_under_way_when_asking_ends_still_come(server: ChatServer, tiny_data: Dataset, by: str) -> None:
+    server.delay = 0.2
+    server.faults = [None, None, (402, {}, "no credit")] if by == "the server" else []
+    model = generator(server, concurrency=4, retries=0)
+    asked = questions(tiny_data, model)
+    halt, places = Event(), list[int]()
+    try:
+        for place, _ in model.stream(asked, halt):
+            places.append(place)
+            if by == "the caller":
+                halt.set()
+    except ValueError as error:
+        assert by == "the server" and "wants to be paid" in str(error)
+    assert halt.is_set()
+    sent = len(server.bodies)
+    assert len(set(places)) == len(places) == (sent - 1 if by == "the server" else sent)
+    assert 3 <= len(places) < len(asked)
+
+
+def test_what_is_under_way_is_not_waited_for_longer_than_an_answer_may_take(
+    server: ChatServer, tiny_data: Dataset
+) -> None:
+    server.faults = [(429, {"Retry-After": "60"}, "later"), (402, {}, "no credit")]
+    model = generator(server, concurrency=2, retries=5, timeout=0.5)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="wants to be paid"):
+        model.reply(questions(tiny_data, model))
+    assert time.monotonic() - began < 5
+
+
+def test_what_is_no_completion_is_asked_for_again_later_each_time(server: ChatServer, tiny_data: Dataset) -> None:
+    server.faults = [GARBAGE, NO_CHOICES]
+    model = generator(server, concurrency=1, retries=2)
+    assert isinstance(model.reply(questions(tiny_data, model, "PM")[:1])[0], Reply)
+    first, second = (after - before for before, after in pairwise(server.times))
+    assert first > 0.3 and second > 0.7  # half a second and one, less a quarter
+
+
+def test_half_a_character_is_sent_as_a_lost_one(server: ChatServer, tiny_data: Dataset) -> None:
+    model = generator(server)
+    row = tiny_data.view(SETTINGS[0], tasks=["SA"])[0]
+    row = replace(row, sample=replace(row.sample, input="good \ud83d mug, \ud83d\ude00"))
+    (prompt,) = model.prompts([row])
+    assert isinstance(model.reply([Question(row, prompt)])[0], Reply)
+    assert "good \ufffd mug, \U0001f600" in server.asked[0]
 
 
 def test_questions_are_under_way_together_but_not_more_than_wanted(server: ChatServer, tiny_data: Dataset) -> None:

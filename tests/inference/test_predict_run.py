@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from unittest.mock import patch
 
 import pytest
@@ -287,8 +288,17 @@ def test_a_script_may_be_a_mapping(dataset: Dataset, tmp_path: Path) -> None:
 class Flow(ScriptedGenerator):
     """Gives answers as a server does, singly and from the last to the first, and fails where the script says so."""
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply | Failure]]:
+    under_way = 0
+    """Questions whose answers still come after a halt."""
+
+    def stream(
+        self, questions: Sequence[Question], halt: Event | None = None
+    ) -> Iterator[tuple[int, Reply | Failure]]:
+        late = 0
         for place in reversed(range(len(questions))):
+            late += halt is not None and halt.is_set()
+            if late > self.under_way:
+                return
             said = self._say(questions[place].asked)
             yield place, Failure("no luck") if said == "fail" else Reply(said, usage=Usage(10, 2))
 
@@ -384,6 +394,22 @@ def test_a_plan_sees_only_what_is_left_and_may_refuse_before_anything_is_written
     with pytest.raises(ValueError, match="enough"):
         predict(Flow(script), questions(dataset), out, RUN, spent=stop)
     assert len(lines(out)) == 30
+
+
+def test_answers_under_way_when_a_run_ends_are_kept_for_they_are_paid_for(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    told: list[Usage] = []
+
+    def stop(usage: Usage) -> None:
+        told.append(usage)
+        raise ValueError("enough")
+
+    generator = Flow(script)
+    generator.under_way = 7
+    with pytest.raises(ValueError, match="enough"):
+        predict(generator, questions(dataset), out, RUN, spent=stop)
+    assert len(lines(out)) == 8 and told == [Usage(10, 2)]
+    assert predict(generator, questions(dataset), out, RUN).skipped == 8
 
 
 @given(of=st.integers(1, 7))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from threading import Event
 from typing import Protocol, runtime_checkable
 
 from ecellm.dataset.dataset import Asked
@@ -89,8 +90,12 @@ class Generator(Protocol):
 class Streaming(Generator, Protocol):
     """A model that makes its own batches, such as one behind a server: answers come when they come."""
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply | Failure]]:
+    def stream(
+        self, questions: Sequence[Question], halt: Event | None = None
+    ) -> Iterator[tuple[int, Reply | Failure]]:
         """Ask all the questions and give each one's place and answer as it comes, in any order.
+
+        Once `halt` is set no more are asked; what is under way still comes, as it may have to be paid for.
 
         Raises ValueError where asking on is useless, such as for a wrong key.
         """

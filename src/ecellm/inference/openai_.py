@@ -12,6 +12,7 @@ import math
 import os
 import re
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from ecellm.dataset.dataset import Asked
 from ecellm.inference.closed import candidates_of
 from ecellm.inference.generator import Decoding, Failure, Question, Reply, Usage
 from ecellm.inference.outside import MOST_LIKELY, longest, seed_of, shares, told_apart
-from ecellm.keys import keyed_hash
+from ecellm.keys import keyed_hash, keyed_number
 from ecellm.prompts import Prompt, Template, layout, named_template
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
@@ -58,6 +59,9 @@ FEATURES = {
 GUESSES = (("logprobs",), ("response_format",), ("logprobs", "response_format"), tuple(FEATURES))
 #: Codes that no other question would fare better with.
 PAYMENT_REQUIRED, NO_QUOTA = 402, "insufficient_quota"
+
+#: Seconds before a question is asked again, at first and at most; they double.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 
 _BEFORE_VALUE = re.compile(r'\{\s*"answer"\s*:\s*"?')
 
@@ -139,21 +143,25 @@ class OpenAIGenerator:
 
     def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
         """Return the users' messages, whole; their tokens are the server's affair."""
-        return [Prompt("".join(piece.text for piece in layout(one, self.template)), []) for one in asked]
+        texts = ("".join(piece.text for piece in layout(one, self.template)) for one in asked)
+        return [Prompt(_sendable(text), []) for text in texts]
 
     def reply(self, questions: Sequence[Question]) -> list[Reply | Failure]:
         """Answer some questions, in order."""
         replies = dict(self.stream(questions))
         return [replies[place] for place in range(len(questions))]
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply | Failure]]:
+    def stream(
+        self, questions: Sequence[Question], halt: threading.Event | None = None
+    ) -> Iterator[tuple[int, Reply | Failure]]:
         """Ask all the questions, several at a time, and give each answer as it comes.
 
+        Once `halt` is set no more are asked. Answers under way still come, for as long as one may take.
         Raises ValueError where the server does not take the key, or does not know the model.
         """
         todo: SimpleQueue[tuple[int, Question]] = SimpleQueue()
-        done: SimpleQueue[tuple[int, Reply | Failure] | Exception] = SimpleQueue()
-        stop = threading.Event()
+        done: SimpleQueue[tuple[int, Reply | Failure] | Exception | None] = SimpleQueue()
+        stop = halt or threading.Event()
         for numbered in enumerate(questions):
             todo.put(numbered)
 
@@ -162,21 +170,36 @@ class OpenAIGenerator:
                 try:
                     place, question = todo.get_nowait()
                 except Empty:
-                    return
+                    break
                 try:
                     done.put((place, self._ask(question)))
                 except Exception as error:
                     done.put(error)
+            done.put(None)
 
+        working = min(self.server.concurrency, len(questions))
+        reason: Exception | None = None
+        ends: float | None = None
         try:
-            for _ in range(min(self.server.concurrency, len(questions))):
+            for _ in range(working):
                 # Daemons: whoever gives up does not wait for the server.
                 threading.Thread(target=work, daemon=True).start()
-            for _ in questions:
-                found = done.get()
-                if isinstance(found, Exception):
-                    raise found
-                yield found
+            while working:
+                if stop.is_set() and ends is None:
+                    ends = time.monotonic() + self.server.timeout
+                try:
+                    found = done.get(timeout=None if ends is None else max(ends - time.monotonic(), 0.0))
+                except Empty:
+                    break
+                if found is None:
+                    working -= 1
+                elif isinstance(found, Exception):
+                    reason = reason or found
+                    stop.set()
+                else:
+                    yield found
+            if reason is not None:
+                raise reason
         finally:
             stop.set()
 
@@ -248,7 +271,13 @@ class OpenAIGenerator:
                 if not left:
                     raise
                 self._count("Requests repeated after a fault")
+                time.sleep(self._pause(question, self.server.retries - left))
         raise AssertionError("asked at least once")
+
+    def _pause(self, question: Question, tries: int) -> float:
+        """Return for how many seconds to wait after so many tries: as the client does after other faults."""
+        jitter = 1 - 0.25 * keyed_number("pause", question.prompt.text, tries)
+        return min(FIRST_PAUSE * 2**tries, LONGEST_PAUSE) * jitter
 
     def request(self, question: Question, using: Collection[str] | None = None) -> dict[str, Any]:
         """Return the body of the request that asks a question, with some features (None: all that it is due)."""
@@ -402,6 +431,11 @@ def _read(raw: bytes) -> _Said:
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise _NoCompletionError from error
     return _Said(content, usage, tokens, choice.get("finish_reason") == "length")
+
+
+def _sendable(text: str) -> str:
+    """Return a text that UTF-8 can hold: in place of half a surrogate pair stands the sign for a lost character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _names(error: Any, feature: str) -> bool:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Event
 
 from ecellm.dataset.dataset import Asked, Dataset, split_setting, spread
 from ecellm.files import append_whole, whole_file
@@ -107,6 +108,7 @@ def predict(
     done = answers_before(out, run)
     counts = Counts(sum(len(rows) for rows in asked.values()))
     counts.skipped = len({(row.sample.id, setting) for setting, rows in asked.items() for row in rows} & done)
+    halt = Event()
     if isinstance(generator, Streaming):
         fresh = [
             (setting, question)
@@ -115,12 +117,13 @@ def predict(
         ]
         if before is not None and fresh:
             before([question for _, question in fresh])
-        groups = _streamed(generator, fresh)
+        groups = _streamed(generator, fresh, halt)
     else:
-        groups = _batched(generator, asked, done)
+        groups = _batched(generator, asked, done, halt)
     _begin(out, run)  # what cannot be written is said before the first question
     failures: list[str] = []
     in_a_row, last = 0, ""
+    reason: ValueError | None = None
     try:
         _tell(progress, counts)
         for group in groups:
@@ -136,13 +139,21 @@ def predict(
                     lines.append(_line(question, setting, reply, counts))
             append_whole(out, "".join(line + "\n" for line in lines))
             _tell(progress, counts)
-            if in_a_row >= FAILURES_IN_A_ROW:
-                raise ValueError(
-                    f"{in_a_row} questions in a row got no answer, the last because: {last}. What was answered is "
-                    "kept; run the command again to go on."
-                )
-            if spent is not None and counts.usage is not None:
-                spent(counts.usage)
+            if reason is not None:
+                continue
+            try:
+                if in_a_row >= FAILURES_IN_A_ROW:
+                    raise ValueError(
+                        f"{in_a_row} questions in a row got no answer, the last because: {last}. What was answered "
+                        "is kept; run the command again to go on."
+                    )
+                if spent is not None and counts.usage is not None:
+                    spent(counts.usage)
+            except ValueError as error:  # what is under way is paid for: it is kept before the run ends
+                reason = error
+                halt.set()
+        if reason is not None:
+            raise reason
     finally:
         _write_failures(out, failures)
     return counts
@@ -154,7 +165,7 @@ def failed_file(out: Path) -> Path:
 
 
 def _batched(
-    generator: Generator, asked: Mapping[str, Sequence[Asked]], done: Collection[Key]
+    generator: Generator, asked: Mapping[str, Sequence[Asked]], done: Collection[Key], halt: Event
 ) -> Iterator[list[Answered]]:
     """Ask batch by batch, leaving out batches that are answered whole."""
     for setting, rows in asked.items():
@@ -162,6 +173,8 @@ def _batched(
             continue
         for batch in batches(_with_prompts(generator, rows)):
             new = [(question.asked.sample.id, setting) not in done for question in batch]
+            if halt.is_set():
+                return
             if not any(new):
                 continue
             # The whole batch is asked, answered rows too: a row's padding is then what it always was.
@@ -173,9 +186,9 @@ def _batched(
             ]
 
 
-def _streamed(generator: Streaming, fresh: Sequence[tuple[str, Question]]) -> Iterator[list[Answered]]:
+def _streamed(generator: Streaming, fresh: Sequence[tuple[str, Question]], halt: Event) -> Iterator[list[Answered]]:
     """Ask all at once and give each answer as it comes, to be kept at once."""
-    for place, reply in generator.stream([question for _, question in fresh]):
+    for place, reply in generator.stream([question for _, question in fresh], halt):
         yield [(*fresh[place], reply)]
 
 

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from transformers import AutoTokenizer
@@ -80,9 +81,11 @@ class VLLMGenerator:
         """Answer some questions, in order."""
         return [reply for _, reply in self.stream(questions)]
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply]]:
+    def stream(self, questions: Sequence[Question], halt: Event | None = None) -> Iterator[tuple[int, Reply]]:
         """Ask all the questions, many at once, and give each one's place and answer."""
         for first in range(0, len(questions), AT_ONCE):
+            if halt is not None and halt.is_set():
+                return
             some = questions[first : first + AT_ONCE]
             outputs = self.engine.generate(
                 [{"prompt_token_ids": question.prompt.ids} for question in some],
