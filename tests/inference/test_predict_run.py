@@ -331,6 +331,34 @@ def test_answers_that_come_singly_are_kept_singly_and_asked_once(dataset: Datase
     assert lines(out)[0]["usage"] == {"prompt": 10, "written": 2}
 
 
+def test_two_runs_do_not_write_one_file_at_a_time(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    tried = list[Asked]()
+
+    def second(asked: Asked) -> str:
+        if not tried:
+            tried.append(asked)
+            with pytest.raises(ValueError, match=r"Another run is writing .*out\.jsonl"):
+                ask(dataset, out)
+            ask(dataset, tmp_path / "other.jsonl", limit=5)  # beside it is free
+        return "yes"
+
+    predict(Flow(second), questions(dataset), out, RUN)
+    assert tried and len(lines(out)) == 600
+    assert ask(dataset, out).skipped == 600
+
+
+def test_a_run_does_not_start_where_another_began_and_ended_meanwhile(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+
+    def meanwhile(planned: Sequence[Question]) -> None:
+        ask(dataset, out, limit=5)
+
+    with pytest.raises(ValueError, match="Another run is writing"):
+        predict(Flow(script), questions(dataset), out, RUN, before=meanwhile)
+    assert len(lines(out)) == 5 and ask(dataset, out).skipped == 5
+
+
 @pytest.mark.parametrize("kind", ["batches", "singly"])
 def test_questions_without_an_answer_are_written_down_and_asked_again(
     dataset: Dataset, tmp_path: Path, kind: str

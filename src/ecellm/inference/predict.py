@@ -5,9 +5,11 @@ the same batches are formed again, so that the answers are those of an uninterru
 answer stand in OUT.failed.jsonl; the next run asks them again.
 """
 
+import fcntl
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
@@ -105,22 +107,43 @@ def predict(
     Raises ValueError where `out` holds the answers of another run, or lines that are no answers, and where asking on
     is useless; what was answered until then is kept.
     """
-    done = answers_before(out, run)
-    counts = Counts(sum(len(rows) for rows in asked.values()))
-    counts.skipped = len({(row.sample.id, setting) for setting, rows in asked.items() for row in rows} & done)
-    halt = Event()
-    if isinstance(generator, Streaming):
-        fresh = [
-            (setting, question)
-            for setting, rows in asked.items()
-            for question in _with_prompts(generator, [row for row in rows if (row.sample.id, setting) not in done])
-        ]
-        if before is not None and fresh:
-            before([question for _, question in fresh])
-        groups = _streamed(generator, fresh, halt)
-    else:
-        groups = _batched(generator, asked, done, halt)
-    _begin(out, run)  # what cannot be written is said before the first question
+    with ExitStack() as alone:
+        there = out.is_file()
+        if there:
+            alone.enter_context(_alone(out))
+        done = answers_before(out, run)
+        counts = Counts(sum(len(rows) for rows in asked.values()))
+        counts.skipped = len({(row.sample.id, setting) for setting, rows in asked.items() for row in rows} & done)
+        halt = Event()
+        if isinstance(generator, Streaming):
+            fresh = [
+                (setting, question)
+                for setting, rows in asked.items()
+                for question in _with_prompts(
+                    generator, [row for row in rows if (row.sample.id, setting) not in done]
+                )
+            ]
+            if before is not None and fresh:
+                before([question for _, question in fresh])
+            groups = _streamed(generator, fresh, halt)
+        else:
+            groups = _batched(generator, asked, done, halt)
+        _begin(out, run)  # what cannot be written is said before the first question
+        if not there:
+            alone.enter_context(_alone(out, empty=True))
+        _keep(groups, out, counts, progress, spent, halt)
+    return counts
+
+
+def _keep(
+    groups: Iterator[list[Answered]],
+    out: Path,
+    counts: Counts,
+    progress: Progress | None,
+    spent: Spent | None,
+    halt: Event,
+) -> None:
+    """Append the answers as they come, and write down the failures; raises ValueError as `predict` does."""
     failures: list[str] = []
     in_a_row, last = 0, ""
     reason: ValueError | None = None
@@ -156,7 +179,25 @@ def predict(
             raise reason
     finally:
         _write_failures(out, failures)
-    return counts
+
+
+@contextmanager
+def _alone(out: Path, empty: bool = False) -> Iterator[None]:
+    """Keep other runs from writing `out`; raises ValueError where one does, or did though it should be empty.
+
+    Two runs on one file would ask, and pay for, the same questions, and take a line that is being written for torn.
+    """
+    with out.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = empty and out.stat().st_size > 0
+        except BlockingIOError:
+            taken = True
+        except OSError:  # a file system without locks
+            taken = False
+        if taken:
+            raise ValueError(f"Another run is writing {out}: let it end, or name another output.")
+        yield
 
 
 def failed_file(out: Path) -> Path:
