@@ -11,7 +11,7 @@ from typing import Any
 
 Body = dict[str, Any]
 #: What may go wrong with a request instead of an answer: a status with its headers and message, or one of these.
-CUT, GARBAGE, NO_CHOICES, SLOW = "cut", "garbage", "no choices", "slow"
+CUT, GARBAGE, NO_CHOICES, SLOW, DRIP = "cut", "garbage", "no choices", "slow", "drip"
 Fault = str | tuple[int, dict[str, str], str]
 
 
@@ -114,11 +114,14 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(400, {"error": {"message": refused}})
         told = {**body, "logprobs": False} if server.silent else body
         reply = json.dumps(completion(server.say(body), told, server.read, server.finish)).encode()
-        if fault == CUT:
+        if fault in (CUT, DRIP):
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()
+            for _ in range(int(server.slow / 0.05) if fault == DRIP else 0):  # blanks, to keep the connection alive
+                self.wfile.write(b" ")
+                time.sleep(0.05)
             self.wfile.write(reply[: len(reply) // 2])
             self.close_connection = True
             return None

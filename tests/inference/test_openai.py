@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chat_server import CUT, GARBAGE, NO_CHOICES, SLOW, Body, ChatServer, refusing, serving
+from chat_server import CUT, DRIP, GARBAGE, NO_CHOICES, SLOW, Body, ChatServer, refusing, serving
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.generator import Decoding, Failure, Question, Reply
 from ecellm.inference.load import load_generator
@@ -226,6 +226,7 @@ LASTING = [
     (GARBAGE, NO_COMPLETION),
     (NO_CHOICES, NO_COMPLETION),
     (SLOW, "no answer within 0.3 s"),
+    (DRIP, "no answer within 0.3 s"),
 ]
 
 
@@ -301,6 +302,22 @@ def test_what_is_no_completion_is_asked_for_again_later_each_time(server: ChatSe
     assert isinstance(model.reply(questions(tiny_data, model, "PM")[:1])[0], Reply)
     first, second = (after - before for before, after in pairwise(server.times))
     assert first > 0.3 and second > 0.7  # half a second and one, less a quarter
+
+
+def test_a_server_that_only_keeps_the_connection_alive_is_asked_again(server: ChatServer, tiny_data: Dataset) -> None:
+    server.faults = [DRIP]
+    model = generator(server, concurrency=1, retries=1, timeout=0.3)
+    began = time.monotonic()
+    assert isinstance(model.reply(questions(tiny_data, model, "PM")[:1])[0], Reply)
+    assert time.monotonic() - began < server.slow and len(server.bodies) == 2
+
+
+def test_a_server_that_asks_for_a_long_wait_is_left_alone(server: ChatServer, tiny_data: Dataset) -> None:
+    server.faults = [(429, {"Retry-After": "600"}, "come back")] * 50
+    model = generator(server, concurrency=2)
+    with pytest.raises(ValueError, match="asks to wait for 600 s"):
+        model.reply(questions(tiny_data, model))
+    assert len(server.bodies) <= 3
 
 
 def test_half_a_character_is_sent_as_a_lost_one(server: ChatServer, tiny_data: Dataset) -> None:

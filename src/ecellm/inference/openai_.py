@@ -20,6 +20,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
+
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.closed import candidates_of
 from ecellm.inference.generator import Decoding, Failure, Question, Reply, Usage
@@ -63,6 +65,9 @@ PAYMENT_REQUIRED, NO_QUOTA = 402, "insufficient_quota"
 #: Seconds before a question is asked again, at first and at most; they double.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 
+#: Seconds that a server may ask to wait; the client waits no longer than this.
+LONGEST_WAIT = 120
+
 _BEFORE_VALUE = re.compile(r'\{\s*"answer"\s*:\s*"?')
 
 
@@ -94,6 +99,15 @@ class _Said:
 
 class _NoCompletionError(Exception):
     """What a server sent is no chat completion."""
+
+
+class _BrokenOffError(Exception):
+    """An answer began and did not end."""
+
+    def __init__(self, error: Exception):
+        super().__init__(str(error))
+        self.error = error
+        """What the client raises for one that did not begin."""
 
 
 class OpenAIGenerator:
@@ -262,17 +276,38 @@ class OpenAIGenerator:
         """Ask once, with the client's retries; what is no completion is asked for again as often."""
         body = self.request(question, using)
         for left in reversed(range(self.server.retries + 1)):
-            raw = self._client.chat.completions.with_raw_response.create(**body)
-            if raw.retries_taken:
-                self._count("Requests repeated after a fault", raw.retries_taken)
             try:
-                return _read(raw.content)
+                return _read(self._fetched(body))
             except _NoCompletionError:
                 if not left:
                     raise
-                self._count("Requests repeated after a fault")
-                time.sleep(self._pause(question, self.server.retries - left))
+            except _BrokenOffError as broken:
+                if not left:
+                    raise broken.error from broken
+            self._count("Requests repeated after a fault")
+            time.sleep(self._pause(question, self.server.retries - left))
         raise AssertionError("asked at least once")
+
+    def _fetched(self, body: dict[str, Any]) -> bytes:
+        """Return what the server sends, read within the time for an answer: one that sends a byte now and then keeps
+        a connection alive for ever. Raises _BrokenOffError for an answer that begins and does not end."""
+        with self._client.chat.completions.with_streaming_response.create(**body) as raw:
+            if raw.retries_taken:
+                self._count("Requests repeated after a fault", raw.retries_taken)
+            ends = time.monotonic() + self.server.timeout
+            read = bytearray()
+            request = raw.http_request
+            try:
+                for piece in raw.iter_bytes():
+                    read += piece
+                    if time.monotonic() > ends:
+                        raise _BrokenOffError(self._openai.APITimeoutError(request=request))
+            except httpx2.TimeoutException as error:
+                raise _BrokenOffError(self._openai.APITimeoutError(request=request)) from error
+            except httpx2.TransportError as error:
+                broken = self._openai.APIConnectionError(message=str(error), request=request)
+                raise _BrokenOffError(broken) from error
+            return bytes(read)
 
     def _pause(self, question: Question, tries: int) -> float:
         """Return for how many seconds to wait after so many tries: as the client does after other faults."""
@@ -337,6 +372,12 @@ class OpenAIGenerator:
             raise ValueError(f"{self.url} does not take the key: set {KEY} to one that may ask {self.name} ({said}).")
         if error.status_code == 404:
             raise ValueError(f"{self.url} knows no model {self.name!r}, or has no chat completions ({said}).")
+        wait = error.response.headers.get("retry-after", "")
+        if wait.isdigit() and int(wait) > LONGEST_WAIT:
+            raise ValueError(
+                f"{self.url} asks to wait for {int(wait):,} s ({said}): run the command again then; it goes on where "
+                "it stopped."
+            )
         if error.status_code == PAYMENT_REQUIRED or error.code == NO_QUOTA:
             raise ValueError(f"{self.url} wants to be paid before it goes on ({said}).")
         return Failure(f"the server said {error.status_code}: {said}")
