@@ -107,7 +107,7 @@ def test_an_unfinished_run_of_tuning_is_not_taken_for_a_base(tmp_path: Path) -> 
 
 def test_xs_does_not_decode_closed_answers_freely(tmp_path: Path) -> None:
     write_facts(tmp_path, {"recipe": {"family": "prefix"}})
-    with pytest.raises(ValueError, match="chooses among a closed question's answers"):
+    with pytest.raises(ValueError, match="without free decoding and temperature"):
         load_generator(tmp_path, Decoding(free=True))
 
 
