@@ -33,7 +33,10 @@ def first_option(body: Body) -> str:
 
 
 class ChatServer(ThreadingHTTPServer):
-    """Each request uses up one of `faults` (None: no fault); then it is answered by `say`, `refused` permitting."""
+    """Each request uses up one of `faults` (None: no fault); then it is answered by `say`, `refused` permitting.
+
+    A `silent` server takes no notice of a wish for log-probabilities.
+    """
 
     daemon_threads = True
 
@@ -44,6 +47,7 @@ class ChatServer(ThreadingHTTPServer):
         self.refused: Callable[[Body], str | None] = lambda body: None
         self.read = 100
         self.finish = "stop"
+        self.silent = False
         self.delay = 0.0
         self.slow = 2.0
         self.bodies: list[Body] = []
@@ -108,7 +112,8 @@ class Handler(BaseHTTPRequestHandler):
         refused = server.refused(body)
         if refused is not None:
             return self._send(400, {"error": {"message": refused}})
-        reply = json.dumps(completion(server.say(body), body, server.read, server.finish)).encode()
+        told = {**body, "logprobs": False} if server.silent else body
+        reply = json.dumps(completion(server.say(body), told, server.read, server.finish)).encode()
         if fault == CUT:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

@@ -14,6 +14,7 @@ from ecellm.dataset.dataset import write_split
 from ecellm.inference.scripted import ScriptedGenerator
 from ecellm.models.folder import write_facts
 from ecellm.records import SETTINGS, Sample
+from tiny_models import save_tiny
 
 app = typer.Typer()
 app.command()(predict)
@@ -96,3 +97,16 @@ def test_another_models_answers_are_refused(model: Path, data: Path, tmp_path: P
     write_facts(model, {"recipe": {"family": "causal", "name": "other"}})
     result = run(model, "--data", data, "--out", out)
     assert "another model" in str(result.exception)
+
+
+def test_a_published_model_is_asked_with_its_own_template(data: Path, tmp_path: Path) -> None:
+    base = save_tiny("mistral", tmp_path / "base")
+    template = tmp_path / "template.json"
+    form = {"prompt_input": "{instruction} {input} {options} Say:", "prompt_no_options": "{instruction} {input} Say:"}
+    template.write_text(json.dumps({**form, "response_split": "Say:"}))
+    out = tmp_path / "out.jsonl"
+    chosen = ("--data", data, "--out", out, "--setting", SETTINGS[0], "--limit", 3)
+    assert run(base, *chosen, "--template", template).exit_code == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 3 and all(row["text"] in ("yes", "no") and 0.5 <= row["probability"] <= 1 for row in rows)
+    assert "answers of another prompt" in str(run(base, *chosen).exception)  # its own chat template

@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_what_a_server_refuses_is_left_out_and_said(
     replies = model.reply(asked)
     assert all(isinstance(reply, Reply) for reply in replies)
     for name in ("logprobs", "response_format"):
-        said = [remark for remark in model.remarks() if f"refused {name} for PM, SA" in remark]
+        said = [remark for remark in model.remarks() if f"refused {name} for PM, SA: 6 answers" in remark]
         assert bool(said) == (name in refused)
         assert all((name in body) == (name not in refused) for body in server.bodies[-2:])
     for question, reply in zip(asked, replies, strict=True):
@@ -146,7 +147,18 @@ def test_a_server_that_wants_other_names_gets_them(server: ChatServer, tiny_data
     body = server.bodies[-1]
     assert body["max_completion_tokens"] == 100 and "response_format" in body
     assert not {"max_tokens", "temperature", "logprobs"} & set(body)
-    assert any("refused temperature for PM" in remark for remark in model.remarks())
+    assert any("refused temperature for PM: 3 answers" in remark for remark in model.remarks())
+
+
+def test_a_refusal_is_found_out_for_each_form_of_a_tasks_requests(server: ChatServer, tiny_data: Dataset) -> None:
+    server.refused = refusing(("logprobs",))
+    model = generator(server, concurrency=1)
+    three = questions(tiny_data, model, "QPR")[0]  # the first letter does not tell the order: no probability asked
+    pair = json.dumps({"query": "mug", "product list": ["A: blue mug", "B: rug"]})
+    asked = replace(three.asked, sample=replace(three.asked.sample, input=pair))
+    two = Question(asked, model.prompts([asked])[0])
+    assert [isinstance(reply, Reply) for reply in model.reply([three, two])] == [True, True]
+    assert ["logprobs" in body for body in server.bodies] == [False, True, False]
 
 
 def test_a_question_that_is_refused_itself_fails_alone(server: ChatServer, tiny_data: Dataset) -> None:
@@ -170,7 +182,15 @@ def test_a_server_that_takes_no_notice_of_the_form_is_found_out(server: ChatServ
     asked = questions(tiny_data, model, "PM")
     for reply in model.reply(asked):
         assert isinstance(reply, Reply) and reply.text == "Yes."
-    assert model.remarks() == [f"Answers out of the form that was asked for: {len(asked)}."]
+    assert f"Answers out of the form that was asked for: {len(asked)}." in model.remarks()
+
+
+def test_a_server_that_gives_no_log_probabilities_is_found_out(server: ChatServer, tiny_data: Dataset) -> None:
+    server.silent = True
+    model = generator(server)
+    asked = questions(tiny_data, model, "PM")
+    assert [isinstance(reply, Reply) and reply.probability for reply in model.reply(asked)] == [None] * len(asked)
+    assert model.remarks() == [f"Answers to which the server gave no log-probabilities: {len(asked)}."]
 
 
 def test_an_answer_that_was_cut_is_counted(server: ChatServer, tiny_data: Dataset) -> None:

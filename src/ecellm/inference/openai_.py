@@ -47,12 +47,12 @@ LAYOUT = Template(
 
 #: What a request may ask for and a server may refuse, with how errors name it and what its lack means.
 FEATURES = {
-    "logprobs": (("logprobs",), "these answers have no probability"),
-    "response_format": (("response_format", "json_schema", "structured output"), "these answers may be out of form"),
-    "temperature": (("temperature",), "these answers come by the server's own sampling"),
-    "top_p": (("top_p",), "these answers come by the server's own sampling"),
-    "seed": (("seed",), "these answers cannot be made again"),
-    "max_tokens": (("max_tokens",), "max_completion_tokens says the same"),
+    "logprobs": (("logprobs",), "have no probability"),
+    "response_format": (("response_format", "json_schema", "structured output"), "may be out of form"),
+    "temperature": (("temperature",), "come by the server's own sampling"),
+    "top_p": (("top_p",), "come by the server's own sampling"),
+    "seed": (("seed",), "cannot be made again"),
+    "max_tokens": (("max_tokens",), "were kept short by max_completion_tokens instead"),
 }
 #: Left out in turn where a server refuses a request and does not say for what.
 GUESSES = (("logprobs",), ("response_format",), ("logprobs", "response_format"), tuple(FEATURES))
@@ -121,9 +121,11 @@ class OpenAIGenerator:
         self.url = str(self._client.base_url)
         self.refused: dict[str, set[str]] = defaultdict(set)
         """What the server refused, by task."""
+        self.without: Counter[str] = Counter()
+        """Answers by the refused feature that they were made without."""
         self.counts: Counter[str] = Counter()
-        self._taken: set[str] = set()
-        """Tasks of which a request was taken: a refusal is then the question's own."""
+        self._taken: set[tuple[str, ...]] = set()
+        """Tasks with the features that were taken: a refusal is then the question's own."""
         self._lock = threading.Lock()
 
     def identity(self) -> dict[str, str]:
@@ -184,7 +186,8 @@ class OpenAIGenerator:
         for feature, (_, meaning) in FEATURES.items():
             tasks = [task for task in TASKS if feature in self.refused[task]]
             if tasks:
-                said.append(f"The server refused {feature} for {', '.join(tasks)}: {meaning}.")
+                count = f"{self.without[feature]:,} answers" if self.without[feature] != 1 else "1 answer"
+                said.append(f"The server refused {feature} for {', '.join(tasks)}: {count} {meaning}.")
         return said + [f"{what}: {count:,}." for what, count in sorted(self.counts.items())]
 
     def _ask(self, question: Question) -> Reply | Failure:
@@ -196,7 +199,7 @@ class OpenAIGenerator:
             try:
                 said = self._completion(question, using)
             except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as error:
-                if task in self._taken:
+                if (task, *using) in self._taken:
                     raise
                 said, using = self._without(question, using, error)
         except self._openai.APIStatusError as error:
@@ -208,8 +211,9 @@ class OpenAIGenerator:
         except _NoCompletionError:
             return Failure("what the server sent is no chat completion")
         with self._lock:
-            self._taken.add(task)
+            self._taken.add((task, *using))
             self.refused[task].update(set(wanted) - set(using))
+            self.without.update(set(wanted) - set(using))
         return self._reply(question.asked.sample, said, using)
 
     def _wanted(self, sample: Sample) -> list[str]:
@@ -233,7 +237,7 @@ class OpenAIGenerator:
 
     def _completion(self, question: Question, using: Collection[str]) -> _Said:
         """Ask once, with the client's retries; what is no completion is asked for again as often."""
-        body = self._body(question, using)
+        body = self.request(question, using)
         for left in reversed(range(self.server.retries + 1)):
             raw = self._client.chat.completions.with_raw_response.create(**body)
             if raw.retries_taken:
@@ -246,8 +250,10 @@ class OpenAIGenerator:
                 self._count("Requests repeated after a fault")
         raise AssertionError("asked at least once")
 
-    def _body(self, question: Question, using: Collection[str]) -> dict[str, Any]:
+    def request(self, question: Question, using: Collection[str] | None = None) -> dict[str, Any]:
+        """Return the body of the request that asks a question, with some features (None: all that it is due)."""
         sample, decoding = question.asked.sample, self.decoding
+        using = self._wanted(sample) if using is None else using
         limit = "max_tokens" if "max_tokens" in using else "max_completion_tokens"
         body: dict[str, Any] = {
             "model": self.name,
@@ -325,6 +331,8 @@ class OpenAIGenerator:
         text = text if self.template is LAYOUT else self.template.answer(text)
         candidates = candidates_of(sample)
         likely = _likely(said) if "logprobs" in using else None
+        if "logprobs" in using and likely is None:
+            self._count("Answers to which the server gave no log-probabilities")
         found = shares(candidates, likely) if candidates is not None and likely is not None else None
         if candidates is None or found is None:
             return Reply(text, usage=said.usage)
