@@ -107,8 +107,15 @@ def test_an_unfinished_run_of_tuning_is_not_taken_for_a_base(tmp_path: Path) -> 
 
 def test_xs_does_not_decode_closed_answers_freely(tmp_path: Path) -> None:
     write_facts(tmp_path, {"recipe": {"family": "prefix"}})
-    with pytest.raises(ValueError, match="chooses among a closed question's answers"):
+    with pytest.raises(ValueError, match="XS chooses closed answers"):
         load_generator(tmp_path, Decoding(free=True))
+
+
+@pytest.mark.parametrize("decoding", [Decoding(free=True), Decoding(temperature=0.5)])
+def test_a_baseline_is_not_decoded(tmp_path: Path, decoding: Decoding) -> None:
+    write_facts(tmp_path, {"recipe": {"family": "baseline"}})
+    with pytest.raises(ValueError, match="writes no text"):
+        load_generator(tmp_path, decoding)
 
 
 @pytest.mark.parametrize("name", ["runs/mode", "runs/no/model", "nothing", "../x/y"])

@@ -103,12 +103,15 @@ def test_all_questions_go_to_the_engine_at_once_each_with_its_own_constraint(
         assert hasattr(one, "logprobs") == (task.name in ("PM", "SA", "SR"))
 
 
-def test_offsets_that_were_fitted_move_the_decision(folder: Path, tiny_data: Dataset) -> None:
+def test_what_was_fitted_moves_decision_and_probability(folder: Path, tiny_data: Dataset) -> None:
     facts = json.loads((folder / "ecellm.json").read_text())
-    write_facts(folder, {**facts, "offsets": {"PM": [-3.0, 0.0]}})
+    write_facts(folder, {**facts, "offsets": {"PM": [-3.0, 0.0]}, "temperatures": {"PM": 2.0}})
     model = load_generator(f"vllm:{folder}")
+    assert isinstance(model, VLLMGenerator)
     replies = model.reply([row for row in asked(tiny_data, model) if row.asked.sample.task == "PM"])
-    assert {reply.text for reply in replies if hasattr(reply, "text")} == {"no"}
+    assert {reply.text for reply in replies} == {"no"}
+    yes, no = 7**0.5, 2**0.5
+    assert replies[0].scores == pytest.approx({"yes": yes / (yes + no), "no": no / (yes + no)})
 
 
 def test_free_decoding_is_sampled_with_a_seed_of_each_question(folder: Path, tiny_data: Dataset) -> None:

@@ -19,11 +19,12 @@ from ecellm.evaluation.errors import worst_errors
 from ecellm.evaluation.evaluate import NO_PREDICTIONS, evaluate
 from ecellm.evaluation.published import SOURCE, Quoted, QuotedRows, quoted_rows, study_rows
 from ecellm.evaluation.report_pictures import overview_picture, reliability_picture, training_picture
-from ecellm.evaluation.results_page import COUNTS, markdown_table, read_run_facts
+from ecellm.evaluation.results_page import COUNTS, read_run_facts
 from ecellm.evaluation.runs import Run, main_rows
 from ecellm.evaluation.table import difference_text, interval_text, metric_text
 from ecellm.files import whole_file
 from ecellm.pages import render
+from ecellm.pages.markdown import markdown_table
 from ecellm.records import DIVERSE, DOMAINS, ONE_SHOT, SETTINGS, SINGLE, UNSEEN
 from ecellm.tasks import TASKS
 

@@ -17,7 +17,7 @@ and `introduction.md` for the head of the page.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from ecellm.dataset.config import first_problem
 from ecellm.evaluation.runs import main_rows, read_json, read_scores
 from ecellm.evaluation.table import interval_text, metric_text
 from ecellm.files import whole_file
+from ecellm.pages.markdown import markdown_table
 from ecellm.records import DIVERSE, DOMAINS, UNSEEN
 from ecellm.tasks import TASKS
 
@@ -165,12 +166,6 @@ def _count_table(manifest: dict[str, Any], run: Path) -> str:
         raise ValueError(f"{run / 'manifest.json'} has no counts: copy the dataset's manifest.")
     lines = [[task, *(f"{counts[task].get(part, 0):,}" for part in COUNTS)] for task in TASKS if task in counts]
     return markdown_table(["task", "train", "validation", "test, in domain", "test, out of domain"], lines)
-
-
-def markdown_table(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; what would end a cell is escaped."""
-    rows = [names, ["---"] * len(names), *lines]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def read_run_facts(path: Path) -> RunFacts:

@@ -53,6 +53,7 @@ class VLLMGenerator:
         self.budget = int(facts["recipe"]["max_tokens"])
         self.template = Template.model_validate(facts["template"])
         self.offsets: dict[str, list[float]] = facts.get("offsets", {})
+        self.temperatures: dict[str, float] = facts.get("temperatures", {})
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.end = end_token(self.tokenizer)
         base, revision, more = str(folder), None, {}
@@ -127,4 +128,5 @@ class VLLMGenerator:
         found = shares(candidates, likely)
         if found is None:
             return Reply(text)
-        return closed_reply(sample, [math.log(max(share, LEAST)) for share in found], self.offsets)
+        logs = [math.log(max(share, LEAST)) for share in found]
+        return closed_reply(sample, logs, self.offsets, self.temperatures)

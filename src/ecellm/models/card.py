@@ -8,6 +8,7 @@ from typing import Any
 from ecellm.files import whole_file
 from ecellm.models.folder import read_facts
 from ecellm.models.loading import ADAPTER
+from ecellm.pages.markdown import markdown_table
 from ecellm.tasks import TASKS
 
 CARD, CURVE, LOG = "README.md", "loss.png", "log.jsonl"
@@ -36,7 +37,7 @@ def model_card(
         "## Asking it",
         _asking(is_adapter),
         "## The run",
-        _table(("", ""), _run(facts, log)),
+        markdown_table(("", ""), _run(facts, log)),
         *_losses(facts, log),
         *_scores(scores),
         "## The recipe",
@@ -92,7 +93,7 @@ def _losses(facts: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> list[
     prefix = "eval_loss_"
     of_tasks = [(name.removeprefix(prefix), f"{best[name]:.4f}") for name in best if name.startswith(prefix)]
     said = [("all", f"{best['eval_loss']:.4f}"), *of_tasks]
-    return ["## Validation loss", _table(("task", f"step {best['step']}"), said), f"![Loss by step]({CURVE})"]
+    return ["## Validation loss", markdown_table(("task", f"step {best['step']}"), said), f"![Loss by step]({CURVE})"]
 
 
 def _scores(scores: Mapping[str, Any] | None) -> list[str]:
@@ -115,12 +116,7 @@ def _scores(scores: Mapping[str, Any] | None) -> list[str]:
         raise ValueError("The scores are not those of `ecellm evaluate`: write them with it.") from error
     said = f"Strict scoring, 95 % bootstrap intervals, test rows of the dataset `{scores.get('dataset')}`."
     names = ("task", "setting", "metric", "value", "best trivial answer", "rows")
-    return ["## Scores", said, _table(names, lines)]
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return ["## Scores", said, markdown_table(names, lines)]
 
 
 def _log(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""HTML pages that are whole in one file: templates with one look, and pictures that follow light and dark."""
+"""Pages that people read: HTML whole in one file, with one look, and tables in Markdown."""
 
 from typing import Any
 

@@ -17,6 +17,7 @@ from ecellm.evaluation.runs import Run, main_rows, read_run
 from ecellm.evaluation.table import metric_text
 from ecellm.files import whole_file
 from ecellm.pages import render
+from ecellm.pages.markdown import markdown_table
 from ecellm.pages.pictures import COLOURS, INK, picture
 from ecellm.studies.grid import Grid
 from ecellm.studies.plans import Side
@@ -146,9 +147,8 @@ def _alone(grid: Grid) -> int:
 def _markdown(grid: Grid, table: Table) -> str:
     names = [side.name for side in grid.study.sides]
     heads = ["task", "setting", "metric", "rows", "best trivial answer", *names]
-    lines = [heads, ["---"] * len(heads), *_lines(table, names)]
-    shown = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    return "\n\n".join([f"# {grid.study.title}", *_notes(grid), "\n".join(shown)]) + "\n"
+    table_text = markdown_table(heads, _lines(table, names))
+    return "\n\n".join([f"# {grid.study.title}", *_notes(grid), table_text]) + "\n"
 
 
 def _lines(table: Table, names: Sequence[str]) -> list[list[str]]:
