@@ -1,5 +1,6 @@
-"""Overhead of asking a server: answers a second that `ecellm predict` takes in from a server that answers at once,
-against the bare openai client in a plain thread pool that sends the same requests and keeps nothing.
+"""Overhead of asking a server: answers a second that a prediction run takes in from a server that answers at once,
+its bar and its file included, against the bare openai client in a plain thread pool that sends the same requests and
+keeps nothing.
 
 The server is a process of its own on another core; the asking process has one core. Expected before measuring: most
 of the time is the client's own (headers, HTTP, JSON), so at least 300 answers a second and a ratio above .8.
@@ -64,8 +65,10 @@ async def serve() -> None:
 
 def measure(url: str) -> None:
     from openai import OpenAI
+    from rich.console import Console
 
     from ecellm.dataset.dataset import Asked
+    from ecellm.inference.asking import Asking
     from ecellm.inference.generator import Question
     from ecellm.inference.openai_ import OpenAIGenerator, Server
     from ecellm.inference.predict import predict
@@ -93,9 +96,10 @@ def measure(url: str) -> None:
         return QUESTIONS / (time.perf_counter() - began)
 
     def ours() -> float:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
             began = time.perf_counter()
-            counts = predict(generator, {SETTINGS[0]: rows}, Path(folder) / "out.jsonl", {"model": "m"})
+            with Asking(Console(file=nowhere, force_terminal=True)) as progress:
+                counts = predict(generator, {SETTINGS[0]: rows}, Path(folder) / "out.jsonl", {"model": "m"}, progress)
             seconds = time.perf_counter() - began
         assert counts.answered == QUESTIONS and not counts.unparsed
         return QUESTIONS / seconds

@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import pytest
 
 from chat_server import CUT, GARBAGE, NO_CHOICES, SLOW, Body, ChatServer, refusing, serving
 from ecellm.dataset.dataset import Dataset
-from ecellm.inference.generator import Decoding, Failure, Question, Reply
+from ecellm.inference.cost import Prices, estimate
+from ecellm.inference.generator import Decoding, Failure, Question, Reply, Usage
 from ecellm.inference.load import load_generator
-from ecellm.inference.openai_ import SYSTEM, OpenAIGenerator, Server
+from ecellm.inference.openai_ import SYSTEM, OpenAIGenerator, Server, first_tokens, read_completion
 from ecellm.inference.outside import candidate_of, shares
 from ecellm.records import SETTINGS
 from ecellm.tasks import TASKS
@@ -174,6 +176,9 @@ def test_a_question_that_is_refused_itself_fails_alone(server: ChatServer, tiny_
     assert replies[0] == Failure("the server said 400: too long")
     assert all(isinstance(reply, Reply) and reply.probability is not None for reply in replies[1:])
     assert model.remarks() == []
+    server.bodies.clear()
+    assert isinstance(model.reply(asked[:1])[0], Failure)
+    assert len(server.bodies) == 1  # no guesses at what else may be wrong: the others' requests were taken
 
 
 def test_a_server_that_takes_no_notice_of_the_form_is_found_out(server: ChatServer, tiny_data: Dataset) -> None:
@@ -259,6 +264,7 @@ def test_what_no_question_would_get_past_stops_the_run_at_once(
     with pytest.raises(ValueError, match=said) as raised:
         model.reply(questions(tiny_data, model))
     assert KEY not in str(raised.value)
+    time.sleep(0.2)  # would be enough for all
     assert len(server.bodies) <= 4
 
 
@@ -339,6 +345,48 @@ def test_a_missing_client_is_said_with_the_install_line(monkeypatch: pytest.Monk
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ValueError, match=r"pip install 'ecellm\[openai\]'"):
         load_generator("openai:m")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "begins"),
+    [
+        (['{"', "answer", '": "', "yes", '"}'], "yes"),
+        (['{"answer": "ye', 's"}'], "ye"),
+        (["{", '"answer"', ":", ' "yes', '"}'], "yes"),
+        (['{ "answer":', ' "', 'yes"', "}"], 'yes"'),
+        (["yes"], "yes"),
+        (["\n", " yes", "."], "yes"),
+        ([" ", "  yes"], "yes"),
+    ],
+)
+def test_the_answers_first_token_is_found_however_the_text_is_cut(tokens: list[str], begins: str) -> None:
+    told = []
+    for token in tokens:
+        others = [(token, 0.5), (token.replace("y", "n"), 0.3), ("other", 0.2)]
+        top = [{"token": text, "logprob": math.log(share)} for text, share in others]
+        told.append({"token": token, "logprob": 0.0, "top_logprobs": top})
+    choice = {"message": {"content": "".join(tokens)}, "logprobs": {"content": told}}
+    likely = first_tokens(read_completion(json.dumps({"choices": [choice]}).encode()))
+    assert likely is not None
+    assert likely[begins] == pytest.approx(0.5) and likely[begins.replace("y", "n")] == pytest.approx(0.3)
+    assert set(likely) <= {begins, begins.replace("y", "n"), "other"}
+
+
+def test_an_estimate_goes_by_bytes_and_takes_open_answers_at_their_longest(
+    server: ChatServer, tiny_data: Dataset
+) -> None:
+    model = generator(server)
+    for task, written in (("PM", 1 + 10), ("SR", 1 + 10), ("SA", 4 + 10), ("AG", 100), ("AVE", 200)):
+        asked = questions(tiny_data, model, task)
+        read = sum(-(-len(SYSTEM) // 4) + -(-len(question.prompt.text.encode()) // 4) + 10 for question in asked)
+        assert estimate(asked, Decoding()) == Usage(read, written * len(asked)), task
+        assert estimate(asked, Decoding(free=True)).written == 100 * len(asked)
+
+
+def test_prices_are_per_million_tokens() -> None:
+    assert Prices(2, 8).cost(Usage(500_000, 250_000)) == 3.0
+    assert Prices(2).cost(Usage(1, 1)) is None
+    assert Prices(2, 8).told(Usage(1500, 20)) == "1,500 tokens read and 20 written (cost 0.0032)"
 
 
 @pytest.mark.parametrize(

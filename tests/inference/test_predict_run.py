@@ -336,17 +336,17 @@ def test_questions_without_an_answer_are_written_down_and_asked_again(
 
     made = Flow if kind == "singly" else Batched
     out = tmp_path / "out.jsonl"
-    asked = questions(dataset, [SETTINGS[0]])
+    asked = questions(dataset)
     seen = list[tuple[int, int]]()
     counts = predict(made(unlucky), asked, out, RUN, lambda done, total: seen.append((done, total)))
-    assert (counts.answered, counts.failed) == (120, 30) and seen[-1] == (150, 150)
+    assert (counts.answered, counts.failed) == (480, 120) and seen[-1] == (600, 600)
     failed = lines(failed_file(out))
-    assert len(failed) == 30
+    assert len(failed) == 120
     assert failed[0].keys() == {"id", "task", "setting", "reason"} and failed[0]["reason"] == "no luck"
     assert not {row["id"] for row in failed} & {row["id"] for row in lines(out)}
     counts = predict(made(lambda asked: "no"), asked, out, RUN)
-    assert (counts.answered, counts.skipped, counts.failed) == (30, 120, 0)
-    assert not failed_file(out).exists() and len(lines(out)) == 150
+    assert (counts.answered, counts.skipped, counts.failed) == (120, 480, 0)
+    assert not failed_file(out).exists() and len(lines(out)) == 600
 
 
 def test_many_failures_in_a_row_end_the_run_and_what_was_answered_is_kept(dataset: Dataset, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class _Said:
+class Said:
     """A chat completion."""
 
     content: str
@@ -88,7 +88,7 @@ class _Said:
     cut: bool = False
 
 
-class _NoCompletionError(Exception):
+class NoCompletionError(Exception):
     """What a server sent is no chat completion."""
 
 
@@ -208,7 +208,7 @@ class OpenAIGenerator:
             return Failure(f"no answer within {self.server.timeout:g} s")
         except self._openai.APIConnectionError as error:
             return Failure(f"the connection to {self.url} failed: {self._clean(str(error.__cause__ or error))}")
-        except _NoCompletionError:
+        except NoCompletionError:
             return Failure("what the server sent is no chat completion")
         with self._lock:
             self._taken.add((task, *using))
@@ -235,7 +235,7 @@ class OpenAIGenerator:
         chosen = not self.decoding.free and candidates_of(sample) is not None
         return 0.0 if chosen else self.decoding.temperature
 
-    def _completion(self, question: Question, using: Collection[str]) -> _Said:
+    def _completion(self, question: Question, using: Collection[str]) -> Said:
         """Ask once, with the client's retries; what is no completion is asked for again as often."""
         body = self.request(question, using)
         for left in reversed(range(self.server.retries + 1)):
@@ -243,8 +243,8 @@ class OpenAIGenerator:
             if raw.retries_taken:
                 self._count("Requests repeated after a fault", raw.retries_taken)
             try:
-                return _read(raw.content)
-            except _NoCompletionError:
+                return read_completion(raw.content)
+            except NoCompletionError:
                 if not left:
                     raise
                 self._count("Requests repeated after a fault")
@@ -278,7 +278,7 @@ class OpenAIGenerator:
             }
         return body
 
-    def _without(self, question: Question, using: Sequence[str], error: Any) -> tuple[_Said, list[str]]:
+    def _without(self, question: Question, using: Sequence[str], error: Any) -> tuple[Said, list[str]]:
         """Ask again without what the server may have refused: what the error names, or else the likely ones in turn.
 
         Returns what was said and the features that it was asked with; raises the last error where nothing helps.
@@ -317,7 +317,7 @@ class OpenAIGenerator:
         plain = said if self._key == NO_KEY else said.replace(self._key, f"[{KEY}]")
         return " ".join(plain.split())[:200].rstrip(". ")
 
-    def _reply(self, sample: Sample, said: _Said, using: Collection[str]) -> Reply:
+    def _reply(self, sample: Sample, said: Said, using: Collection[str]) -> Reply:
         """Return the answer in a completion, with the probabilities of its candidates where they can be told."""
         text = said.content.strip()
         if said.cut:
@@ -330,7 +330,7 @@ class OpenAIGenerator:
                 text = value if isinstance(value, str) else TASKS[sample.task].answer.print(value, sample)
         text = text if self.template is LAYOUT else self.template.answer(text)
         candidates = candidates_of(sample)
-        likely = _likely(said) if "logprobs" in using else None
+        likely = first_tokens(said) if "logprobs" in using else None
         if "logprobs" in using and likely is None:
             self._count("Answers to which the server gave no log-probabilities")
         found = shares(candidates, likely) if candidates is not None and likely is not None else None
@@ -371,7 +371,7 @@ def answer_in(content: str) -> str | list[Any] | None:
     return value if isinstance(value, str | list) else None
 
 
-def _likely(said: _Said) -> dict[str, float] | None:
+def first_tokens(said: Said) -> dict[str, float] | None:
     """Return the likeliest tokens (with their probabilities) at the place where the answer itself begins."""
     before = _BEFORE_VALUE.match(said.content)
     start = before.end() if before else len(said.content) - len(said.content.lstrip())
@@ -384,8 +384,8 @@ def _likely(said: _Said) -> dict[str, float] | None:
     return None
 
 
-def _read(raw: bytes) -> _Said:
-    """Return a chat completion; raises _NoCompletionError where the bytes are none."""
+def read_completion(raw: bytes) -> Said:
+    """Return a chat completion; raises NoCompletionError where the bytes are none."""
     try:
         body = json.loads(raw)
         choice = body["choices"][0]
@@ -400,8 +400,8 @@ def _read(raw: bytes) -> _Said:
         if not isinstance(content, str):
             raise TypeError
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
-        raise _NoCompletionError from error
-    return _Said(content, usage, tokens, choice.get("finish_reason") == "length")
+        raise NoCompletionError from error
+    return Said(content, usage, tokens, choice.get("finish_reason") == "length")
 
 
 def _names(error: Any, feature: str) -> bool:
