@@ -36,7 +36,7 @@ def test_the_demo_leaves_what_its_contract_names(tmp_path: Path, run: Run, monke
     assert code == 0, err[-2000:]
     assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
         *("sources", "dataset", "model", "predictions.jsonl", "scores.json"),
-        *("cheap.jsonl", "cheap_scores.json", "run.json", "report.html"),
+        *("cheap", "cheap.jsonl", "cheap_scores.json", "run.json", "report.html"),
     }
     facts = json.loads((out / "run.json").read_text())
     assert facts["commands"] == ["ecellm demo --scale 0.05 --seed 42"] and facts["seconds"]["Built the dataset"] > 0
