@@ -83,6 +83,14 @@ def test_a_packed_row_restarts_positions_and_looks_at_the_token_before_each_resp
     assert (row.places.tolist(), row.targets.tolist(), row.owners.tolist()) == ([2, 3, 5], [8, 1, 3], [0, 0, 1])
 
 
+def test_samples_are_filled_up_behind_their_own_tokens() -> None:
+    row = packed_row([Lesson("a", "PM", [5, 6, 7], [8, 1]), Lesson("b", "PM", [9, 2, 2], [3])], step=4)
+    assert row.ids.tolist() == [[5, 6, 7, 8, 1, 0, 0, 0, 9, 2, 2, 3]]
+    assert row.positions.tolist() == [[0, 1, 2, 3, 4, 0, 0, 0, 0, 1, 2, 3]]
+    assert (row.places.tolist(), row.targets.tolist()) == ([2, 3, 10], [8, 1, 3])
+    assert (row.borders.tolist(), row.longest) == ([0, 8, 12], 8)
+
+
 def taught(chosen: Recipe, data: Dataset, count: int = 8) -> list[Lesson]:
     from rich.console import Console
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
@@ -21,9 +20,10 @@ from transformers.trainer_callback import PrinterCallback
 from ecellm.tuning.arguments import arguments
 from ecellm.tuning.batches import EpochLoader, SampleSteps
 from ecellm.tuning.lora import WITHOUT_HEAD
-from ecellm.tuning.packed_attention import attention_for
-from ecellm.tuning.packing import Lesson, packed_row, packs
+from ecellm.tuning.packed_attention import PACKED, STEP, attention_for
+from ecellm.tuning.packing import Lesson, packed_row, packs, rounded
 from ecellm.tuning.recipe import Recipe
+from ecellm.tuning.token_losses import token_losses
 
 #: Label of a place that is not learned.
 IGNORED = -100
@@ -44,8 +44,11 @@ class LanguageTrainer(Trainer):
     ):
         self.recipe = recipe
         self.pad = pad
+        self.step_of_lengths = 1
         if recipe.family == "causal":
-            model.set_attn_implementation(attention_for(recipe.optimisation.attention))  # type: ignore[operator]
+            attention = attention_for(recipe.optimisation.attention)
+            self.step_of_lengths = STEP if attention == PACKED else 1
+            model.set_attn_implementation(attention)  # type: ignore[operator]
         self.lessons = list(train)
         self.checks = list(validation)
         self.steps = SampleSteps(len(train), recipe.optimisation.samples, recipe.optimisation.seed)
@@ -101,7 +104,7 @@ class LanguageTrainer(Trainer):
     def micro_batches(self, lessons: Sequence[Lesson]) -> list[list[Lesson]]:
         """Divide samples into rows (causal models) or padded batches of at most the recipe's tokens."""
         capacity = self.recipe.optimisation.batch_tokens
-        lengths = [lesson.length for lesson in lessons]
+        lengths = [rounded(lesson.length, self.step_of_lengths) for lesson in lessons]
         if self.recipe.family == "causal":
             places = packs(lengths, capacity if self.recipe.packing else 0)
         else:
@@ -111,7 +114,7 @@ class LanguageTrainer(Trainer):
     def token_losses(self, model: nn.Module, lessons: Sequence[Lesson]) -> tuple[Tensor, Tensor]:
         """Return the loss of each response token, [R], and which of the lessons it is of, [R]."""
         if self.recipe.family == "causal":
-            row = packed_row(lessons)
+            row = packed_row(lessons, self.step_of_lengths)
             device = self.args.device
             logits = model(
                 input_ids=row.ids.to(device),
@@ -122,8 +125,8 @@ class LanguageTrainer(Trainer):
                 max_length_q=row.longest,
                 max_length_k=row.longest,
                 use_cache=False,
-            ).logits[0]
-            return cross_entropy(logits.float(), row.targets.to(device), reduction="none"), row.owners
+            ).logits.squeeze(0)
+            return token_losses(logits, row.targets.to(device)), row.owners
         ids, mask = self._padded([lesson.prompt for lesson in lessons], self.pad)
         labels, known = self._padded([lesson.response for lesson in lessons], IGNORED)
         start = torch.full_like(labels[:, :1], int(self.decoder_start()))
@@ -131,7 +134,7 @@ class LanguageTrainer(Trainer):
         logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=fed, use_cache=False).logits
         wanted = known.bool()
         owners = torch.arange(len(lessons))[:, None].expand(known.shape)[wanted.cpu()]
-        return cross_entropy(logits[wanted].float(), labels[wanted], reduction="none"), owners
+        return token_losses(logits[wanted], labels[wanted]), owners
 
     def decoder_start(self) -> int:
         """Return the token that an encoder-decoder's response begins with."""

@@ -16,8 +16,11 @@ from ecellm.models.cpu_attention import cpu_attention
 
 PACKED = "ecellm_packed"
 #: In bf16, samples of up to so many tokens are attended by plain products: measured forward and backward with heads
-#: of 32 to 128, they take 50 to 80 % of the fused kernel's time at 200 and 400 tokens, and twice as long at 900.
-SHORT = 400
+#: of 32 to 128, they take 55 to 100 % of the fused kernel's time up to here, and up to twice as long at 900.
+SHORT = 600
+#: Samples are filled up to a multiple of so many tokens: a CPU's kernels are made anew for every shape, a millisecond
+#: or more for each, and kept; without this a fifth of a small model's step went into making them.
+STEP = 16
 #: Below every real score.
 NEVER = -1e9
 FLASH = "flash_attention_2"
@@ -60,6 +63,8 @@ def packed_attention(
     if softcap is not None or s_aux is not None:
         raise ValueError("This base caps attention or has attention sinks: set optimisation.attention=eager.")
     lengths = cu_seq_lens_q.diff().tolist()
+    # Under autocast rotated positions leave queries and keys in fp32; values are in what is computed in.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     found = []
     # Split, not sliced: a slice's gradient is as large as the whole row, for every sample of it.

@@ -1,4 +1,4 @@
-"""Packing: several samples in one row of tokens, each attending to itself alone, so that no token is padding.
+"""Packing: several samples in one row of tokens, each attending to itself alone, so that hardly a token is padding.
 
 The row carries positions that start anew with every sample; from those, attention is kept within samples.
 """
@@ -43,7 +43,7 @@ class PackedRow:
     borders: Tensor
     """[samples + 1]: where each sample begins, and where the last one ends; int32, as attention kernels take it."""
     longest: int
-    """Tokens of the longest sample."""
+    """Tokens of the longest sample, filled up."""
 
 
 def packs(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -63,8 +63,16 @@ def packs(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return rows
 
 
-def packed_row(lessons: Sequence[Lesson]) -> PackedRow:
-    """Return the lessons one after the other."""
+def rounded(length: int, step: int) -> int:
+    """Return the next multiple of `step`."""
+    return -(-length // step) * step
+
+
+def packed_row(lessons: Sequence[Lesson], step: int = 1) -> PackedRow:
+    """Return the lessons in a row, each filled up with token 0, position 0, to a multiple of `step` tokens.
+
+    What fills a sample up comes after it, so that with causal attention the sample's own tokens never see it.
+    """
     ids: list[int] = []
     positions: list[int] = []
     places: list[int] = []
@@ -76,8 +84,9 @@ def packed_row(lessons: Sequence[Lesson]) -> PackedRow:
         places += range(begin, begin + len(lesson.response))
         targets += lesson.response
         owners += [owner] * len(lesson.response)
-        positions += range(lesson.length)
-        ids += [*lesson.prompt, *lesson.response]
+        filling = [0] * (rounded(lesson.length, step) - lesson.length)
+        positions += [*range(lesson.length), *filling]
+        ids += [*lesson.prompt, *lesson.response, *filling]
         borders.append(len(ids))
     return PackedRow(
         torch.tensor([ids]),
@@ -86,5 +95,5 @@ def packed_row(lessons: Sequence[Lesson]) -> PackedRow:
         torch.tensor(targets, dtype=torch.long),
         torch.tensor(owners, dtype=torch.long),
         torch.tensor(borders, dtype=torch.int32),
-        max(lesson.length for lesson in lessons),
+        max(rounded(lesson.length, step) for lesson in lessons),
     )
