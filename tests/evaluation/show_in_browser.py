@@ -1,63 +1,46 @@
 """Shows a page in Chromium without a screen: PAGE PICTURE WIDTH light|dark. Prints what was seen, as JSON."""
 
 import json
-import os
+import shutil
 import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+#: As Debian, others, and Google name it.
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+#: None of it is about the page: no sandbox for root, nothing asked of the network.
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+MEASURE = """() => ({
+    tables: document.querySelectorAll('table').length,
+    pictures: document.querySelectorAll('svg, img').length,
+    overflow: document.documentElement.scrollWidth - window.innerWidth,
+    background: getComputedStyle(document.body).backgroundColor,
+})"""
+
+
+def browser() -> str | None:
+    """Return where Chromium is, if it is here."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 def main(page: str, picture: str, width: str, scheme: str) -> None:
-    """Load the page, wait, measure it, and take its picture."""
-    os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    dark = "--blink-settings=preferredColorScheme=" + ("0" if scheme == "dark" else "1")
-    os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = f"--no-sandbox --disable-gpu {dark}"
-    from PyQt6.QtCore import QTimer, QUrl
-    from PyQt6.QtWebEngineCore import QWebEnginePage, QWebEngineUrlRequestInterceptor
-    from PyQt6.QtWebEngineWidgets import QWebEngineView
-    from PyQt6.QtWidgets import QApplication
-
+    """Load the page, measure it, and take its picture."""
     seen: dict = {"messages": [], "requests": []}
-
-    class Listening(QWebEnginePage):
-        def javaScriptConsoleMessage(self, level, message, line, source):  # noqa: N802
-            seen["messages"].append(message)
-
-    class Watching(QWebEngineUrlRequestInterceptor):
-        def interceptRequest(self, info):  # noqa: N802
-            if not info.requestUrl().isLocalFile():
-                seen["requests"].append(info.requestUrl().toString())
-
-    app = QApplication(["show"])
-    view = QWebEngineView()
-    listening, watching = Listening(view), Watching()
-    listening.setUrlRequestInterceptor(watching)
-    view.setPage(listening)
-    view.resize(int(width), 1600)
-    view.show()
-    measure = (
-        "[document.querySelectorAll('table').length, document.querySelectorAll('svg').length,"
-        " document.documentElement.scrollWidth - window.innerWidth]"
-    )
-
-    def measured(found: list) -> None:
-        seen.update(zip(("tables", "pictures", "overflow"), found, strict=True))
-        shot = view.grab().toImage()
-        shot.save(picture)
-        shown = [shot.pixelColor(x, y) for x in range(0, shot.width(), 3) for y in range(0, shot.height(), 3)]
-        seen["colours"] = len({colour.rgb() for colour in shown})
-        seen["background"] = shot.pixelColor(2, 2).lightness()
-        sys.stdout.write(json.dumps(seen) + "\n")
-        app.quit()
-
-    def loaded(well: bool) -> None:
-        assert well
-        QTimer.singleShot(1500, lambda: listening.runJavaScript(measure, measured))
-
-    view.loadFinished.connect(loaded)
-    view.load(QUrl.fromLocalFile(page))
-    QTimer.singleShot(90_000, lambda: app.exit(1))
-    status = app.exec()
-    sys.stdout.flush()
-    os._exit(status)  # Chromium's own teardown sometimes does not return
+    address = Path(page).resolve().as_uri()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser(), args=[*FLAGS])
+        size = {"width": int(width), "height": 1600}
+        view = chromium.new_context(viewport=size, color_scheme=scheme, offline=True).new_page()
+        view.on("console", lambda message: seen["messages"].append(message.text))
+        view.on("pageerror", lambda error: seen["messages"].append(str(error)))
+        view.on("request", lambda request: seen["requests"].append(request.url))
+        view.goto(address)
+        view.screenshot(path=picture)
+        seen.update(view.evaluate(MEASURE))
+        chromium.close()
+    seen["requests"] = [url for url in seen["requests"] if url != address and not url.startswith("data:")]
+    sys.stdout.write(json.dumps(seen) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 from page_reader import Page
 from rows import IND, OOD, answers, dataset, lists, predictions, purchases, row, stars, triple, values, yes_no
+from show_in_browser import browser
 
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.published import quoted_rows, study_rows
@@ -228,18 +231,34 @@ def test_the_documented_run_makes_a_page() -> None:
     assert line.split(" | ")[2].split(" ", 1)[0] in text
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("PyQt6") is None, reason="Chromium is not here: install the extra browser")
-@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
-def test_a_browser_shows_it(folder: Path, tmp_path: Path, width: int, scheme: str) -> None:
-    (tmp_path / "page.html").write_text(page_of(f"XS={folder}"))
+def shown(page: str, folder: Path, width: int, scheme: str) -> tuple[dict[str, Any], Path]:
+    """What Chromium says of a page, and its picture."""
+    if browser() is None and "CI" not in os.environ:
+        pytest.skip("Chromium is not here: .ci/run installs it")
+    (folder / "page.html").write_text(page)
     script = Path(__file__).with_name("show_in_browser.py")
-    line = [sys.executable, str(script), str(tmp_path / "page.html"), str(tmp_path / "shot.png"), str(width), scheme]
+    picture = folder / "shot.png"
+    line = [sys.executable, str(script), str(folder / "page.html"), str(picture), str(width), scheme]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120, env={**os.environ})
     assert done.returncode == 0, done.stderr[-2000:]
-    seen = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]), picture
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_a_browser_shows_it(folder: Path, tmp_path: Path, width: int, scheme: str) -> None:
+    seen, picture = shown(page_of(f"XS={folder}"), tmp_path, width, scheme)
     assert seen["messages"] == [] and seen["requests"] == []
     assert seen["tables"] >= 10 and seen["pictures"] >= 6
     assert seen["overflow"] <= 0, "the page itself scrolls sideways"
-    assert (seen["background"] < 60) == (scheme == "dark")
-    assert seen["colours"] > 50  # not blank
+    levels = imread(picture)[..., :3]
+    assert len(np.unique((levels[::3, ::3] * 255).reshape(-1, 3), axis=0)) > 50, "the picture is blank"
+    assert (levels[2, 2].mean() < 0.25) == (scheme == "dark")
+
+
+@pytest.mark.slow
+def test_a_browser_tells_of_a_page_s_errors(tmp_path: Path) -> None:
+    page = "<script>nothing.there</script><img src='http://127.0.0.1:9/x.png'>"
+    seen, _ = shown(page, tmp_path, 400, "light")
+    assert any("nothing is not defined" in message for message in seen["messages"])
+    assert seen["requests"] == ["http://127.0.0.1:9/x.png"]
