@@ -1,6 +1,6 @@
 """How fast a model is asked: against the usual way, and against a bare forward pass over the same tokens.
 
-    python benchmarks/asking.py [--model causal] [--samples 64] [--rounds 3] [--threads 1]
+    python benchmarks/asking.py [--model causal] [--samples 256] [--rounds 3] [--threads 1]
     python benchmarks/asking.py --model xs
     python benchmarks/asking.py --device cuda --shape mistral-7b --samples 512
     python benchmarks/asking.py --drift
@@ -298,7 +298,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=["causal", "xs"], default="causal")
     parser.add_argument("--shape", choices=list(SHAPES), default="small")
-    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--drift", action="store_true")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecellm.inference.alike import FEW_ON_CPU, LITTLE, alike
+from ecellm.inference.alike import FEW_ON_CPU, LITTLE, MANY_ON_CPU, alike
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=64)
 
@@ -23,6 +23,7 @@ def test_a_group_with_tokens_enough_takes_only_a_little_padding(lengths: list[in
         before = tokens - lengths[group[-1]]
         padding = lengths[group[0]] * len(group) - tokens
         assert before < FEW_ON_CPU or padding <= LITTLE * before
+        assert before < FEW_ON_CPU or lengths[group[0]] * len(group) <= MANY_ON_CPU
 
 
 def test_an_accelerator_reads_more_at_once() -> None:

@@ -204,6 +204,37 @@ def test_a_closed_question_is_one_forward_pass(generator: TransformersGenerator,
         assert len(calls) == 1
 
 
+def test_what_prompts_begin_with_is_read_once(generator: TransformersGenerator, monkeypatch: Any) -> None:
+    if generator.model.config.is_encoder_decoder:
+        return  # an encoder looks both ways
+    rows = [row for row in questions(generator) if row.asked.sample.task in ("PICK", "RANK")]
+    reader = TransformersGenerator(Path(generator.tokenizer.name_or_path))
+    read: list[int] = []
+    forward = reader.model.forward
+    monkeypatch.setattr(
+        reader.model, "forward", lambda **given: read.append(given["input_ids"].numel()) or forward(**given)
+    )
+    first = reader.reply(rows)
+    tokens = sum(read)
+    assert tokens < sum(len(row.prompt.ids) for row in rows)
+    read.clear()
+    assert reader.reply(rows) == first  # exactly: what was kept is what was read
+    assert sum(read) < tokens
+
+
+def test_writing_is_divided_where_keys_and_values_would_not_fit(
+    generator: TransformersGenerator, monkeypatch: Any
+) -> None:
+    rows = [row for row in questions(generator) if row.asked.sample.task == "TELL"]
+    together = [reply.text for reply in generator.reply(rows)]
+    monkeypatch.setattr("ecellm.inference.transformers_.KEPT_BYTES", 1)
+    sizes: list[int] = []
+    write = generator._write
+    monkeypatch.setattr(generator, "_write", lambda some: sizes.append(len(some)) or write(some))
+    assert [reply.text for reply in generator.reply(rows)] == together
+    assert sizes == [1] * len(rows)
+
+
 def test_offsets_move_the_decision_and_not_the_probabilities(
     generator: TransformersGenerator, monkeypatch: Any
 ) -> None:

@@ -1,23 +1,27 @@
 """Rows of like length: what is read together is padded to its longest."""
 
+import math
 from collections.abc import Sequence
 
 #: Padding that is not worth another pass, as a share of a group's tokens.
 LITTLE = 0.04
 #: Tokens under which a pass takes as long as with more: on a CPU, and on an accelerator.
 FEW_ON_CPU, FEW_ON_ACCELERATOR = 384, 8192
+#: Tokens above which a pass on a CPU takes longer for each: what is between two layers leaves the caches.
+MANY_ON_CPU = 1536
 
 
 def alike(lengths: Sequence[int], device: str) -> list[list[int]]:
     """Return which rows are read together, the longest first: a group ends where another row would bring more than a
-    little padding, once it has tokens enough to keep the device busy."""
-    few = FEW_ON_CPU if device == "cpu" else FEW_ON_ACCELERATOR
+    little padding, once it has tokens enough to keep the device busy, and on a CPU before it has many."""
+    few, many = (FEW_ON_CPU, MANY_ON_CPU) if device == "cpu" else (FEW_ON_ACCELERATOR, math.inf)
     groups: list[list[int]] = []
     tokens = 0
     for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
         longest = lengths[groups[-1][0]] if groups else 0
-        padding = longest * (len(groups[-1]) + 1) - tokens - lengths[row] if groups else 0
-        if groups and (tokens < few or padding <= LITTLE * tokens):
+        wide = longest * (len(groups[-1]) + 1) if groups else 0
+        padding = wide - tokens - lengths[row]
+        if groups and (tokens < few or (padding <= LITTLE * tokens and wide <= many)):
             groups[-1].append(row)
             tokens += lengths[row]
         else:

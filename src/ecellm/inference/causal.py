@@ -1,8 +1,9 @@
 """Reading and writing with a causal model of transformers.
 
 Prompts are padded on the right and read without a mask: no token sees what stands after it, so padding changes
-nothing, and the quickest attention applies. What is written later stands behind the padding in the cache; masks of
-our own say which of it each token sees, by true positions, for sliding windows too.
+nothing, and the quickest attention applies. What several prompts of a batch begin with is read once, and the rest
+behind it with a mask. What is written later stands behind the prompt in the cache; masks of our own say which of it
+each token sees, by true positions, for sliding windows too.
 
 Shapes: B rows, T tokens, Q tokens read now, K tokens in the cache with them, N places, V words.
 """
@@ -14,11 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecellm.inference.roomy import roomy_cache
+from ecellm.inference.alike import alike
+from ecellm.inference.roomy import ROOM, Read, begun_cache, read_of, roomy_cache
 from ecellm.inference.trie import Trie
 
 #: The position of a place in the cache that holds no token.
 NOTHING = -1
+
+#: Tokens of beginnings whose keys and values are kept: some 500 MB of a model of 7 billion parameters.
+KEPT_TOKENS = 4096
 
 
 class Causal:
@@ -29,22 +34,48 @@ class Causal:
         self.pad = pad
         self.config = model.config.get_text_config()
         self.device = model.device
+        self._kept: dict[tuple[int, ...], Read] = {}
 
-    def fork_logits(self, prompts: Sequence[list[int]], tries: Sequence[Trie]) -> list[Tensor]:
+    def fork_logits(self, prompts: Sequence[list[int]], tries: Sequence[Trie], shared: Sequence[int]) -> list[Tensor]:
         """Return each row's logits [forks, V], in one forward pass: what leads to later forks stands behind the
-        prompt, and of it each token sees only what it follows."""
-        rows = [[*prompt, *trie.fed] for prompt, trie in zip(prompts, tries, strict=True)]
-        ids = padded(rows, self.pad, self.device)
+        prompt, and of it each token sees only what it follows.
+
+        Of each prompt the `shared` first tokens are read once for all rows that begin so, and kept for later ones.
+        """
+        rest = [prompt[begun:] for prompt, begun in zip(prompts, shared, strict=True)]
+        ids = padded([[*ids, *trie.fed] for ids, trie in zip(rest, tries, strict=True)], self.pad, self.device)
         wanted = [
-            (row, len(prompt) + fork.after)
-            for row, (prompt, trie) in enumerate(zip(prompts, tries, strict=True))
+            (row, len(own) + fork.after)
+            for row, (own, trie) in enumerate(zip(rest, tries, strict=True))
             for fork in trie.forks
         ]
         # ROOT is -1: the fork at the root stands after the prompt's last token.
-        masked = self._tree(prompts, tries, ids.shape[1]) if any(trie.branches for trie in tries) else {}
+        more: dict[str, Any] = {"use_cache": False}
+        if any(shared):
+            reads = [self._read(tuple(prompt[:begun])) for prompt, begun in zip(prompts, shared, strict=True)]
+            more = {"use_cache": True, "past_key_values": begun_cache(reads, ids.shape[1])}
+        if any(shared) or any(trie.branches for trie in tries):
+            more |= self._seen([len(own) for own in rest], tries, shared, ids.shape[1])
         with self._head_at([row for row, _ in wanted], [place for _, place in wanted]):
-            logits = self.model(input_ids=ids, use_cache=False, **masked).logits[0]
+            logits = self.model(input_ids=ids, **more).logits[0]
         return list(logits.split([len(trie.forks) for trie in tries]))
+
+    def _read(self, ids: tuple[int, ...]) -> Read:
+        """Return keys and values of a prompt's first tokens, read alone, so that they are the same in every batch."""
+        if ids not in self._kept:
+            if sum(map(len, self._kept)) + len(ids) > KEPT_TOKENS:
+                self._kept.clear()
+            cache = roomy_cache()
+            with self._head_at([0], [0]):
+                self.model(
+                    input_ids=torch.tensor([ids or (self.pad,)], device=self.device),
+                    past_key_values=cache,
+                    use_cache=True,
+                )
+            self._kept[ids] = [
+                (keys.clone(), values.clone()) for keys, values in read_of(cache, row=0, length=len(ids))
+            ]
+        return self._kept[ids]
 
     def begin(self, prompts: Sequence[list[int]]) -> "CausalWriting":
         """Read prompts, to be gone on with."""
@@ -66,18 +97,23 @@ class Causal:
         zeros = torch.zeros((), dtype=kind, device=self.device)
         return torch.where(allowed, zeros, torch.finfo(kind).min)[:, None]
 
-    def _tree(self, prompts: Sequence[list[int]], tries: Sequence[Trie], width: int) -> dict[str, Any]:
-        """Return mask and positions of prompts that trees of tokens stand behind."""
-        places = torch.arange(width).repeat(len(prompts), 1)
-        allowed = torch.ones(width, width, dtype=torch.bool).tril().repeat(len(prompts), 1, 1)
-        for row, (prompt, trie) in enumerate(zip(prompts, tries, strict=True)):
-            length = len(prompt)
-            for place, depth in enumerate(trie.depths):
-                places[row, length + place] = length + depth
+    def _seen(
+        self, lengths: Sequence[int], tries: Sequence[Trie], shared: Sequence[int], width: int
+    ) -> dict[str, Any]:
+        """Return mask and positions of what is read behind the shared beginnings: the rest of the prompts, and trees
+        of tokens behind them."""
+        begun = torch.tensor(shared)[:, None]
+        before = torch.arange(max(shared)).repeat(len(shared), 1)
+        places = begun + torch.arange(width)
+        past = (before < begun)[:, None].expand(-1, width, -1)
+        allowed = torch.ones(width, width, dtype=torch.bool).tril().repeat(len(lengths), 1, 1)
+        for row, (length, trie) in enumerate(zip(lengths, tries, strict=True)):
+            for place, depth in enumerate(trie.depths if trie.branches else ()):
+                places[row, length + place] = shared[row] + length + depth
                 allowed[row, length + place, length:] = False
-                allowed[row, length + place, [length + before for before in trie.run(place)]] = True
-        distances = places[:, :, None] - places[:, None, :]
-        mask = self.masks(allowed.to(self.device), distances.to(self.device))
+                allowed[row, length + place, [length + ahead for ahead in trie.run(place)]] = True
+        distances = places[:, :, None] - torch.cat([before, places], 1)[:, None, :]
+        mask = self.masks(torch.cat([past, allowed], 2).to(self.device), distances.to(self.device))
         return {"attention_mask": mask, "position_ids": places.to(self.device)}
 
     @contextmanager
@@ -102,16 +138,25 @@ class CausalWriting:
 
     def __init__(self, reader: Causal, prompts: Sequence[list[int]]):
         self.reader = reader
-        ids = padded(prompts, reader.pad, reader.device)
-        lengths = torch.tensor([len(prompt) for prompt in prompts])
-        # Plain layers even for sliding windows: the masks keep the window.
-        self.cache = roomy_cache()
-        with reader._head_at(range(len(prompts)), (lengths - 1).tolist()):
-            out = reader.model(input_ids=ids, past_key_values=self.cache, use_cache=True)
-        self.logits: Tensor = out.logits[0]
-        places = torch.arange(ids.shape[1]).repeat(len(prompts), 1)
-        self.places = places.masked_fill(places >= lengths[:, None], NOTHING)
-        self.lengths = lengths
+        lengths = [len(prompt) for prompt in prompts]
+        reads: list[Read] = [[]] * len(prompts)
+        logits: list[Tensor] = [torch.empty(0)] * len(prompts)
+        for group in alike(lengths, reader.device.type):
+            # Plain layers even for sliding windows: the masks keep the window.
+            cache = roomy_cache()
+            with reader._head_at(range(len(group)), [lengths[row] - 1 for row in group]):
+                out = reader.model(
+                    input_ids=padded([prompts[row] for row in group], reader.pad, reader.device),
+                    past_key_values=cache,
+                    use_cache=True,
+                )
+            for place, row in enumerate(group):
+                reads[row], logits[row] = read_of(cache, place, lengths[row]), out.logits[0, place]
+        self.logits: Tensor = torch.stack(logits)
+        self.cache = begun_cache(reads, ROOM)
+        self.lengths = torch.tensor(lengths)
+        places = torch.arange(max(lengths)).repeat(len(prompts), 1)
+        self.places = places.masked_fill(places >= self.lengths[:, None], NOTHING)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget the other rows."""

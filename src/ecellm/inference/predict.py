@@ -23,7 +23,7 @@ from ecellm.records import Prediction
 from ecellm.tasks import TASKS
 
 #: Prompt tokens in one batch, padding included, and the most rows.
-BATCH_TOKENS, BATCH_ROWS = 8192, 64
+BATCH_TOKENS, BATCH_ROWS = 32_768, 64
 
 #: So many questions without an answer one after the other end a run: a server that is down fails them all.
 FAILURES_IN_A_ROW = 50

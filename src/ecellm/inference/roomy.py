@@ -1,5 +1,6 @@
 """A cache of keys and values with room for more: a step of writing then copies its own, not all that was read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
 #: Places that are made ready at a time.
-ROOM = 64
+ROOM = 128
 
 
 class RoomyLayer(DynamicLayer):
@@ -48,3 +49,37 @@ def _enlarged(old: Tensor | None, new: Tensor, places: int) -> Tensor:
 def roomy_cache() -> Cache:
     """Return an empty cache."""
     return Cache(layer_class_to_replicate=RoomyLayer)
+
+
+#: Keys and values of each layer, [heads, T, size] each.
+Read = Sequence[tuple[Tensor, Tensor]]
+
+
+def read_of(cache: Cache, row: int, length: int) -> Read:
+    """Return what a cache holds of a row's first tokens; views of it."""
+    layers: Any = cache.layers
+    return [(layer.keys[row, :, :length], layer.values[row, :, :length]) for layer in layers]
+
+
+def begun_cache(rows: Sequence[Read], room: int) -> Cache:
+    """Return a cache of rows that were read before, filled up with zeros to the longest, and room for more."""
+    longest = max(read[0][0].shape[1] for read in rows)
+    cache = roomy_cache()
+    for layer in range(len(rows[0])):
+        both = tuple(_stacked([read[layer][side] for read in rows], longest, room) for side in (0, 1))
+        made: Any = RoomyLayer()  # type: ignore[no-untyped-call]
+        made.lazy_initialization(*both)
+        made.room = (both[0], both[1])
+        made.keys, made.values = (one[:, :, :longest] for one in both)
+        cache.layers.append(made)
+    return cache
+
+
+def _stacked(parts: Sequence[Tensor], longest: int, room: int) -> Tensor:
+    """Return [B, heads, longest + room, size]."""
+    heads, _, size = parts[0].shape
+    found = parts[0].new_empty(len(parts), heads, longest + room, size)
+    for row, part in zip(found, parts, strict=True):
+        row[:, : part.shape[1]] = part
+        row[:, part.shape[1] : longest] = 0
+    return found

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.alike import alike
+from ecellm.inference.beginnings import shared_beginnings
 from ecellm.inference.causal import Causal
 from ecellm.inference.closed import NEAR, candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
@@ -29,6 +30,8 @@ from ecellm.records import Sample
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import Triples
 
+#: Memory for the keys and values of answers that are written together.
+KEPT_BYTES = 6 * 2**30
 #: Within which arithmetic in half precision cannot tell two answers apart.
 NEAR_IN_HALF = 2e-2
 
@@ -78,22 +81,27 @@ class TransformersGenerator:
             for row, logs in zip(closed, self._score([questions[row] for row in closed]), strict=True):
                 replies[row] = closed_reply(samples[row], logs, self.offsets, self.temperatures, self.near)
         writing = [row for row in range(len(questions)) if row not in replies]
-        if writing:
-            written = self._write([questions[row] for row in writing])
-            replies.update(zip(writing, written, strict=True))
+        most = self._rows_at_once([questions[row] for row in writing])
+        for first in range(0, len(writing), most):
+            part = writing[first : first + most]
+            replies.update(zip(part, self._write([questions[row] for row in part]), strict=True))
         return [replies[row] for row in range(len(questions))]
 
     def _score(self, questions: Sequence[Question]) -> list[list[float]]:
         """Return the log-probability of every candidate of every question."""
         tries = [self._trie(candidates_of(question.asked.sample) or ()) for question in questions]
         prompts = [question.prompt.ids for question in questions]
+        one_way = isinstance(self.reader, Causal)
+        shared = shared_beginnings([question.prompt for question in questions]) if one_way else [0] * len(prompts)
         found: dict[int, list[float]] = {}
         for branching in (False, True):  # only trees need a mask
             rows = [row for row, trie in enumerate(tries) if trie.branches == branching]
-            lengths = [len(prompts[row]) + len(tries[row].fed) for row in rows]
+            lengths = [len(prompts[row]) - shared[row] + len(tries[row].fed) for row in rows]
             for group in alike(lengths, self.reader.device.type):
                 some = [rows[place] for place in group]
-                logits = self.reader.fork_logits([prompts[row] for row in some], [tries[row] for row in some])
+                logits = self.reader.fork_logits(
+                    [prompts[row] for row in some], [tries[row] for row in some], [shared[row] for row in some]
+                )
                 found.update((row, _scores(tries[row], one)) for row, one in zip(some, logits, strict=True))
         return [found[row] for row in range(len(questions))]
 
@@ -103,6 +111,15 @@ class TransformersGenerator:
                 self._tries.clear()
             self._tries[candidates] = trie_of([encode_response(text, self.tokenizer) for text in candidates])
         return self._tries[candidates]
+
+    def _rows_at_once(self, questions: Sequence[Question]) -> int:
+        """Return how many of the rows may be written together, so that their keys and values fit."""
+        config = self.model.config.get_text_config()
+        layers = config.num_hidden_layers * (2 if config.is_encoder_decoder else 1)
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        longest = max((len(question.prompt.ids) for question in questions), default=0) + self.decoding.most_tokens
+        return max(1, KEPT_BYTES // (2 * layers * heads * size * self.model.dtype.itemsize * longest))
 
     def _write(self, questions: Sequence[Question]) -> list[Reply]:
         """Return written answers."""

@@ -33,9 +33,10 @@ class TwoSided:
         mask = (torch.arange(ids.shape[1], device=self.device) < lengths[:, None]).long()
         return self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
-    def fork_logits(self, prompts: Sequence[list[int]], tries: Sequence[Trie]) -> list[Tensor]:
+    def fork_logits(self, prompts: Sequence[list[int]], tries: Sequence[Trie], shared: Sequence[int]) -> list[Tensor]:
         """Return each row's logits [forks, V]: the decoder takes the runs that lead to forks one after the other;
-        most questions have one, of the start token alone."""
+        most questions have one, of the start token alone. An encoder looks both ways: nothing is `shared`."""
+        assert not any(shared)
         states, mask = self.encoded(prompts)
         runs = [trie.runs() or [[]] for trie in tries]
         found: list[list[Tensor | None]] = [[None] * len(trie.forks) for trie in tries]
