@@ -446,8 +446,8 @@ def test_an_estimate_goes_by_bytes_and_takes_open_answers_at_their_longest(
     for task, written in (("PM", 1 + 10), ("SR", 1 + 10), ("SA", 4 + 10), ("AG", 100), ("AVE", 200)):
         asked = questions(tiny_data, model, task)
         read = sum(-(-len(SYSTEM) // 4) + -(-len(question.prompt.text.encode()) // 4) + 10 for question in asked)
-        assert estimate(asked, Decoding()) == Usage(read, written * len(asked)), task
-        assert estimate(asked, Decoding(free=True)).written == 100 * len(asked)
+        assert estimate(asked, Decoding()) == (len(asked), Usage(read, written * len(asked))), task
+        assert estimate(asked, Decoding(free=True))[1].written == 100 * len(asked)
 
 
 def test_prices_are_per_million_tokens() -> None:

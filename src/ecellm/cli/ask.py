@@ -1,14 +1,34 @@
 """`ecellm ask`: ask a model one task's question of every row of a table, or once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+
+from ecellm.cli.options import (
+    Address,
+    Concurrency,
+    Layout,
+    MaxCost,
+    MostTokens,
+    Named,
+    PriceIn,
+    PriceOut,
+    Retries,
+    Timeout,
+    check_server_options,
+)
+
+if TYPE_CHECKING:
+    from ecellm.inference.ask import Wanted
+    from ecellm.inference.cost import Budget
+    from ecellm.inference.generator import Decoding
+    from ecellm.inference.openai_ import Server
 
 
 def ask(
     task: Annotated[str, typer.Argument(help="The task, such as PM.")],
-    model: Annotated[Path, typer.Argument(help="The MODEL folder.")],
+    model: Named,
     source: Annotated[
         Path | None, typer.Option("--input", help="A table of questions: .csv, .tsv, .jsonl or .parquet.")
     ] = None,
@@ -23,8 +43,21 @@ def ask(
     prefix: Annotated[str, typer.Option(help="Before the names of the new columns, such as pm_.")] = "",
     scores: Annotated[bool, typer.Option("--scores", help="Write every candidate's probability, too.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there.")] = False,
+    template: Layout = None,
+    most_tokens: MostTokens = 100,
+    server: Address = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 60.0,
+    retries: Retries = 6,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    max_cost: MaxCost = None,
 ) -> None:
     """Ask a model a task's question of every row of a table; a run that was interrupted goes on where it stopped."""
+    from ecellm.inference.ask import Wanted
+    from ecellm.inference.cost import Budget, Prices
+    from ecellm.inference.generator import Decoding
+    from ecellm.inference.openai_ import Server
     from ecellm.tasks import chosen_tasks
 
     (chosen, *others) = chosen_tasks(task)
@@ -32,10 +65,13 @@ def ask(
         raise ValueError(f"One task is asked at a time, not {task}.")
     if values and (source or out):
         raise ValueError("Give --set for one question, or --input and --out for a table, not both.")
+    check_server_options(model, server, price_in, price_out, max_cost)
+    named = _Model(model, Decoding(most_tokens=most_tokens), template, Server(server, concurrency, timeout, retries))
     if values:
-        _one(chosen.name, model, values, abstain)
+        _one(chosen.name, named, values, abstain)
     elif source is not None and out is not None:
-        _table(chosen.name, model, source, out, (prefix, abstain, scores), overwrite)
+        budget = Budget(Prices(price_in, price_out), max_cost)
+        _table(chosen.name, named, source, out, Wanted(prefix, abstain, scores), overwrite, budget)
     else:
         from ecellm.inference.own_rows import needs
 
@@ -44,11 +80,21 @@ def ask(
         )
 
 
-def _one(task: str, model: Path, values: list[str], abstain: float | None) -> None:
+class _Model(NamedTuple):
+    """A model's name, and how it is asked: what `load_generator` takes."""
+
+    name: str
+    decoding: "Decoding"
+    template: str | None
+    server: "Server"
+
+
+def _one(task: str, model: _Model, values: list[str], abstain: float | None) -> None:
     import json
 
+    from ecellm.inference.load import load_generator
+    from ecellm.inference.model import Model
     from ecellm.inference.own_rows import given_in, needs
-    from ecellm.models.folder import read_facts
     from ecellm.tasks import TASKS
 
     row: dict[str, str | list[str]] = {}
@@ -62,10 +108,7 @@ def _one(task: str, model: Path, values: list[str], abstain: float | None) -> No
             raise ValueError(f"--set gives {name} twice.")
         row[name] = text if before is None else [*([before] if isinstance(before, str) else before), text]
     given_in(TASKS[task], row)
-    read_facts(model)
-    import ecellm
-
-    answer = ecellm.load(model).ask(task, [row])[0]
+    answer = Model(load_generator(*model)).ask(task, [row])[0]
     said = answer.answer if isinstance(answer.answer, str) else json.dumps(answer.answer, ensure_ascii=False)
     if answer.answer is None:
         typer.echo(f"no answer; the model said: {answer.text}")
@@ -78,21 +121,25 @@ def _one(task: str, model: Path, values: list[str], abstain: float | None) -> No
 
 
 def _table(
-    task: str, model: Path, source: Path, out: Path, new: tuple[str, float | None, bool], overwrite: bool
+    task: str, model: _Model, source: Path, out: Path, wanted: "Wanted", overwrite: bool, budget: "Budget"
 ) -> None:
-    from ecellm.inference.ask import Wanted, check, set_aside_of
     from ecellm.inference.ask import ask as run
+    from ecellm.inference.ask import check, set_aside_of
     from ecellm.inference.asking import Asking
-    from ecellm.inference.load import load_generator
-    from ecellm.models.folder import model_hash, read_facts
+    from ecellm.inference.load import OPENAI, identity, load_generator
+    from ecellm.inference.openai_ import OpenAIGenerator
     from ecellm.tasks import TASKS
 
-    wanted = Wanted(*new)
     table = check(TASKS[task], source, out, wanted, overwrite)
-    read_facts(model)
-    whose = {"model": model_hash(model)}
+    whose = identity(*model)
+    generator = load_generator(*model)
+    before = budget.plan(model.decoding, typer.echo) if model.name.startswith(OPENAI) else None
     with Asking() as progress:
-        counts = run(load_generator(model), TASKS[task], table, source, out, whose, wanted, progress)
+        counts = run(generator, TASKS[task], table, source, out, whose, wanted, progress, before, budget.spend)
+    if counts.usage is not None:
+        typer.echo(f"The server counted {budget.prices.told(counts.usage)}.")
+    for remark in generator.remarks() if isinstance(generator, OpenAIGenerator) else ():
+        typer.echo(remark)
     if counts.failed:
         reason, count = counts.failed.most_common(1)[0]
         raise ValueError(

@@ -6,15 +6,23 @@ from typing import Annotated, Literal
 
 import typer
 
+from ecellm.cli.options import (
+    Address,
+    Concurrency,
+    Layout,
+    MaxCost,
+    MostTokens,
+    Named,
+    PriceIn,
+    PriceOut,
+    Retries,
+    Timeout,
+    check_server_options,
+)
+
 
 def predict(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A MODEL folder; a base, as a folder or OWNER/NAME at the hub; vllm: and one of these; or "
-            "openai:NAME, a model of a server."
-        ),
-    ],
+    model: Named,
     data: Annotated[Path, typer.Option(help="The DATASET folder.")],
     out: Annotated[Path, typer.Option(help="The file of answers, one JSON object a line; it is appended to.")],
     setting: Annotated[
@@ -27,10 +35,7 @@ def predict(
     shard: Annotated[
         str | None, typer.Option(help="Only the I-th of N parts, such as 1/4; `ecellm join` joins their answers.")
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option(help="How a base or a server's model is asked: a layout's name or a JSON file of one."),
-    ] = None,
+    template: Layout = None,
     decoding: Annotated[
         Literal["closed", "free"],
         typer.Option(help="Whether closed questions choose among their answers or are written, as in the paper."),
@@ -38,21 +43,14 @@ def predict(
     temperature: Annotated[float, typer.Option(min=0.0, help="Of written answers; 0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of likely tokens to sample from.")] = 1.0,
     sampling_seed: Annotated[int, typer.Option(min=0, help="Of sampled answers.")] = 0,
-    most_tokens: Annotated[int, typer.Option(min=1, help="A written answer's length at most.")] = 100,
-    server: Annotated[
-        str | None,
-        typer.Option(help="A server's address; without it OPENAI_BASE_URL's. The key: OPENAI_API_KEY's."),
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="A server's questions under way at a time.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a server's answer may take.")] = 60.0,
-    retries: Annotated[int, typer.Option(min=0, help="How often a server is asked again after a fault.")] = 6,
-    price_in: Annotated[
-        float | None, typer.Option(min=0.0, help="A server's price of a million tokens read.")
-    ] = None,
-    price_out: Annotated[
-        float | None, typer.Option(min=0.0, help="A server's price of a million tokens written.")
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option(min=0.0, help="What the run may cost at most.")] = None,
+    most_tokens: MostTokens = 100,
+    server: Address = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 60.0,
+    retries: Retries = 6,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    max_cost: MaxCost = None,
 ) -> None:
     """Ask a model the test questions of a dataset; a run that was interrupted goes on where it stopped."""
     from ecellm.dataset.dataset import read_dataset
@@ -68,8 +66,7 @@ def predict(
 
     if top_p == 0 or (top_p < 1 and not temperature):
         raise ValueError("--top-p lies above 0, and below 1 it needs a --temperature above 0.")
-    if not model.startswith(OPENAI) and (server, price_in, price_out, max_cost) != (None,) * 4:
-        raise ValueError(f"--server, prices and --max-cost are for models of a server: name one as {OPENAI}NAME.")
+    check_server_options(model, server, price_in, price_out, max_cost)
     budget = Budget(Prices(price_in, price_out), max_cost)
     chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else _answered(model)
     dataset = read_dataset(data)

@@ -9,17 +9,18 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
 
 from ecellm.files import append_whole, whole_file
-from ecellm.inference.generator import Failure, Generator, Question
+from ecellm.inference.generator import Failure, Generator, Question, Reply, Streaming, Usage
 from ecellm.inference.own_rows import Put, answered, missing, needs, put
-from ecellm.inference.predict import batches
+from ecellm.inference.predict import Before, Spent, batches, check_failures
 from ecellm.inference.tables import Row, Table, kind, open_table
 from ecellm.prompts import Prompt
 from ecellm.tasks import Task
@@ -49,6 +50,8 @@ class Counts:
     """Rows without an answer, by reason; the next run asks them again."""
     set_aside: Counter[str] = field(default_factory=Counter)
     """Rows that cannot be asked, by reason."""
+    usage: Usage | None = None
+    """The tokens of this run's answers, where a server counted them."""
 
 
 @dataclass(frozen=True)
@@ -121,18 +124,27 @@ def ask(
     run: Mapping[str, Any],
     wanted: Wanted | None = None,
     progress: Progress | None = None,
+    before: Before | None = None,
+    spent: Spent | None = None,
 ) -> Counts:
     """Ask every row and write `out`, which is only done when every row has an answer or is set aside.
 
-    `run` says whose answers these are. Raises ValueError where an earlier run's answers are of another one.
+    `run` says whose answers these are; `before` is told all that a server is about to be asked. Raises ValueError
+    where an earlier run's answers are of another one, and where asking on is useless or costs too much; what was
+    answered until then is kept.
     """
     wanted = wanted or Wanted()
     counts = Counts(rows=sum(len(rows) for rows in table.chunks()))
     part = part_of(out)
     identity = {**run, "task": task.name, "input": _file_hash(source), "scores": wanted.scores}
-    done = _open_part(part, identity)
+    done = _answered_before(part, identity)
+    if before is not None:
+        before(_left(generator, task, table, done))
+    if not (part.exists() and part.stat().st_size):
+        _append(part, [{"run": identity}])
     counts.before = len(done)
     now = counts.before
+    in_a_row, last = 0, ""
     for rows in table.chunks():
         if all(row.number in done for row in rows):
             continue
@@ -140,31 +152,67 @@ def ask(
         _append(part, [fault for fault in faults if fault["row"] not in done])
         puts = {question.asked.sample.id: one for question, one in questions}
         now = now + sum(fault["row"] not in done for fault in faults)
-        for batch in batches([question for question, _ in questions]):
-            new = [question for question in batch if _number(question) not in done]
-            if not new:
-                continue
-            if progress is not None:
-                progress(now, counts.rows)
-            # Rows answered before are asked again with their batch: a row's neighbours are what they always were.
+        if progress is not None:
+            progress(now, counts.rows)
+        halt = Event()
+        reason: ValueError | None = None
+        for group in _replies(generator, [question for question, _ in questions], done, halt):
             lines = []
-            for question, reply in zip(batch, generator.reply(batch), strict=True):
-                if _number(question) in done:
-                    continue
+            for question, reply in group:
                 if isinstance(reply, Failure):
                     counts.failed[reply.reason] += 1
+                    in_a_row, last = in_a_row + 1, reply.reason
                     continue
+                in_a_row = 0
+                if reply.usage is not None:
+                    counts.usage = reply.usage + counts.usage
                 said = answered(task, puts[question.asked.sample.id], reply)
                 line: Line = {"row": _number(question), ANSWER: said.answer, PROBABILITY: said.probability}
                 line |= {SCORES: said.scores} if wanted.scores else {}
                 lines.append({**line, "near_tie": said.near_tie})
             _append(part, lines)
             now += len(lines)
+            if progress is not None:
+                progress(now, counts.rows)
+            if reason is not None:
+                continue
+            try:
+                check_failures(in_a_row, last)
+                if spent is not None and counts.usage is not None:
+                    spent(counts.usage)
+            except ValueError as error:  # what is under way is paid for: it is kept before the run ends
+                reason = error
+                halt.set()
+        if reason is not None:
+            raise reason
     if progress is not None:
         progress(now, counts.rows)
     if not counts.failed:
         _finish(task, table, out, part, wanted, counts)
     return counts
+
+
+def _replies(
+    generator: Generator, questions: Sequence[Question], done: Collection[int], halt: Event
+) -> Iterator[list[tuple[Question, Reply | Failure]]]:
+    """Ask what is left: one by one as answers come, or in batches."""
+    if isinstance(generator, Streaming):
+        fresh = [question for question in questions if _number(question) not in done]
+        for place, reply in generator.stream(fresh, halt):
+            yield [(fresh[place], reply)]
+        return
+    for batch in batches(questions):
+        if any(_number(question) not in done for question in batch) and not halt.is_set():
+            # Rows answered before are asked again with their batch: a row's neighbours are what they always were.
+            replies = zip(batch, generator.reply(batch), strict=True)
+            yield [(question, reply) for question, reply in replies if _number(question) not in done]
+
+
+def _left(generator: Generator, task: Task, table: Table, done: Collection[int]) -> Iterator[Question]:
+    for rows in table.chunks():
+        for question, _ in _questions(generator, task, rows)[0]:
+            if _number(question) not in done:
+                yield question
 
 
 def _questions(
@@ -209,11 +257,9 @@ def _append(part: Path, lines: Sequence[Line]) -> None:
     append_whole(part, "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines))
 
 
-def _open_part(part: Path, identity: Mapping[str, Any]) -> set[int]:
-    """Return the rows that an earlier run answered, after cutting off a torn last line; begin the file where there is
-    none."""
-    if not part.exists() or not part.stat().st_size:
-        _append(part, [{"run": dict(identity)}])
+def _answered_before(part: Path, identity: Mapping[str, Any]) -> set[int]:
+    """Return the rows that an earlier run answered, after cutting off a torn last line."""
+    if not part.exists():
         return set()
     done: set[int] = set()
     whole = 0
@@ -236,8 +282,6 @@ def _open_part(part: Path, identity: Mapping[str, Any]) -> set[int]:
                 raise ValueError(
                     f"{part} holds answers of another {' and '.join(different)}: remove it, or name another output."
                 )
-    if not whole:  # the first line was torn
-        _append(part, [{"run": dict(identity)}])
     return done
 
 

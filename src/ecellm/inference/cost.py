@@ -1,6 +1,6 @@
 """What asking a server costs: an estimate before the first question, the server's own count after the last."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ecellm.inference.closed import candidates_of
@@ -43,20 +43,20 @@ class Budget:
         if self.most is not None and self.prices.cost(Usage(0, 0)) is None:
             raise ValueError("A highest cost needs prices: give --price-in and --price-out, per million tokens.")
 
-    def plan(self, decoding: Decoding, say: Callable[[str], None]) -> Callable[[Sequence[Question]], None]:
+    def plan(self, decoding: Decoding, say: Callable[[str], None]) -> Callable[[Iterable[Question]], None]:
         """Return what says an estimate before the first question, and raises ValueError where that is too much."""
 
-        def plan(questions: Sequence[Question]) -> None:
-            expected = estimate(questions, decoding)
+        def plan(questions: Iterable[Question]) -> None:
+            count, expected = estimate(questions, decoding)
             say(
-                f"Estimate for {len(questions):,} questions: {self.prices.told(expected)}, at {BYTES_PER_TOKEN} "
+                f"Estimate for {count:,} questions: {self.prices.told(expected)}, at {BYTES_PER_TOKEN} "
                 "bytes a token and open answers at their longest."
             )
             cost = self.prices.cost(expected)
             if self.most is not None and cost is not None and cost > self.most:
                 raise ValueError(
                     f"The questions are estimated to cost {cost:,.4f}, above {self.most:,.4f}: raise --max-cost, or "
-                    "ask fewer with --limit or --tasks."
+                    "ask fewer."
                 )
 
         return plan
@@ -71,16 +71,17 @@ class Budget:
             )
 
 
-def estimate(questions: Iterable[Question], decoding: Decoding) -> Usage:
-    """Return the tokens that asking a server takes, by the rule of thumb."""
-    prompt = written = 0
+def estimate(questions: Iterable[Question], decoding: Decoding) -> tuple[int, Usage]:
+    """Return how many questions there are, and the tokens that asking a server takes, by the rule of thumb."""
+    count = prompt = written = 0
     for question in questions:
+        count += 1
         prompt += tokens(SYSTEM) + tokens(question.prompt.text) + FRAME_TOKENS
         sample = question.asked.sample
         candidates = None if decoding.free else candidates_of(sample)
         most = longest(sample, decoding)
         written += most if candidates is None else min(most, max(map(tokens, candidates)) + FRAME_TOKENS)
-    return Usage(prompt, written)
+    return count, Usage(prompt, written)
 
 
 def tokens(text: str) -> int:

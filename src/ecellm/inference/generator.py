@@ -24,6 +24,9 @@ class Usage:
     prompt: int
     written: int
 
+    def __add__(self, other: "Usage | None") -> "Usage":
+        return self if other is None else Usage(self.prompt + other.prompt, self.written + other.written)
+
 
 @dataclass(frozen=True)
 class Reply:

@@ -8,7 +8,7 @@ answer stand in OUT.failed.jsonl; the next run asks them again.
 import fcntl
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,7 +31,7 @@ FAILURES_IN_A_ROW = 50
 #: Told (asked by now, questions in all); the first call tells where the run starts.
 Progress = Callable[[int, int], None]
 #: Told what a server is about to be asked; may refuse by a ValueError.
-Before = Callable[[Sequence[Question]], None]
+Before = Callable[[Iterable[Question]], None]
 #: Told the tokens that a server has counted so far; may end the run by a ValueError.
 Spent = Callable[[Usage], None]
 Key = tuple[str, str]
@@ -165,11 +165,7 @@ def _keep(
             if reason is not None:
                 continue
             try:
-                if in_a_row >= FAILURES_IN_A_ROW:
-                    raise ValueError(
-                        f"{in_a_row} questions in a row got no answer, the last because: {last}. What was answered "
-                        "is kept; run the command again to go on."
-                    )
+                check_failures(in_a_row, last)
                 if spent is not None and counts.usage is not None:
                     spent(counts.usage)
             except ValueError as error:  # what is under way is paid for: it is kept before the run ends
@@ -179,6 +175,15 @@ def _keep(
             raise reason
     finally:
         _write_failures(out, failures)
+
+
+def check_failures(in_a_row: int, last: str) -> None:
+    """Raise ValueError where so many questions in a row got no answer that asking on is useless."""
+    if in_a_row >= FAILURES_IN_A_ROW:
+        raise ValueError(
+            f"{in_a_row} questions in a row got no answer, the last because: {last}. What was answered "
+            "is kept; run the command again to go on."
+        )
 
 
 @contextmanager
@@ -364,8 +369,7 @@ def _line(question: Question, setting: str, reply: Reply, counts: Counts) -> str
     extra: dict[str, object] = {} if reply.scores is None else {"scores": reply.scores}
     if reply.usage is not None:
         extra["usage"] = asdict(reply.usage)
-        so_far = counts.usage or Usage(0, 0)
-        counts.usage = Usage(so_far.prompt + reply.usage.prompt, so_far.written + reply.usage.written)
+        counts.usage = reply.usage + counts.usage
     if reply.near_tie:
         extra["near_tie"] = True
     prediction = Prediction(sample.id, sample.task, setting, reply.text, answer, reply.probability, extra)

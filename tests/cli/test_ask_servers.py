@@ -1,0 +1,93 @@
+"""`ecellm ask` with a server: an estimate first, answers kept as they come, nothing paid for twice."""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chat_server import ChatServer, serving
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+KEY = "sk-very-secret-0123456789"
+PRICES = ("--price-in", 10, "--price-out", 30)
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving() as made:
+        monkeypatch.setenv("OPENAI_BASE_URL", made.url)
+        yield made
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> tuple[object, ...]:
+    """Asks 30 rows, of which one cannot be asked."""
+    source = tmp_path / "reviews.csv"
+    source.write_text("text\n" + "".join(f"review {number}\n" for number in range(29)) + '""\n')
+    return ("ask", "SA", "openai:m", "--input", source, "--out", tmp_path / "out.csv")
+
+
+def test_a_table_is_asked_and_its_cost_said(
+    run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path
+) -> None:
+    code, said, err = run(*ask, *PRICES, "--max-cost", 5)
+    assert code == 0, err
+    assert said.index("Estimate for 29 questions") < said.index("The server counted 2,900 tokens read")
+    assert "29 of 30 rows answered" in said and "1 rows set aside" in said
+    assert len(server.bodies) == 29
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert {row["answer"] for row in rows} == {"very positive"} and len(rows) == 29
+    assert not any(KEY in file.read_text() for file in tmp_path.iterdir()) and KEY not in said + err
+
+
+def test_too_dear_a_table_is_not_begun(run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path) -> None:
+    code, _, err = run(*ask, *PRICES, "--max-cost", 0.0001)
+    assert code == 1 and "estimated to cost" in err and not server.bodies
+    assert [file.name for file in tmp_path.iterdir()] == ["reviews.csv"]
+
+
+def test_a_run_that_costs_more_than_it_may_stops_and_goes_on(
+    run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path
+) -> None:
+    server.read = 10_000  # so that an answer costs .1
+    code, _, err = run(*ask, "--price-in", 10, "--price-out", 0, "--max-cost", 0.55, "--concurrency", 1)
+    assert code == 1 and "above 0.5500, so it stopped" in err and not (tmp_path / "out.csv").exists()
+    paid = len(server.bodies)
+    assert 6 <= paid <= 7
+    code, said, _ = run(*ask)
+    assert code == 0 and len(server.bodies) == 29
+    assert f"29 of 30 rows answered ({paid + 1} before this run)" in said  # and the row that cannot be asked
+
+
+def test_what_failed_is_asked_again_alone(
+    run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path
+) -> None:
+    server.faults = [None, (500, {}, "broken"), None, (500, {}, "broken")]
+    code, _, err = run(*ask, "--retries", 0)
+    assert code == 1 and "2 rows got no answer" in err and "run the command again" in err
+    server.bodies.clear()
+    code, _, _ = run(*ask, "--retries", 0)
+    assert code == 0 and len(server.bodies) == 2
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 30
+
+
+def test_a_server_that_is_down_is_not_asked_every_row(run: Run, server: ChatServer, tmp_path: Path) -> None:
+    source = tmp_path / "many.jsonl"
+    source.write_text("".join(f'{{"text": "review {number}"}}\n' for number in range(300)))
+    server.faults = [(500, {}, "down")] * 300
+    code, _, err = run("ask", "SA", "openai:m", "--input", source, "--out", tmp_path / "a.jsonl", "--retries", 0)
+    assert code == 1 and "questions in a row got no answer" in err and len(server.bodies) < 100
+
+
+def test_one_question_is_put_to_a_server(run: Run, server: ChatServer) -> None:
+    code, said, _ = run("ask", "SA", "openai:m", "--set", "text=The lid leaks.")
+    assert code == 0 and said.splitlines()[0] == "very positive"
+    assert "The lid leaks." in server.asked[0]
+
+
+def test_prices_are_for_servers_alone(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("ask", "SA", tmp_path, "--set", "text=a", "--price-in", 1)
+    assert code == 1 and "openai:NAME" in err
