@@ -113,6 +113,12 @@ TEMPLATES: dict[str, Template] = {
         prompt_no_options=f"[INST] {_PREAMBLE}\n\n{_SECTIONS} [/INST] ### Response:",
         response_split="### Response:",
     ),
+    # The form of EcomGPT (Li et al., 2023): what the task is about comes before the task, in one section.
+    "ecomgpt": Template(
+        prompt_input=f"{_PREAMBLE}\n\n### Instruction:\n{{input}}\n{{options}}\n{{instruction}}\n\n### Response:\n",
+        prompt_no_options=f"{_PREAMBLE}\n\n### Instruction:\n{{input}}\n{{instruction}}\n\n### Response:\n",
+        response_split="### Response:",
+    ),
 }
 
 

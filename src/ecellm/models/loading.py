@@ -1,5 +1,6 @@
 """Loading a model of transformers, a folder's or the hub's, safetensors only."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,18 @@ def load_model(folder: Path, dtype: Any) -> Any:
 def load_pretrained(base: str, revision: str | None, dtype: Any, **more: Any) -> Any:
     """Return the causal or encoder-decoder model; its config says truly whether head and embeddings share weights.
 
-    Raises OSError or ValueError where there is no such model.
+    Raises OSError or ValueError where there is no such model, and ValueError where a causal one is told no positions
+    (BLOOM and others with ALiBi count places): padded and packed rows would be read wrongly, without a word.
     """
     logging.disable_progress_bar()
     config = AutoConfig.from_pretrained(base, revision=revision)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model: Any = kind.from_pretrained(base, revision=revision, dtype=dtype, use_safetensors=True, **more)
+    if not config.is_encoder_decoder and "position_ids" not in inspect.signature(model.forward).parameters:
+        raise ValueError(
+            f"{base} is a {config.model_type} model, which takes no positions and can be neither tuned nor asked in "
+            "batches here: ask it through vllm: or a server."
+        )
     model.config.tie_word_embeddings = head_is_shared(model)
     return model
 
