@@ -164,8 +164,9 @@ def usual(generator: Asker, questions: Sequence[Question], stops: bool) -> None:
             examples = [question(one.asked, one.prompt, generator.tokenizer) for one in some]
             for example in examples:
                 example.kind = TEXT
-            generator.most_tokens = most
+            before, generator.most_tokens = generator.most_tokens, most
             generator._write(examples)
+            generator.most_tokens = before
             continue
         width = max(len(prompt) for prompt in prompts)
         ids = torch.tensor(
@@ -220,13 +221,10 @@ def compare(generator: Asker, name: str, tasks: Sequence[str], count: int, round
     if closed:
         ways["usual, stops"] = lambda: usual(generator, questions, stops=True)
         ways["floor"] = lambda: floor(generator, questions)
-    most = getattr(generator, "most_tokens", 0)
     times: dict[str, list[float]] = {way: [] for way in ways}
     ours(generator, questions[: 2 * TWO])  # to warm up
     for _ in range(rounds):
         for way, work in ways.items():
-            if way == "ours" and isinstance(generator, PrefixGenerator):
-                generator.most_tokens = most
             times[way].append(seconds(work))
     own = median(times["ours"])
     print(f"{name}: {count} samples of {sum(lengths) / count:.0f} tokens, ours {count / own:.1f} samples/s")

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, DynamicCache
+from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.alike import alike
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
+from ecellm.inference.roomy import roomy_cache
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
 from ecellm.models.folder import read_facts
 from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
@@ -117,9 +118,10 @@ class PrefixGenerator:
     def _write(self, examples: Sequence[Example]) -> list[str]:
         """Write free texts greedily, word by word, the prompts' states kept in a cache."""
         batch = make_batch(examples, self._pad, self.device)
-        cache = DynamicCache(config=self.model.config)
+        cache = roomy_cache()
         prompt_states = self.model.states(batch, cache)
         rows = torch.arange(len(examples), device=self.device)
+        copied = self.model.copy_pointer.key(prompt_states)
         here = prompt_states[rows, batch.prompt_lengths - 1][:, None]
         width = batch.ids.shape[1]
         inside = torch.arange(width, device=self.device) < batch.prompt_lengths[:, None]
@@ -127,7 +129,7 @@ class PrefixGenerator:
         written: list[Tensor] = []
         done = torch.zeros(len(examples), dtype=torch.bool, device=self.device)
         for _ in range(self.most_tokens):
-            word = self.model.word_scores(prompt_states, here, batch.ids, inside).best()[:, 0]
+            word = self.model.word_scores(copied, here, batch.ids, inside).best()[:, 0]
             word = torch.where(done, self.tokenizer.sep_token_id, word)
             written.append(word)
             done = done | (word == self.tokenizer.sep_token_id)

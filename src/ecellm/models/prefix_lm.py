@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, BertConfig, BertModel, DynamicCache, PreTrainedModel
+from transformers import AutoConfig, BertConfig, BertModel, Cache, PreTrainedModel
 from transformers.utils import logging
 
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example
@@ -80,7 +80,7 @@ class PrefixLM(PreTrainedModel):
                 pointer.query.weight.copy_(torch.eye(len(pointer.query.weight)))
                 pointer.key.weight.copy_(torch.eye(len(pointer.key.weight)))
 
-    def states(self, batch: Batch, cache: DynamicCache | None = None) -> Tensor:
+    def states(self, batch: Batch, cache: Cache | None = None) -> Tensor:
         """Return the last layer's states, [B, T, H]: prompt tokens see the prompt, response tokens see the
         prompt and what was written before.
 
@@ -142,17 +142,18 @@ class PrefixLM(PreTrainedModel):
         end = self.end_pointer(asking, keys).float().masked_fill(~inside, NEVER)
         return start, end
 
-    def word_scores(self, states: Tensor, writing: Tensor, prompts: Tensor, inside: Tensor) -> "WordScores":
-        """Return how the next word is chosen at writing states [N, R, H], given prompt states [N, T, H].
+    def word_scores(self, copied: Tensor, writing: Tensor, prompts: Tensor, inside: Tensor) -> "WordScores":
+        """Return how the next word is chosen at writing states [N, R, H], given the copy pointer's keys of
+        the prompt's states [N, T, H].
 
         `prompts` [N, T] are the prompt's ids, `inside` [N, T] says which places may be copied.
         """
         words = functional.linear(self.answer(writing), self.bert.embeddings.word_embeddings.weight, self.word_bias)
-        copied = self.copy_pointer(writing, states).float().masked_fill(~inside[:, None], NEVER)
+        pointed = self.copy_pointer.scores(writing, copied).float().masked_fill(~inside[:, None], NEVER)
         gate = self.copy_gate(writing).float()
         return WordScores(
             functional.logsigmoid(-gate) + words.float().log_softmax(-1),
-            functional.logsigmoid(gate) + copied.log_softmax(-1),
+            functional.logsigmoid(gate) + pointed.log_softmax(-1),
             prompts,
         )
 
@@ -212,7 +213,7 @@ class PrefixLM(PreTrainedModel):
         here = states[rows]
         writing = here.gather(1, places[:, :, None].expand(-1, -1, here.shape[-1]))
         inside = torch.arange(states.shape[1], device=states.device) < batch.prompt_lengths[rows][:, None]
-        found = self.word_scores(here, writing, batch.ids[rows], inside).of(targets)
+        found = self.word_scores(self.copy_pointer.key(here), writing, batch.ids[rows], inside).of(targets)
         return -(found * real).sum(1) / real.sum(1)
 
 
@@ -226,8 +227,12 @@ class Pointer(nn.Module):
         self.scale = size**-0.5
 
     def forward(self, asking: Tensor, keys: Tensor) -> Tensor:
-        """Return scores [..., Q, P] of asking states [..., Q, H] on keys [..., P, H]."""
-        return torch.matmul(self.query(asking) * self.scale, self.key(keys).transpose(-1, -2))
+        """Return scores [..., Q, P] of asking states [..., Q, H] on states [..., P, H]."""
+        return self.scores(asking, self.key(keys))
+
+    def scores(self, asking: Tensor, keys: Tensor) -> Tensor:
+        """Return scores on states whose keys [..., P, H] are known."""
+        return torch.matmul(self.query(asking) * self.scale, keys.transpose(-1, -2))
 
 
 @dataclass
