@@ -55,6 +55,7 @@ class ChatServer(ThreadingHTTPServer):
         self.times: list[float] = []
         self.most_at_a_time = 0
         self.under_way = 0
+        self.connected = 0
         self.lock = threading.Lock()
 
     @property
@@ -65,6 +66,16 @@ class ChatServer(ThreadingHTTPServer):
     def asked(self) -> list[str]:
         """The users' messages, in the order in which they came."""
         return [body["messages"][-1]["content"] for body in self.bodies]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.lock:
+            self.connected += 1
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self.lock:
+            self.connected -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that was killed or gave up is no fault of the server's."""

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -343,6 +343,20 @@ def test_questions_are_under_way_together_but_not_more_than_wanted(server: ChatS
     model.reply(asked)
     assert server.most_at_a_time == 3
     assert time.monotonic() - began < 0.05 * len(asked)
+
+
+@pytest.mark.parametrize("taken", [1, None])
+def test_no_connection_is_left_open_once_asking_ends(
+    server: ChatServer, tiny_data: Dataset, taken: int | None
+) -> None:
+    model = generator(server, concurrency=2)
+    answers = model.stream(questions(tiny_data, model))
+    assert list(islice(answers, taken)) and server.connected
+    del answers  # while the model lives on
+    limit = time.monotonic() + 10
+    while server.connected and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert model.url and not server.connected
 
 
 def test_answers_come_as_they_are_there(server: ChatServer, tiny_data: Dataset) -> None:

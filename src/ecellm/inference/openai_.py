@@ -16,6 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -133,10 +134,15 @@ class OpenAIGenerator:
         url = self.server.url or os.environ.get(ADDRESS) or None
         if url is not None:
             _check_address(url)
-        self._client = openai.OpenAI(
-            api_key=self._key, base_url=url, timeout=self.server.timeout, max_retries=self.server.retries
+        self._connect = partial(
+            openai.OpenAI,
+            api_key=self._key,
+            base_url=url,
+            timeout=self.server.timeout,
+            max_retries=self.server.retries,
         )
-        self.url = str(self._client.base_url)
+        with self._connect() as client:
+            self.url = str(client.base_url)
         self.refused: dict[str, set[str]] = defaultdict(set)
         """What the server refused, by task."""
         self.without: Counter[str] = Counter()
@@ -176,6 +182,7 @@ class OpenAIGenerator:
         todo: SimpleQueue[tuple[int, Question]] = SimpleQueue()
         done: SimpleQueue[tuple[int, Reply | Failure] | Exception | None] = SimpleQueue()
         stop = halt or threading.Event()
+        client = self._connect()
         for numbered in enumerate(questions):
             todo.put(numbered)
 
@@ -186,7 +193,7 @@ class OpenAIGenerator:
                 except Empty:
                     break
                 try:
-                    done.put((place, self._ask(question)))
+                    done.put((place, self._ask(client, question)))
                 except Exception as error:
                     done.put(error)
             done.put(None)
@@ -216,6 +223,7 @@ class OpenAIGenerator:
                 raise reason
         finally:
             stop.set()
+            client.close()
 
     def remarks(self) -> list[str]:
         """Return what there is to say about the answers so far, a sentence each."""
@@ -227,18 +235,18 @@ class OpenAIGenerator:
                 said.append(f"The server refused {feature} for {', '.join(tasks)}: {count} {meaning}.")
         return said + [f"{what}: {count:,}." for what, count in sorted(self.counts.items())]
 
-    def _ask(self, question: Question) -> Reply | Failure:
+    def _ask(self, client: Any, question: Question) -> Reply | Failure:
         """Return a question's answer; raises ValueError where asking on is useless."""
         task = question.asked.sample.task
         wanted = self._wanted(question.asked.sample)
         using = [feature for feature in wanted if feature not in self.refused[task]]
         try:
             try:
-                said = self._completion(question, using)
+                said = self._completion(client, question, using)
             except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as error:
                 if (task, *using) in self._taken:
                     raise
-                said, using = self._without(question, using, error)
+                said, using = self._without(client, question, using, error)
         except self._openai.APIStatusError as error:
             return self._status(error)
         except self._openai.APITimeoutError:
@@ -272,12 +280,12 @@ class OpenAIGenerator:
         chosen = not self.decoding.free and candidates_of(sample) is not None
         return 0.0 if chosen else self.decoding.temperature
 
-    def _completion(self, question: Question, using: Collection[str]) -> Said:
+    def _completion(self, client: Any, question: Question, using: Collection[str]) -> Said:
         """Ask once, with the client's retries; what is no completion is asked for again as often."""
         body = self.request(question, using)
         for left in reversed(range(self.server.retries + 1)):
             try:
-                return read_completion(self._fetched(body))
+                return read_completion(self._fetched(client, body))
             except NoCompletionError:
                 if not left:
                     raise
@@ -288,10 +296,10 @@ class OpenAIGenerator:
             time.sleep(self._pause(question, self.server.retries - left))
         raise AssertionError("asked at least once")
 
-    def _fetched(self, body: dict[str, Any]) -> bytes:
+    def _fetched(self, client: Any, body: dict[str, Any]) -> bytes:
         """Return what the server sends, read within the time for an answer: one that sends a byte now and then keeps
         a connection alive for ever. Raises _BrokenOffError for an answer that begins and does not end."""
-        with self._client.chat.completions.with_streaming_response.create(**body) as raw:
+        with client.chat.completions.with_streaming_response.create(**body) as raw:
             if raw.retries_taken:
                 self._count("Requests repeated after a fault", raw.retries_taken)
             ends = time.monotonic() + self.server.timeout
@@ -342,7 +350,7 @@ class OpenAIGenerator:
             }
         return body
 
-    def _without(self, question: Question, using: Sequence[str], error: Any) -> tuple[Said, list[str]]:
+    def _without(self, client: Any, question: Question, using: Sequence[str], error: Any) -> tuple[Said, list[str]]:
         """Ask again without what the server may have refused: what the error names, or else the likely ones in turn.
 
         Returns what was said and the features that it was asked with; raises the last error where nothing helps.
@@ -351,7 +359,7 @@ class OpenAIGenerator:
         while named := [feature for feature in left if _names(error, feature)]:
             left = [feature for feature in left if feature not in named]
             try:
-                return self._completion(question, left), left
+                return self._completion(client, question, left), left
             except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as next_error:
                 error = next_error
         for guess in GUESSES:
@@ -359,7 +367,7 @@ class OpenAIGenerator:
             if fewer == left:
                 continue
             try:
-                return self._completion(question, fewer), fewer
+                return self._completion(client, question, fewer), fewer
             except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as next_error:
                 error = next_error
         raise error
