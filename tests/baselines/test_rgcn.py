@@ -1,16 +1,19 @@
 """The relational graph network: its layer against the dense formula, products never seen, what it learns."""
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cheap import made, save
+from test_cheap import made as made_row
+from test_cheap import save
 
 from ecellm.baselines.part import Choices
-from ecellm.baselines.rgcn import Layer, Network, means
+from ecellm.baselines.rgcn import Network, graph, layer
 from ecellm.baselines.training import seeded
 from ecellm.inference.load import load_generator
 from ecellm.models.folder import model_hash
@@ -20,18 +23,19 @@ from fitted import answered, scored
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 2)), max_size=8)
 
 
+@settings(deadline=None)  # the first call imports the library
 @given(PAIRS, st.integers(0, 99))
 def test_the_layer_is_the_dense_formula(edges: list[tuple[int, int, int]], seed: int) -> None:
     """h_i' = W_0 h_i + sum_r sum_(j in N_r(i)) W_r h_j / c_(i,r), W_r = sum_b a_rb V_b (equations 2 and 3)."""
     with seeded(seed):
-        layer, states = Layer(3, 2, relations=3, bases=2), torch.randn(5, 3)
+        made, states = layer(3, 2, relations=3), torch.randn(5, 3)
+    own, mix, bases = made.root, made.comp, made.weight
     pairs = torch.tensor([edge[:2] for edge in edges], dtype=torch.long).view(-1, 2)
-    graph = means(pairs, torch.tensor([edge[2] for edge in edges], dtype=torch.long), 3, 5)
-    found = layer(states, graph)
+    found = made(states, *graph(pairs, torch.tensor([edge[2] for edge in edges], dtype=torch.long)))
     for node in range(5):
-        total = layer.own(states[node])
+        total = states[node] @ own
         for relation in range(3):
-            weights = sum(layer.mix[relation, base] * layer.bases[base] for base in range(2))
+            weights = sum(mix[relation, base] * bases[base] for base in range(2))
             near = [b for a, b, r in edges if r == relation and a == node]
             near += [a for a, b, r in edges if r == relation and b == node]
             for other in near:
@@ -42,14 +46,14 @@ def test_the_layer_is_the_dense_formula(edges: list[tuple[int, int, int]], seed:
 def test_the_order_within_a_pair_does_not_matter() -> None:
     with seeded(1):
         net, features = Network(4, 3).eval(), torch.randn(3, 4)
-    graph = means(torch.tensor([[0, 1]]), torch.tensor([2]), 3, 3)
-    one, other = net(features, graph, torch.tensor([[0, 2], [2, 0]]))
+    edges = graph(torch.tensor([[0, 1]]), torch.tensor([2]))
+    one, other = net(features, edges, torch.tensor([[0, 2], [2, 0]]))
     assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_it_learns_saves_and_answers_for_products_never_seen(tmp_path: Path) -> None:
     counts = {"train": 90, "validation": 45, "test": 30}
-    rows = [made("PRP", split, n) for split, count in counts.items() for n in range(count)]  # type: ignore[arg-type]
+    rows = [made_row("PRP", split, n) for split, count in counts.items() for n in range(count)]  # type: ignore[arg-type]
     data = save(tmp_path / "data", rows)
     row = scored("rgcn", data, tmp_path / "one", ["PRP"], Choices(epochs=8))["PRP"]
     assert row["value"] > row["floor"] + 0.2
@@ -60,3 +64,12 @@ def test_it_learns_saves_and_answers_for_products_never_seen(tmp_path: Path) -> 
     new = Sample("new", "PRP", "IND", "test", text, rows[0].options, "A")
     alone, beside = model.reply([new])[0], model.reply([*data.samples("test"), new])[-1]
     assert alone.text in "ABC" and alone.probability == pytest.approx(beside.probability, abs=1e-5)
+
+
+def test_without_the_extra_it_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    data = save(tmp_path / "data", [made_row("PRP", "train", n) for n in range(12)])
+    monkeypatch.setitem(sys.modules, "torch_geometric.nn", None)
+    code, _, error = run("baseline", "rgcn", "--data", data.path, "--tasks", "PRP", "--out", tmp_path / "model")
+    assert code == 1 and "pip install 'ecellm[graph]'" in error and not (tmp_path / "model").exists()

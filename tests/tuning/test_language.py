@@ -439,6 +439,19 @@ def test_a_check_says_what_a_run_takes_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_p5_is_a_t5_tuned_whole_on_one_task(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
+    base = save_tiny("t5", tmp_path / "base")
+    model, out = tmp_path / "model", tmp_path / "out.jsonl"
+    data = ("--data", tiny_data.path, "--tasks", "SA")
+    changes = ("--set", f"base={base}", "--set", "optimisation.epochs=1")
+    assert run("tune", "p5", *data, "--out", model, *changes)[0] == 0
+    assert not (model / "adapter_model.safetensors").exists() and (model / "model.safetensors").exists()
+    code, _, error = run("predict", model, *data, "--out", out, "--setting", "IND_Unseen_Instruction")
+    assert code == 0, error
+    answers = [json.loads(line) for line in out.read_text().splitlines()]
+    assert answers and all(answer["answer"] in [*"ABCDE"] for answer in answers)
+
+
 def test_a_run_that_does_not_fit_is_refused() -> None:
     tight = Preflight(10, 5, 1, 1, 1.0, 3 << 30, 2 << 30, "a device")
     with pytest.raises(ValueError, match=r"needs about 3\.0 GiB, and a device has 2\.0: lower optimisation"):

@@ -6,8 +6,8 @@ state.
 
 Deviations: nodes start from MiniLM's embedding of their title, so that a product without training pairs is answered
 from its text; a pair's class is read by a small network over both states instead of DistMult; the pairs of a step are
-taken out of the graph while they are predicted. The layer is written here with sparse products: PyTorch Geometric's
-would be one more dependency for the same sums. Shapes: N products, E pairs, R relations, H hidden, C classes.
+taken out of the graph while they are predicted. The layer is PyTorch Geometric's, an extra.
+Shapes: N products, E pairs, C classes.
 """
 
 import json
@@ -33,6 +33,8 @@ from ecellm.inference.generator import Reply
 from ecellm.records import Sample
 from ecellm.tasks.task import Task
 
+INSTALL = "The baseline rgcn needs PyTorch Geometric: pip install 'ecellm[graph]'."
+
 SIZE, BASES, DROPOUT = 128, 2, 0.3
 EPOCHS = 30
 #: A step predicts, and takes out of the graph, this share of the pairs.
@@ -40,40 +42,24 @@ SHARE = 0.1
 FEWEST_ROWS = 40
 
 
-class Layer(nn.Module):
-    """One round of messages."""
-
-    def __init__(self, inside: int, outside: int, relations: int, bases: int = BASES):
-        super().__init__()
-        self.bases = nn.Parameter(torch.empty(bases, inside, outside))
-        self.mix = nn.Parameter(torch.empty(relations, bases))
-        self.own = nn.Linear(inside, outside)
-        nn.init.xavier_uniform_(self.bases)
-        nn.init.xavier_uniform_(self.mix)
-
-    def forward(self, states: Tensor, graph: Sequence[Tensor]) -> Tensor:
-        """Return [N, outside] of states [N, inside]; `graph` holds a sparse [N, N] for each relation whose rows are
-        the means over neighbours."""
-        total = self.own(states)
-        for mean, mix in zip(graph, self.mix, strict=True):
-            total = total + torch.sparse.mm(mean, states) @ torch.einsum("b,bio->io", mix, self.bases)
-        return total
+def convolution() -> Any:
+    """Return PyTorch Geometric's layer; raises ValueError where it is not installed."""
+    try:
+        from torch_geometric.nn import RGCNConv
+    except ImportError as error:
+        raise ValueError(INSTALL) from error
+    return RGCNConv
 
 
-def means(pairs: Tensor, relations: Tensor, count: int, products: int) -> list[Tensor]:
-    """Return a sparse [N, N] for each of `count` relations: row i holds 1/c at each of the c neighbours of i.
+def layer(inside: int, outside: int, relations: int) -> nn.Module:
+    """Return one round of messages: states [N, inside] and the edges of `graph` to [N, outside]."""
+    made: nn.Module = convolution()(inside, outside, relations, num_bases=BASES, aggr="mean")
+    return made
 
-    Pairs [E, 2] go both ways; a pair that stands twice counts twice.
-    """
-    found = []
-    for relation in range(count):
-        kept = pairs[relations == relation]
-        both = torch.cat([kept, kept.flip(1)]).T
-        degree = torch.bincount(both[0], minlength=products).clamp(min=1)
-        weights = 1.0 / degree[both[0]].float()
-        # The pairs are ours and in range; without the checks a step on a large graph is faster.
-        found.append(torch.sparse_coo_tensor(both, weights, (products, products), check_invariants=False).coalesce())
-    return found
+
+def graph(pairs: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
+    """Return edges [2, 2E] and their relations [2E]: pairs [E, 2] go both ways; one that is there twice counts so."""
+    return torch.cat([pairs, pairs.flip(1)]).T, relations.repeat(2)
 
 
 class Network(nn.Module):
@@ -81,16 +67,16 @@ class Network(nn.Module):
 
     def __init__(self, features: int, relations: int):
         super().__init__()
-        self.first = Layer(features, SIZE, relations)
-        self.second = Layer(SIZE, SIZE, relations)
+        self.first = layer(features, SIZE, relations)
+        self.second = layer(SIZE, SIZE, relations)
         self.dropout = nn.Dropout(DROPOUT)
         width = 3 * SIZE + features
         self.out = nn.Sequential(nn.Linear(width, SIZE), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(SIZE, relations))
 
-    def forward(self, features: Tensor, graph: Sequence[Tensor], pairs: Tensor) -> Tensor:
+    def forward(self, features: Tensor, edges: tuple[Tensor, Tensor], pairs: Tensor) -> Tensor:
         """Return scores [E, C] of pairs [E, 2]; the order within a pair does not matter."""
-        states = functional.gelu(self.first(self.dropout(features), graph))
-        states = self.second(self.dropout(states), graph)
+        states = functional.gelu(self.first(self.dropout(features), *edges))
+        states = self.second(self.dropout(states), *edges)
         one, other = states[pairs[:, 0]], states[pairs[:, 1]]
         alike = features[pairs[:, 0]] * features[pairs[:, 1]] * features.shape[1] ** 0.5
         return self.out(torch.cat([one + other, (one - other).abs(), one * other, alike], -1))
@@ -119,6 +105,7 @@ class RGCN:
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, told: Told) -> Self:
         """Train on the training pairs; the pass of the best validation figure is kept."""
+        convolution()  # before the titles are read, which takes a while
         samples = rows_of(task, dataset, "train", choices.limit)
         held = rows_of(task, dataset, "validation")
         titles = sorted({title for sample in samples for title in both_titles(sample)})
@@ -138,8 +125,8 @@ class RGCN:
             chosen = torch.tensor(batch, device=found.device)
             rest = torch.ones(len(samples), dtype=torch.bool, device=found.device)
             rest[chosen] = False
-            graph = means(found.pairs[rest], found.relations[rest], classes, len(titles))
-            scores = found.net(found.features, graph, found.pairs[chosen])
+            edges = graph(found.pairs[rest], found.relations[rest])
+            scores = found.net(found.features, edges, found.pairs[chosen])
             return functional.cross_entropy(scores, found.relations[chosen], weights)
 
         metric = class_metric(task.metric, classes)
@@ -161,8 +148,8 @@ class RGCN:
 
     def save(self, part: Part) -> None:
         """Write the graph, its features and the weights."""
-        graph = {"pairs": self.pairs, "relations": self.relations, "features": self.features}
-        kept = {name: tensor.cpu().numpy() for name, tensor in graph.items()}
+        tensors = {"pairs": self.pairs, "relations": self.relations, "features": self.features}
+        kept = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
         notes = {"titles": self.titles, "classes": self.classes, "offsets": self.offsets}
         part.write(notes, kept | nested("net", arrays(self.net)))
 
@@ -194,9 +181,9 @@ class RGCN:
         """Return [samples, C]; products that the graph does not have stand beside it, without neighbours."""
         numbers = self.numbers | {title: len(self.titles) + place for place, title in enumerate(unknown)}
         features = torch.cat([self.features, *(row[None].to(self.device) for row in unknown.values())])
-        graph = means(self.pairs, self.relations, self.classes, len(features))
+        edges = graph(self.pairs, self.relations)
         pairs = torch.tensor([[numbers[title] for title in both_titles(sample)] for sample in samples])
-        return self.net(features, graph, pairs.to(self.device)).double().cpu().numpy()
+        return self.net(features, edges, pairs.to(self.device)).double().cpu().numpy()
 
 
 def both_titles(sample: Sample) -> tuple[str, str]:

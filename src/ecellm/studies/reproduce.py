@@ -29,11 +29,11 @@ class Stage:
 
 
 def stages(recipes: Sequence[str]) -> list[Stage]:
-    """Return the studies: all bases beside each other; for each base one model against one a task; instructions and
-    training rows for the first."""
+    """Return the studies: all bases beside each other; for each base one model against one a task; training rows and
+    instructions for the first."""
     together = [Stage("bases", tuple(recipes))] if len(recipes) > 1 else []
     apart = [Stage("generalist", (recipe,)) for recipe in recipes]
-    return [*together, *apart, Stage("instructions", (recipes[0],)), Stage("scale", (recipes[0],))]
+    return [*together, *apart, Stage("scale", (recipes[0],)), Stage("instructions", (recipes[0],))]
 
 
 def grids(
