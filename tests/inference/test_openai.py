@@ -323,7 +323,7 @@ def test_a_server_that_asks_for_a_long_wait_is_left_alone(server: ChatServer, ti
     model = generator(server, concurrency=2)
     with pytest.raises(ValueError, match="asks to wait for 600 s"):
         model.reply(questions(tiny_data, model))
-    assert len(server.bodies) <= 3
+    assert len(server.bodies) <= 2
 
 
 def test_half_a_character_is_sent_as_a_lost_one(server: ChatServer, tiny_data: Dataset) -> None:
@@ -351,7 +351,7 @@ def test_no_connection_is_left_open_once_asking_ends(
 ) -> None:
     model = generator(server, concurrency=2)
     answers = model.stream(questions(tiny_data, model))
-    assert list(islice(answers, taken)) and server.connected
+    assert list(islice(answers, taken))
     del answers  # while the model lives on
     limit = time.monotonic() + 10
     while server.connected and time.monotonic() < limit:

@@ -194,7 +194,8 @@ class OpenAIGenerator:
                     break
                 try:
                     done.put((place, self._ask(client, question)))
-                except Exception as error:
+                except Exception as error:  # every other question would meet it too
+                    stop.set()
                     done.put(error)
             done.put(None)
 
@@ -216,7 +217,6 @@ class OpenAIGenerator:
                     working -= 1
                 elif isinstance(found, Exception):
                     reason = reason or found
-                    stop.set()
                 else:
                     yield found
             if reason is not None:

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoTokenizer, Cache
 from transformers.utils import logging
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.alike import alike
+from ecellm.inference.causal import padded
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
-from ecellm.inference.roomy import roomy_cache
+from ecellm.inference.roomy import Read, begun_cache, read_of, roomy_cache
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
 from ecellm.models.folder import read_facts
 from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
@@ -117,19 +119,15 @@ class PrefixGenerator:
 
     def _write(self, examples: Sequence[Example]) -> list[str]:
         """Write free texts greedily, word by word, the prompts' states kept in a cache."""
-        batch = make_batch(examples, self._pad, self.device)
-        cache = roomy_cache()
-        prompt_states = self.model.states(batch, cache)
-        rows = torch.arange(len(examples), device=self.device)
-        copied = self.model.copy_pointer.key(prompt_states)
-        here = prompt_states[rows, batch.prompt_lengths - 1][:, None]
-        width = batch.ids.shape[1]
-        inside = torch.arange(width, device=self.device) < batch.prompt_lengths[:, None]
-        seen, places = inside, batch.prompt_lengths
+        cache, copied, here = self._read(examples)
+        ids = padded([example.ids for example in examples], self._pad, self.device)
+        places = torch.tensor([len(example.ids) for example in examples], device=self.device)
+        inside = torch.arange(ids.shape[1], device=self.device) < places[:, None]
+        seen = inside
         written: list[Tensor] = []
         done = torch.zeros(len(examples), dtype=torch.bool, device=self.device)
         for _ in range(self.most_tokens):
-            word = self.model.word_scores(copied, here, batch.ids, inside).best()[:, 0]
+            word = self.model.word_scores(copied, here[:, None], ids, inside).best()[:, 0]
             word = torch.where(done, self.tokenizer.sep_token_id, word)
             written.append(word)
             done = done | (word == self.tokenizer.sep_token_id)
@@ -143,10 +141,26 @@ class PrefixGenerator:
                 position_ids=places[:, None],
                 past_key_values=cache,
                 use_cache=True,
-            ).last_hidden_state
+            ).last_hidden_state[:, 0]
             places = places + 1
-        ids = torch.stack(written, 1).tolist()
-        return [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in ids]
+        return [
+            self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in torch.stack(written, 1).tolist()
+        ]
+
+    def _read(self, examples: Sequence[Example]) -> tuple[Cache, Tensor, Tensor]:
+        """Read prompts, those of like length together: a cache of all, the copy pointer's keys [N, T, H], and the
+        states [N, H] of the prompts' last tokens."""
+        lengths = [len(example.ids) for example in examples]
+        reads: list[Read] = [[]] * len(examples)
+        copied, last = [torch.empty(0)] * len(examples), [torch.empty(0)] * len(examples)
+        for group in alike(lengths, torch.device(self.device).type):
+            cache = roomy_cache()
+            states = self.model.states(make_batch([examples[row] for row in group], self._pad, self.device), cache)
+            keys = self.model.copy_pointer.key(states)
+            for place, row in enumerate(group):
+                reads[row] = read_of(cache, place, lengths[row])
+                copied[row], last[row] = keys[place, : lengths[row]], states[place, lengths[row] - 1]
+        return begun_cache(reads, self.most_tokens), pad_sequence(copied, batch_first=True), torch.stack(last)
 
     @property
     def _pad(self) -> int:
