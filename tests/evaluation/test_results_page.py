@@ -51,6 +51,7 @@ def test_a_line_has_model_cheap_model_floor_and_unseen(folder: Path) -> None:
     assert cells[2].startswith("0.667 [") and cells[3].startswith("0.667 [")
     assert cells[4] == "0.400 (always yes)"
     assert cells[5].startswith("0.000 [") and cells[6:] == ["0.667", "4", "0", "0"]
+    assert "| PM | 0.995 | 0.995 | 0.995 | 0.991 |" in lines  # the paper's
     assert "Out of domain" not in page
 
 
@@ -68,6 +69,26 @@ def test_learning_curves_are_shown_where_they_were_taken(folder: Path) -> None:
     (run / "log.jsonl").write_text('{"eval_loss": "low"}\n')
     with pytest.raises(ValueError, match="no tuning log"):
         results_page(folder)
+
+
+def test_models_made_for_one_task_stand_beside_ours(folder: Path) -> None:
+    run = folder / "1-shop"
+    assert "made for one task" not in results_page(folder)
+    (run / "models").mkdir()
+    (run / "models" / "encoder.json").write_text((run / "cheap.json").read_text())
+    (line,) = [line for line in results_page(folder).splitlines() if "| encoder |" in line]
+    assert line.startswith("| PM | in domain | encoder | 0.667 [") and line.count("0.667 [") == 2
+
+
+def test_a_study_stands_among_the_runs_as_it_was_written(folder: Path) -> None:
+    study = folder / "2-scale"
+    study.mkdir()
+    (study / "study.md").write_text("# More and fewer rows\n\n| task |\n| --- |\n")
+    with pytest.raises(ValueError, match=r"text\.md"):
+        results_page(folder)
+    (study / "text.md").write_text("More is better.\n")
+    page = results_page(folder)
+    assert page.endswith("It shows little.\n\n## More and fewer rows\n\n| task |\n| --- |\n\nMore is better.\n")
 
 
 def test_runs_stand_in_the_order_of_their_folders(folder: Path) -> None:

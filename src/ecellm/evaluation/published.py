@@ -10,6 +10,7 @@ from ecellm.records import DIVERSE
 
 SOURCE = "Peng et al., eCeLLM (ICML 2024, arXiv 2402.08831), the per-task tables"
 GENERALIST, SPECIALIST, ALONE = "eCeLLM generalist", "SoTA task-specific", "eCeLLM task-specific"
+BEST = "best task-specific model"
 #: The paper's names of its main models, by base.
 NAMES = {"Llama-2 13B-chat": "eCeLLM-L", "Mistral-7B Instruct-v0.2": "eCeLLM-M", "Phi-2": "eCeLLM-S"}
 
@@ -55,7 +56,7 @@ def study_rows(setting: str) -> QuotedRows:
 
 def _main_name(row: Mapping[str, str]) -> str | None:
     if row["group"] == SPECIALIST:
-        return "best task-specific model"
+        return BEST
     if row["group"] == GENERALIST:
         return NAMES.get(row["model"])
     return None if row["group"] == ALONE else row["model"]

@@ -13,7 +13,12 @@ and, for the learning curves, where they were taken,
     log.jsonl      the tuning log: validation loss by task, pass by pass
     rows/N.json    SCORES.json of the same recipe tuned on N rows
 
-and `introduction.md` for the head of the page.
+and, where models made for one task answered the same rows,
+
+    models/NAME.json    the SCORES.json of each
+
+or one folder a study, with the `study.md` that `ecellm study` wrote and text.md; and `introduction.md` for the head
+of the page.
 """
 
 import json
@@ -24,6 +29,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecellm.dataset.config import first_problem
+from ecellm.evaluation.published import BEST, NAMES, SOURCE, quoted_rows
 from ecellm.evaluation.runs import main_rows, read_json, read_scores
 from ecellm.evaluation.table import interval_text, metric_text
 from ecellm.files import whole_file
@@ -31,7 +37,7 @@ from ecellm.pages.markdown import markdown_table
 from ecellm.records import DIVERSE, DOMAINS, UNSEEN
 from ecellm.tasks import TASKS
 
-INTRODUCTION = "introduction.md"
+INTRODUCTION, STUDY = "introduction.md", "study.md"
 COUNTS = ("train IND", "validation IND", "test IND", "test OOD")
 DOMAIN_NAMES = {"IND": "In domain", "OOD": "Out of domain"}
 NONE = "–"  # noqa: RUF001
@@ -55,11 +61,11 @@ class RunFacts(BaseModel):
 
 def results_page(folder: Path) -> str:
     """Return the page as Markdown; raises ValueError naming a file that is missing or out of form."""
-    runs = sorted(path.parent for path in folder.glob("*/run.json"))
-    if not runs:
+    found = sorted(path for name in ("run.json", STUDY) for path in folder.glob(f"*/{name}"))
+    if not any(path.name == "run.json" for path in found):
         raise ValueError(f"{folder} has no run: put run.json, scores.json and the rest in a folder below it.")
-    parts = [_text(folder / INTRODUCTION), *(_section(run) for run in runs)]
-    return "\n\n".join(parts) + "\n"
+    sections = (_study(path.parent) if path.name == STUDY else _section(path.parent) for path in found)
+    return "\n\n".join([_text(folder / INTRODUCTION), *sections]) + "\n"
 
 
 def write_results_page(folder: Path, out: Path) -> None:
@@ -77,7 +83,7 @@ def _section(run: Path) -> str:
     said += [f"{name[:1].upper()}{name[1:]}: {value}." for name, value in facts.facts.items()]
     commands = "\n".join(f"    {command}" for command in facts.commands)
     tables = [
-        f"### {DOMAIN_NAMES[domain]}\n\n{_score_table(domain, facts.model, scores, cheap)}"
+        f"### {DOMAIN_NAMES[domain]}\n\n{_score_table(domain, facts.model, scores, cheap)}\n\n{_quoted_table(domain)}"
         for domain in DOMAINS
         if any(row["setting"] == f"{domain}_{DIVERSE}" for row in scores)
     ]
@@ -88,10 +94,43 @@ def _section(run: Path) -> str:
             "\n".join(f"- {line}" for line in said),
             f"### Rows\n\n{_count_table(read_json(run / 'manifest.json'), run)}",
             *tables,
+            *_models(run, facts.model, scores),
             *_curves(run, scores),
             _text(run / "text.md"),
         ]
     )
+
+
+def _quoted_table(domain: str) -> str:
+    """One line a task: the paper's figures, of its own rows."""
+    rows = {name: row for name, row in quoted_rows(f"{domain}_{DIVERSE}").items() if name in {BEST, *NAMES.values()}}
+    lines = [
+        [task, *(f"{row[task].value:.3f}" if task in row else NONE for row in rows.values())]
+        for task in TASKS
+        if any(task in row for row in rows.values())
+    ]
+    return f"Quoted from {SOURCE}, on ECInstruct's own rows:\n\n{markdown_table(['task', *rows], lines)}"
+
+
+def _study(folder: Path) -> str:
+    """A study's own page, one level down, and what it shows."""
+    page = _text(folder / STUDY)
+    return "\n\n".join([f"#{page}", _text(folder / "text.md")])
+
+
+def _models(run: Path, model: str, scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the table of the models made for one task, each beside the run's own, where there are any."""
+    ours = main_rows(scores)
+    others = {path.stem: main_rows(_scores(path)) for path in sorted((run / "models").glob("*.json"))}
+    lines = [
+        [task, DOMAIN_NAMES[domain].lower(), name, interval_text(rows[place]), interval_text(ours[place])]
+        for task in TASKS
+        for domain in DOMAINS
+        for name, rows in others.items()
+        if (place := (task, f"{domain}_{DIVERSE}")) in rows and place in ours
+    ]
+    head = ["task", "rows", "made for the task", "its score", model]
+    return [f"### Models made for one task\n\n{markdown_table(head, lines)}"] if lines else []
 
 
 def _curves(run: Path, scores: Sequence[dict[str, Any]]) -> list[str]:
