@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from matplotlib.image import imread
 from page_reader import Page
 from rows import IND, OOD, answers, dataset, lists, predictions, purchases, row, stars, triple, values, yes_no
 from show_in_browser import browser
 
+from ecellm.evaluation import report
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.published import quoted_rows, study_rows
 from ecellm.evaluation.report import read_report, report_markdown, report_page
@@ -220,6 +222,24 @@ def test_the_verb_writes_and_replaces_only_when_told(folder: Path, tmp_path: Pat
     assert code == 1 and "no tuning log" in err and out.read_bytes() == before
     code, _, err = run("report", tmp_path / "nothing", "--out", tmp_path / "x.html")
     assert code == 1 and "There is no run" in err
+
+
+def test_scores_by_another_model_are_not_drawn_on_the_papers_scale(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[set[str]] = []
+    monkeypatch.setattr(report, "overview_picture", lambda *given: drawn.append(set(given[4])) or Markup())
+    page_of(f"XS={folder}")
+    assert "PM" in drawn[0] and "AG" not in drawn[0]
+    scores = folder / "scores.json"
+    scores.write_text(
+        scores.read_text().replace("sentence-transformers/all-MiniLM-L6-v2", "FacebookAI/roberta-large")
+    )
+    (folder / "cheap_scores.json").unlink()
+    (folder / "cheap.jsonl").unlink()
+    drawn.clear()
+    page_of(f"XS={folder}")
+    assert "AG" in drawn[0]
 
 
 def test_the_documented_run_makes_a_page() -> None:

@@ -10,6 +10,8 @@ from ecellm.records import DIVERSE
 
 SOURCE = "Peng et al., eCeLLM (ICML 2024, arXiv 2402.08831), the per-task tables"
 GENERALIST, SPECIALIST, ALONE = "eCeLLM generalist", "SoTA task-specific", "eCeLLM task-specific"
+#: The encoder of the paper's BERTScores.
+SCORER = "roberta-large"
 BEST = "best task-specific model"
 #: The paper's names of its main models, by base.
 NAMES = {"Llama-2 13B-chat": "eCeLLM-L", "Mistral-7B Instruct-v0.2": "eCeLLM-M", "Phi-2": "eCeLLM-S"}

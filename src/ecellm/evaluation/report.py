@@ -17,7 +17,7 @@ from ecellm.dataset.dataset import split_setting
 from ecellm.evaluation.compare import Difference, compare_runs
 from ecellm.evaluation.errors import worst_errors
 from ecellm.evaluation.evaluate import NO_PREDICTIONS, evaluate
-from ecellm.evaluation.published import SOURCE, Quoted, QuotedRows, quoted_rows, study_rows
+from ecellm.evaluation.published import SCORER, SOURCE, Quoted, QuotedRows, quoted_rows, study_rows
 from ecellm.evaluation.report_pictures import overview_picture, reliability_picture, training_picture
 from ecellm.evaluation.results_page import COUNTS, read_run_facts
 from ecellm.evaluation.runs import Run, main_rows
@@ -44,7 +44,8 @@ NONE = "–"  # noqa: RUF001
 FLOOR = "best trivial answer"
 QUOTED = (
     f"Quoted from {SOURCE}, not computed here: the published rules on ECInstruct's own test rows, without intervals. "
-    "Beside other rows or other rules they are a bearing, not a contest. Its AG is BERTScore by roberta-large."
+    "Beside other rows or other rules they are a bearing, not a contest. "
+    f"Its AG is BERTScore by {SCORER}."
 )
 
 
@@ -309,7 +310,16 @@ def _against(first: Run, other: Run, seed: int) -> Against:
 
 
 def _overview(table: ScoreTable) -> Markup:
-    quoted = [(task, cell.value) for cells in table.quoted.values() for task, cell in cells.items()]
+    # A score by another scoring model is not drawn on one scale with the paper's.
+    other = {
+        task
+        for cells in table.runs.values()
+        for task, cell in cells.items()
+        if str(cell.row.get("model", SCORER)).rpartition("/")[2] != SCORER
+    }
+    quoted = [
+        (task, cell.value) for cells in table.quoted.values() for task, cell in cells.items() if task not in other
+    ]
     # Where the runs asked different rows, no floor is everyone's.
     floors = next(iter(table.floors.values())) if len(table.floors) == 1 else {}
     return overview_picture(
