@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from ecellm.inference.alike import alike
 from ecellm.inference.causal import padded
 from ecellm.inference.trie import ROOT, Trie
 
@@ -27,11 +29,22 @@ class TwoSided:
         self.device = model.device
 
     def encoded(self, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-        """Return the encoder's states [B, T, H] and the prompts' mask [B, T]."""
-        ids = padded(prompts, self.pad, self.device)
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
-        mask = (torch.arange(ids.shape[1], device=self.device) < lengths[:, None]).long()
-        return self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state, mask
+        """Return the encoder's states [B, T, H], prompts of like length read together, and their mask [B, T]."""
+        lengths = [len(prompt) for prompt in prompts]
+        read = [torch.empty(0)] * len(prompts)
+        for group in alike(lengths, self.device.type):
+            ids = padded([prompts[row] for row in group], self.pad, self.device)
+            states = self.model.get_encoder()(
+                input_ids=ids, attention_mask=self._mask([lengths[row] for row in group])
+            )
+            for place, row in enumerate(group):
+                read[row] = states.last_hidden_state[place, : lengths[row]]
+        return pad_sequence(read, batch_first=True), self._mask(lengths)
+
+    def _mask(self, lengths: Sequence[int]) -> Tensor:
+        """Return ones at the tokens of prompts of these lengths, [B, T]."""
+        places = torch.arange(max(lengths), device=self.device)
+        return (places < torch.tensor(lengths, device=self.device)[:, None]).long()
 
     def fork_logits(self, prompts: Sequence[list[int]], tries: Sequence[Trie], shared: Sequence[int]) -> list[Tensor]:
         """Return each row's logits [forks, V]: the decoder takes the runs that lead to forks one after the other;
