@@ -1,11 +1,13 @@
 """The encoder classifiers and the ranker: their losses, what they learn, on any encoder, alike every time."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sentencepiece
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,9 @@ from transformers import (
 )
 
 from ecellm.baselines.encoder import grades, mean_ndcg, ranknet
+from ecellm.baselines.fit import fit_baseline
 from ecellm.baselines.part import Choices
-from ecellm.baselines.reading import load_encoder
+from ecellm.baselines.reading import load_encoder, longest_text, tokens_of
 from ecellm.baselines.training import batches
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.load import load_generator
@@ -50,6 +53,43 @@ def encoder(kind: str, folder: Path) -> Path:
     return folder
 
 
+def deberta_v3(folder: Path) -> Path:
+    """A tiny random DeBERTaV3 as the hub has it: the tokenizer is a SentencePiece model."""
+    encoder("deberta", folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    texts = [f"a red lamp of {n} watts, {n * 7} hours and a cord" for n in range(200)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_prefix=str(folder / "spm"),
+        vocab_size=80,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        pad_piece="[PAD]",
+        bos_piece="[CLS]",
+        eos_piece="[SEP]",
+        unk_piece="[UNK]",
+        minloglevel=2,
+    )
+    return folder
+
+
+def bertweet(folder: Path) -> Path:
+    """A tiny random BERTweet as the hub has it: a tokenizer in Python, and few places."""
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=64, max_position_embeddings=26, type_vocab_size=1, tokenizer_class="BertweetTokenizer", **SIZES
+    )
+    RobertaModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("the 10\nqui@@ 9\nck 8\nfox 7\nla@@ 5\nzy 3\n")
+    (folder / "bpe.codes").write_text(
+        "t h 9\nth e</w> 8\nq u 7\nqu i 6\nc k</w> 5\nf o 4\nfo x</w> 3\nz y</w> 2\nl a 1\n"
+    )
+    return folder
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     counts = {"train": 12, "validation": 4, "test": 6}
@@ -64,6 +104,50 @@ def test_any_encoder_is_tuned_saved_and_asked(kind: str, small: Dataset, tmp_pat
     lines = answered("encoder", small, tmp_path, choices=Choices(str(base), epochs=1))
     assert {line["task"] for line in lines} == {"PM", "SA", "QPR"} and all(line["answer"] for line in lines)
     assert json.loads((tmp_path / "model" / "ecellm.json").read_text())["tasks"] == ["PM", "SA", "QPR"]
+
+
+@pytest.mark.parametrize("made_by", [deberta_v3, bertweet])
+def test_encoders_with_tokenizers_of_their_own_read_after_saving_what_they_read_before(
+    made_by: Callable[[Path], Path], small: Dataset, tmp_path: Path
+) -> None:
+    base = made_by(tmp_path / "base")
+    lines = answered("encoder", small, tmp_path, ["PM", "QPR"], choices=Choices(str(base), epochs=1))
+    assert {line["task"] for line in lines} == {"PM", "QPR"} and all(line["answer"] for line in lines)
+    before = AutoTokenizer.from_pretrained(base)
+    after = load_generator(tmp_path / "model").models["PM"].pairs.tokenizer  # type: ignore[attr-defined]
+    text = "the quick fox, a red lamp of 5 watts"
+    assert after(text)["input_ids"] == before(text)["input_ids"]
+    assert len(set(before(text)["input_ids"])) > 6, "most of the text is in the vocabulary"
+
+
+@pytest.mark.parametrize("made_by", [deberta_v3, bertweet, lambda folder: encoder("bert", folder)])
+def test_of_a_pair_the_second_text_is_known(made_by: Callable[[Path], Path], tmp_path: Path) -> None:
+    _, tokenizer = load_encoder(str(made_by(tmp_path / "base")))
+    left, right = "the quick the", "lazy fox"
+    found = tokens_of(tokenizer, (left, right), 100)
+    second = [token for token, marked in zip(found["input_ids"], found["second"], strict=True) if marked]
+    assert second == tokenizer(right, add_special_tokens=False)["input_ids"]
+    assert not any(tokens_of(tokenizer, (left,), 100)["second"])
+
+
+def test_a_text_is_cut_to_the_places_that_an_encoder_has(small: Dataset, tmp_path: Path) -> None:
+    body, tokenizer = load_encoder(str(bertweet(tmp_path / "base")))
+    longest = longest_text(body, tokenizer)
+    assert longest == 24
+    found = tokens_of(tokenizer, ("the " * 50, "fox " * 50), longest)
+    assert len(found["input_ids"]) == longest and sum(found["second"]) == 10
+    states = body(input_ids=torch.tensor([found["input_ids"]])).last_hidden_state
+    assert torch.isfinite(states).all()
+    with pytest.raises((IndexError, RuntimeError), match="out of"):
+        body(input_ids=torch.tensor([[4] * (longest + 1)]))
+
+
+def test_values_need_a_tokenizer_that_says_where_tokens_stand(tmp_path: Path) -> None:
+    data = save(tmp_path / "data", [made("AVE", "train", n) for n in range(3)])
+    base = bertweet(tmp_path / "base")
+    with pytest.raises(ValueError, match="does not say where in a text its tokens stand"):
+        fit_baseline("aveqa", data, tmp_path / "model", choices=Choices(str(base)))
+    assert not (tmp_path / "model").exists()
 
 
 def test_equal_seeds_give_equal_models_and_others_do_not(small: Dataset, tiny_base: Path, tmp_path: Path) -> None:

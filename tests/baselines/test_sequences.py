@@ -73,7 +73,9 @@ def test_a_later_purchase_changes_nothing_before_it(bought: list[int], data: st.
     changed = [*bought[:place], 10, *bought[place + 1 :]]
     with torch.no_grad():
         one, other = net(torch.tensor([bought, changed]))
-    assert torch.equal(one[:place], other[:place]) and not torch.allclose(one[place:], other[place:])
+    # Rows of a batch are not always rounded alike; what a later purchase says is far above that.
+    assert torch.allclose(one[:place], other[:place], rtol=0, atol=1e-5)
+    assert not torch.allclose(one[place:], other[place:], rtol=0, atol=1e-2)
 
 
 def test_padding_changes_nothing_before_it() -> None:

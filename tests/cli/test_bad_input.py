@@ -153,7 +153,7 @@ def test_a_full_disk_while_tuning_and_asking_loses_nothing(
     assert run("evaluate", answers, "--data", data, "--out", tmp_path / "scores.json")[0] == 0
 
 
-@pytest.mark.parametrize("verb", ["simulate", "build", "evaluate", "baseline"])
+@pytest.mark.parametrize("verb", ["simulate", "build", "evaluate"])
 def test_ctrl_c_at_the_last_moment_leaves_nothing(
     verb: str, run: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +165,6 @@ def test_ctrl_c_at_the_last_moment_leaves_nothing(
         "simulate": ("simulate", "--out", out, "--scale", "0.05"),
         "build": ("build", "--sources", shop, "--config", config, "--out", out),
         "evaluate": ("evaluate", answers, "--data", data, "--out", out),
-        "baseline": ("baseline", "cheap", "--data", data, "--out", out, "--tasks", "PM"),
     }[verb]
 
     within = Path.replace

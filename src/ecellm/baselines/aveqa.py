@@ -24,6 +24,7 @@ from ecellm.baselines.reading import (
     encoder_of,
     load_encoder,
     load_tokenizer,
+    longest_text,
     padded,
     read_states,
     save_tokenizer,
@@ -96,6 +97,11 @@ class AVEQA:
         held = rows_of(task, dataset, "validation")
         with seeded(choices.seed, "aveqa"):
             body, tokenizer = load_encoder(choices.base)
+            if not tokenizer.is_fast:
+                raise ValueError(
+                    f"The tokenizer of {choices.base!r} does not say where in a text its tokens stand, "
+                    "as aveqa needs: name another base."
+                )
             body.get_input_embeddings().weight.requires_grad_(False)
             found = cls(Network(body), tokenizer, 0.0, choices.device)
         rows, held_rows = found._rows(samples, taught=True), found._rows(held)
@@ -123,7 +129,7 @@ class AVEQA:
             loss,
             score if held else None,
             course,
-            choices.seed,
+            choices,
             told,
             lambda row: len(row.tokens["input_ids"]),
         )
@@ -162,7 +168,7 @@ class AVEQA:
                 attribute,
                 read[place].text,
                 truncation="only_second",
-                max_length=min(MOST_TOKENS, self.tokenizer.model_max_length),
+                max_length=min(MOST_TOKENS, longest_text(self.net.body, self.tokenizer)),
                 return_offsets_mapping=True,
             )
             # Tokens of the question stand nowhere in the passage.

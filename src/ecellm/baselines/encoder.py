@@ -26,10 +26,12 @@ from ecellm.baselines.reading import (
     encoder_of,
     load_encoder,
     load_tokenizer,
+    longest_text,
     mean_states,
     padded,
     read_states,
     save_tokenizer,
+    tokens_of,
 )
 from ecellm.baselines.sides import Sides, ranked_sides, sides
 from ecellm.baselines.training import Course, arrays, restore, seeded, train
@@ -113,12 +115,9 @@ class Pairs:
 
     def row(self, pair: Sides, label: int = 0) -> Row:
         """Return a pair as tokens, the longer text cut first."""
-        longest = min(MOST_TOKENS, self.tokenizer.model_max_length)
+        longest = min(MOST_TOKENS, longest_text(self.net.body, self.tokenizer))
         texts = (pair.left, pair.right) if pair.right else (pair.left,)
-        encoded = self.tokenizer(*texts, truncation="longest_first", max_length=longest)
-        # Of which text a token is: None for [CLS] and the like.
-        found = dict(encoded) | {"second": [place == 1 for place in encoded.sequence_ids()]}
-        return Row(found, label)
+        return Row(tokens_of(self.tokenizer, texts, longest), label)
 
     def scores(self, rows: Sequence[Row]) -> Tensor:
         """Return [B, C]."""
@@ -179,7 +178,7 @@ class Classifier:
 
         course = Course(choices.epochs or EPOCHS, RATE, 16, HEAD_RATE, half=True)
         enough = len(held) >= FEWEST_ROWS
-        train(pairs.net, known, loss, score if enough else None, course, choices.seed, told, length)
+        train(pairs.net, known, loss, score if enough else None, course, choices, told, length)
         if enough:
             found.offsets = fit_offsets(log_softmax(pairs.all_scores(held)), labels, metric).tolist()
         return found
@@ -230,7 +229,7 @@ class Ranker:
 
         course = Course(choices.epochs or EPOCHS, RATE, 6, HEAD_RATE, half=True)
         score = (lambda: mean_ndcg(held, found.orders(held))) if len(held) >= FEWEST_ROWS else None
-        train(pairs.net, known, loss, score, course, choices.seed, told, lambda item: max(map(length, item[0])))
+        train(pairs.net, known, loss, score, course, choices, told, lambda item: max(map(length, item[0])))
         return found
 
     def save(self, part: Part) -> None:

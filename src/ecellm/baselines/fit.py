@@ -1,17 +1,27 @@
-"""Fitting a baseline: one small model for each task, written whole as a MODEL folder."""
+"""Fitting a baseline: one small model for each task, in a MODEL folder.
 
-from collections.abc import Callable, Collection
+A folder that has `begun.json` and no `ecellm.json` is a fitting that was interrupted: it holds the tasks that were
+done, and of a network the state after its last pass. The same command goes on from there.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ecellm import __version__
 from ecellm.baselines.kinds import kind, tasks_of
 from ecellm.baselines.part import Choices, Part, Told
 from ecellm.dataset.dataset import Dataset
-from ecellm.files import refuse_existing, whole_folder
-from ecellm.models.folder import write_facts
+from ecellm.files import naming, refuse_existing, whole_file
+from ecellm.models.folder import is_finished, write_facts
 from ecellm.tasks import TASKS
 
 FAMILY = "baseline"
+BEGUN = "begun.json"
 
 
 def fit_baseline(
@@ -24,11 +34,11 @@ def fit_baseline(
 ) -> list[str]:
     """Fit the baseline on each task (None: all that it is for and that the dataset trains) and write `out`.
 
-    `fitting(task)` is called as each task begins and returns what is told of its progress. Returns the tasks.
-    Raises ValueError where a named task has no training rows or is not the baseline's, where there is no task
-    left, and where `out` exists.
+    What an interrupted run of the same choices left in `out` is gone on from; the end is the same. `fitting(task)` is
+    called as each task begins and returns what is told of its progress. Returns the tasks. Raises ValueError where a
+    named task has no training rows or is not the baseline's, where there is no task left, and where `out` holds
+    anything else.
     """
-    refuse_existing(out)
     choices = choices or Choices()
     if tasks is None:
         trained = {sample.task for sample in dataset.samples("train")}
@@ -36,18 +46,57 @@ def fit_baseline(
     kinds = {task: kind(name, task) for task in TASKS if task in tasks}
     if not kinds:
         raise ValueError(f"{dataset.path} has no training rows that the baseline {name!r} could be fitted on.")
-    with whole_folder(out) as folder:
+    recipe = {"name": name, "family": FAMILY, "base": choices.base, "epochs": choices.epochs}
+    facts: dict[str, Any] = {
+        "recipe": {**recipe, "limit": choices.limit, "seed": choices.seed},
+        "tasks": list(kinds),
+        "dataset": dataset.hash(),
+        "versions": {"ecellm": __version__},
+    }
+    with _begun(out, facts) as parts:
         for task, model in kinds.items():
-            model.fit(TASKS[task], dataset, choices, fitting(task)).save(Part(folder, task))
-        recipe = {"name": name, "family": FAMILY, "base": choices.base, "epochs": choices.epochs}
-        write_facts(
-            folder,
-            {
-                "recipe": {**recipe, "limit": choices.limit, "seed": choices.seed},
-                "tasks": list(kinds),
-                "parts": {task: Part(folder, task).hash() for task in kinds},
-                "dataset": dataset.hash(),
-                "versions": {"ecellm": __version__},
-            },
-        )
+            part, passes = Part(out, task), out / f"{task}.passes"
+            if task not in parts:
+                model.fit(TASKS[task], dataset, replace(choices, begun=passes), fitting(task)).save(part)
+                parts[task] = part.hash()
+                _note(out, facts, parts)
+            passes.unlink(missing_ok=True)
+        write_facts(out, {**facts, "parts": parts})
+        (out / BEGUN).unlink()
     return list(kinds)
+
+
+@contextmanager
+def _begun(out: Path, facts: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Make `out`, or take up what is in it, and give the parts that are done; where none is, a fault leaves nothing.
+
+    Raises ValueError where `out` holds anything but an interrupted fitting by these facts.
+    """
+    parts: dict[str, str] = {}
+    begun = (out / BEGUN).is_file() and not is_finished(out)
+    if begun:
+        before = json.loads((out / BEGUN).read_text(encoding="utf-8"))
+        parts = before.pop("parts")
+        different = [key for key in facts if facts[key] != before.get(key)]
+        if different:
+            raise ValueError(
+                f"{out} was begun with another {', '.join(different)}: repeat the command that began it to go on, "
+                "name another output, or remove the folder."
+            )
+    else:
+        refuse_existing(out)
+    try:
+        with naming(out):
+            if not begun:
+                out.mkdir(parents=True, exist_ok=True)
+                _note(out, facts, parts)
+            yield parts
+    except BaseException:
+        if not parts and not any(out.glob("*.passes")):
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _note(out: Path, facts: dict[str, Any], parts: dict[str, str]) -> None:
+    with whole_file(out / BEGUN) as path:
+        path.write_text(json.dumps({**facts, "parts": parts}, indent=2) + "\n", encoding="utf-8")

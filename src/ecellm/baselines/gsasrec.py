@@ -133,7 +133,7 @@ class GSASRec:
             return float(np.mean([one == sample.output for one, sample in zip(first, held, strict=True)]))
 
         course = Course(choices.epochs or EPOCHS, 3e-3, 32, weight_decay=0.0, warmup=0.05)
-        train(found.net, rows, loss, hits if held else None, course, choices.seed, told)
+        train(found.net, rows, loss, hits if held else None, course, choices, told)
         return found
 
     def save(self, part: Part) -> None:

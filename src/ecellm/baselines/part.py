@@ -37,6 +37,8 @@ class Choices:
     """At most this many training rows of a task, drawn by keyed hash."""
     seed: int = 42
     device: str = "cpu"
+    begun: Path | None = None
+    """Where a training loop keeps what it has reached after each pass, and goes on from."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The pretrained encoder that several baselines read texts with: the local MiniLM, a folder's or the hub's."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ def base_name(base: str) -> str:
 
 
 def load_encoder(base: str) -> tuple[Any, Any]:
-    """Return a pretrained encoder in fp32 and its fast tokenizer.
+    """Return a pretrained encoder in fp32 and its tokenizer.
 
     Raises ValueError where there is no such encoder, or it is no encoder alone.
     """
@@ -33,8 +34,8 @@ def load_encoder(base: str) -> tuple[Any, Any]:
     name = base_name(base)
     try:
         config = AutoConfig.from_pretrained(name)
-        tokenizer = AutoTokenizer.from_pretrained(name, config=config)
         with _quietly():
+            tokenizer = AutoTokenizer.from_pretrained(name, config=config)
             body = AutoModel.from_pretrained(name, config=config, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -59,7 +60,10 @@ def _without_pooler(body: Any) -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """A block in which a base that has more or fewer layers than the encoder alone is no matter to report."""
+    """A block in which what transformers thinks worth a warning is none of the user's business.
+
+    Such as a base that has more or fewer layers than the encoder alone, or a tokenizer that cuts pairs of texts.
+    """
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -71,11 +75,42 @@ def _quietly() -> Iterator[None]:
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the tokenizer's files into a MODEL folder; its parts share them."""
     tokenizer.save_pretrained(folder)
+    if not tokenizer.is_fast:
+        # The files that it was read from: transformers 5.23 writes BERTweet's merges without their counts, and then
+        # reads them as if the counts were there.
+        for key, name in tokenizer.vocab_files_names.items():
+            shutil.copyfile(getattr(tokenizer, key), folder / name)
 
 
 def load_tokenizer(folder: Path) -> Any:
     """Read them back."""
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with _quietly():
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def longest_text(body: Any, tokenizer: Any) -> int:
+    """Return how many tokens an encoder reads at most, those that stand between texts included."""
+    places = getattr(body.config, "max_position_embeddings", tokenizer.model_max_length)
+    # RoBERTa's kind counts places from behind the number of the padding.
+    padding = getattr(getattr(body, "embeddings", None), "padding_idx", None)
+    return min(tokenizer.model_max_length, places - (0 if padding is None else padding + 1))
+
+
+def tokens_of(tokenizer: Any, texts: Sequence[str], longest: int) -> dict[str, Any]:
+    """Return a text, or two, as tokens, the longer text cut first; `second` [T] says which are the second's."""
+    with _quietly():
+        found = tokenizer(*texts, truncation="longest_first", max_length=longest, return_special_tokens_mask=True)
+    if tokenizer.is_fast:
+        second = [place == 1 for place in found.sequence_ids()]
+    else:
+        second = _second_of(found["special_tokens_mask"])
+    return dict(found) | {"second": second}
+
+
+def _second_of(special: Sequence[int]) -> list[bool]:
+    """Return which tokens are the second text's, of which are special: the second run of those that are not."""
+    starts = [place for place in range(1, len(special)) if special[place - 1] and not special[place]]
+    return [len(starts) > 1 and place >= starts[1] and not special[place] for place in range(len(special))]
 
 
 def padded(rows: Sequence[Any], tokenizer: Any, config: Any, device: str | torch.device) -> dict[str, Tensor]:

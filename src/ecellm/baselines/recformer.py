@@ -114,7 +114,7 @@ class Recformer:
             )
 
         course = Course(choices.epochs or EPOCHS, 3e-4, 32)
-        train(found.net, samples, loss, hits if held else None, course, choices.seed, told)
+        train(found.net, samples, loss, hits if held else None, course, choices, told)
         return found
 
     def save(self, part: Part) -> None:

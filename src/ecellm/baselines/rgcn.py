@@ -140,7 +140,7 @@ class RGCN:
         enough = len(held) >= FEWEST_ROWS
         rows = max(1, round(SHARE * len(samples)))
         course = Course(choices.epochs or EPOCHS, 2e-3, rows, weight_decay=0.01)
-        train(found.net, range(len(samples)), loss, score if enough else None, course, choices.seed, told)
+        train(found.net, range(len(samples)), loss, score if enough else None, course, choices, told)
         if enough:
             logs = log_softmax(found._scores(held, held_features))
             found.offsets = fit_offsets(logs, labels, metric).tolist()

@@ -106,7 +106,7 @@ class SUOpenTag:
 
         course = Course(choices.epochs or EPOCHS, 2e-3, 32, weight_decay=0.0)
         score = (lambda: f1(held, found._answers(held, held_rows))) if held else None
-        train(found.net, rows, loss, score, course, choices.seed, told, lambda row: len(row.offsets))
+        train(found.net, rows, loss, score, course, choices, told, lambda row: len(row.offsets))
         return found
 
     def save(self, part: Part) -> None:

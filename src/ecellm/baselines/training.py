@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecellm.baselines.part import Told
+from ecellm.baselines.part import Choices, Told
+from ecellm.baselines.passes import Reached, keep, take_up
 from ecellm.keys import keyed_hash, keyed_shuffle
 
 T = TypeVar("T")
@@ -52,50 +53,68 @@ def train(
     loss: Callable[[list[T]], Tensor],
     score: Callable[[], float] | None,
     course: Course,
-    seed: int,
+    choices: Choices,
     told: Told,
     length: Callable[[T], int] = lambda row: 0,
 ) -> None:
     """Train on the rows; `score()`, taken after each pass, says how good the model is, more is better.
 
     The model is left in evaluation mode with the weights of its best pass (the first of equals), or of the last
-    one where there is no score. Rows of like `length` come together.
+    one where there is no score. Rows of like `length` come together. Where the choices name a file for it, the
+    state after each pass is kept there, and one that is there already is gone on from: the end is the same.
     """
     device = next(model.parameters()).device
     batches_a_pass = math.ceil(len(rows) / course.rows)
     steps = course.epochs * batches_a_pass
     optimizer = torch.optim.AdamW(_groups(model, course), weight_decay=course.weight_decay)
-    rise = max(1, round(course.warmup * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise), 1.0)
-    )
-    best, kept = -math.inf, None
-    done, said = 0, ""
-    with seeded(seed, "train"):
-        for epoch in range(course.epochs):
+    with seeded(choices.seed, "train"):
+        begun = choices.begun
+        reached = take_up(begun, model, optimizer) if begun and begun.is_file() else Reached()
+        done, said = reached.passes * batches_a_pass, _said(reached)
+        model.eval()
+        for epoch in range(reached.passes, course.epochs):
             model.train()
-            for batch in batches(rows, course.rows, length, seed, epoch):
+            for batch in batches(rows, course.rows, length, choices.seed, epoch):
+                _set_rates(optimizer, course, done, steps)
                 with half_precision(device.type, course.half):
                     value = loss(batch)
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(model.parameters(), CLIP)
                 optimizer.step()
-                schedule.step()
                 done += 1
                 told(done, steps, said)
             model.eval()
-            if score is None:
-                continue
-            with torch.inference_mode():
-                now = score()
-            if now > best:
-                best = now
-                kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-            said = f"validation {now:.3f}, best {best:.3f}"
-            told(done, steps, said)
-    if kept is not None:
-        model.load_state_dict(kept)
+            reached.passes = epoch + 1
+            if score is not None:
+                said = _scored(model, score, reached)
+                told(done, steps, said)
+            if begun:
+                keep(begun, model, optimizer, reached)
+    if reached.kept is not None:
+        model.load_state_dict(reached.kept)
+
+
+def _scored(model: nn.Module, score: Callable[[], float], reached: Reached) -> str:
+    """Take a pass's score, keep its weights where it is the best, and return what is said of it."""
+    with torch.inference_mode():
+        now = score()
+    if now > reached.best:
+        reached.best = now
+        reached.kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return f"validation {now:.3f}, {_said(reached)}"
+
+
+def _said(reached: Reached) -> str:
+    return f"best {reached.best:.3f}" if reached.kept is not None else ""
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, course: Course, done: int, steps: int) -> None:
+    """Set the learning rates of the step that comes after `done` ones: a rise from 0, then a fall to 0."""
+    rise = max(1, round(course.warmup * steps))
+    share = min((done + 1) / rise, (steps - done) / max(1, steps - rise), 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = group["highest"] * share
 
 
 def half_precision(device: str, wanted: bool) -> AbstractContextManager[object]:
@@ -133,4 +152,4 @@ def _groups(model: nn.Module, course: Course) -> list[dict[str, object]]:
     body = [weight for name, weight in moved.items() if name.startswith("body.")]
     head = [weight for name, weight in moved.items() if not name.startswith("body.")]
     rates = [(body, course.learning_rate), (head, course.head_learning_rate or course.learning_rate)]
-    return [{"params": weights, "lr": rate} for weights, rate in rates if weights]
+    return [{"params": weights, "lr": rate, "highest": rate} for weights, rate in rates if weights]

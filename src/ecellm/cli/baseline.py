@@ -18,7 +18,7 @@ def baseline(
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many training rows of a task.")] = None,
     seed: Annotated[int, typer.Option(help="Of the fitting.")] = 42,
 ) -> None:
-    """Fit a baseline, one small model for each task, and write a MODEL folder."""
+    """Fit a baseline, one small model for each task, into a MODEL folder; one that was interrupted goes on."""
     from ecellm.baselines.fit import fit_baseline
     from ecellm.baselines.kinds import tasks_of
     from ecellm.baselines.part import Choices
