@@ -63,6 +63,34 @@ def test_a_run_cut_at_any_step_and_resumed_ends_with_the_same_weights(
     cut = load_file(tmp_path / "cut" / "model.safetensors")
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("whole", "cut")]
+    steps = [[json.loads(line)["step"] for line in lines] for lines in logs]
+    assert steps[0] == steps[1], "what was done again is not logged twice"
+
+
+def test_a_run_goes_on_from_its_last_checkpoint_and_not_from_its_last_check(
+    tiny_recipe: Recipe, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = tiny_recipe.validation.model_copy(update={"per_epoch": 1})
+    often = tiny_recipe.optimisation.model_copy(update={"epochs": 1, "checkpoint_steps": 2})
+    chosen = tiny_recipe.model_copy(update={"optimisation": often, "validation": once})
+    tune(chosen, tiny_data, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(3, patch)
+        with pytest.raises(PowerCutError):
+            tune(chosen, tiny_data, tmp_path / "cut")
+    done: list[int] = []
+    moved = Progress.on_step_end
+
+    def noted(self: Progress, args: object, state: object, control: object, **kept: object) -> None:
+        done.append(state.global_step)  # type: ignore[attr-defined]
+        moved(self, args, state, control, **kept)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Progress, "on_step_end", noted)
+    tune(chosen, tiny_data, tmp_path / "cut", resume=True)
+    assert done[0] == 3 and len(done) > 1
+    whole, cut = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "cut"))
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
 def test_resume_starts_afresh_where_nothing_was_saved_and_changes_nothing_on_a_finished_run(

@@ -105,7 +105,7 @@ def identity(
 @contextmanager
 def opened(model: str | Path, template: str | None) -> Iterator[Opened]:
     """Open a MODEL folder, or a base in the form of one; raises ValueError where it is neither."""
-    from ecellm.tuning.rows import CHECKPOINTS
+    from ecellm.tuning.checkpoints import CHECKPOINTS
 
     name = str(model).removeprefix(VLLM)
     folder = Path(name)

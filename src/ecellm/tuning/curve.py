@@ -15,7 +15,6 @@ def draw_losses(log: Path, out: Path) -> None:
     figure = Figure(figsize=(7.5, 4), layout="constrained")
     axes = figure.subplots()
     for key, said, style in (("loss", "training", "-"), ("eval_loss", "validation", "o--")):
-        # A resumed run logs the steps since its checkpoint again: the last word on a step counts.
         points = {row["step"]: row[key] for row in rows if key in row}
         if points:
             axes.plot(sorted(points), [points[step] for step in sorted(points)], style, label=said, markersize=4)

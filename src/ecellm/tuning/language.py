@@ -12,12 +12,13 @@ from ecellm.dataset.dataset import Asked
 from ecellm.models.loading import load_pretrained
 from ecellm.prompts import Template, encode_response, end_token, template_for
 from ecellm.tuning.arguments import computes_in_bf16
+from ecellm.tuning.checkpoints import CHECKPOINTS
 from ecellm.tuning.language_trainer import LanguageTrainer
 from ecellm.tuning.lora import adapted, four_bits
 from ecellm.tuning.packing import Lesson
 from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
-from ecellm.tuning.rows import CHECKPOINTS, Rows, evenly, rendered
+from ecellm.tuning.rows import Rows, evenly, rendered
 
 
 def language_trainer(

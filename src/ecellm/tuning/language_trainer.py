@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from ecellm.tuning.arguments import arguments
 from ecellm.tuning.batches import EpochLoader, SampleSteps
+from ecellm.tuning.checkpoints import Checkpoints
 from ecellm.tuning.lora import WITHOUT_HEAD
 from ecellm.tuning.packed_attention import PACKED, STEP, attention_for
 from ecellm.tuning.packing import Lesson, packed_row, packs, rounded
@@ -59,6 +60,7 @@ class LanguageTrainer(Trainer):
             eval_dataset=self.checks or None,
         )
         self.model_accepts_loss_kwargs = False
+        self.add_callback(Checkpoints(recipe.optimisation.checkpoint_steps))
         self.remove_callback(PrinterCallback)  # the run has a progress display of its own
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -15,10 +15,11 @@ from ecellm.models.examples import CHOICE, Example, lesson
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import PrefixLM, warm_start
 from ecellm.prompts import named_template
+from ecellm.tuning.checkpoints import CHECKPOINTS
 from ecellm.tuning.prefix_trainer import PrefixTrainer
 from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
-from ecellm.tuning.rows import CHECKPOINTS, Rows, evenly, rendered
+from ecellm.tuning.rows import Rows, evenly, rendered
 
 
 def prefix_trainer(recipe: Recipe, rows: Rows, out: Path, console: Console) -> tuple[PrefixTrainer, list[Example]]:

@@ -16,6 +16,7 @@ from ecellm.models.examples import Example
 from ecellm.models.prefix_lm import PrefixLM, make_batch
 from ecellm.tuning.arguments import arguments, computes_in_bf16
 from ecellm.tuning.batches import EpochLoader, TokenBatches
+from ecellm.tuning.checkpoints import Checkpoints
 from ecellm.tuning.recipe import Recipe
 
 
@@ -51,6 +52,7 @@ class PrefixTrainer(Trainer):
             callbacks=callbacks,
         )
         self.model_accepts_loss_kwargs = False
+        self.add_callback(Checkpoints(choices.checkpoint_steps))
         self.remove_callback(PrinterCallback)  # the run has a progress display of its own
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -1,6 +1,7 @@
 """Progress of a tuning run: a bar with tokens per second and time left, and a JSON-lines log."""
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ecellm.files import whole_file
 from ecellm.models.card import LOG
 from ecellm.tuning.memory import GIB, peak_memory
 
@@ -36,7 +38,8 @@ class Progress(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any
     ) -> None:
-        """Start the bar where the run starts, which a resumed one does in the middle."""
+        """Start bar and log where the run starts, which a resumed one does in the middle."""
+        self._forget(state.global_step)
         self.began, self.first_step = time.monotonic(), state.global_step
         self.bar.start()
         self.row = self.bar.add_task("tuning", total=state.max_steps, completed=state.global_step, said="")
@@ -69,7 +72,24 @@ class Progress(TrainerCallback):
         """Stop the bar."""
         self.bar.stop()
 
+    def _forget(self, step: int) -> None:
+        """Leave out of the log what an interrupted run did after the checkpoint: it is done again."""
+        if not self.log_file.is_file():
+            return
+        lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _step(line) <= step]
+        with whole_file(self.log_file) as path:
+            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
     def _speed(self, state: TrainerState) -> float:
         """Return tokens per second since this process began, padding left out."""
         seconds = time.monotonic() - self.began
         return (state.global_step - self.first_step) * self.tokens_per_step / max(seconds, 1e-6)
+
+
+def _step(line: str) -> float:
+    """Return the step that a line of the log is of; infinity where the line was cut short."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

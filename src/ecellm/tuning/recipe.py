@@ -45,6 +45,8 @@ class Optimisation(Section):
     """Of causal models. auto: sample by sample on a CPU; elsewhere FlashAttention where it is installed, else torch's
     own with a mask."""
     freeze_embeddings: bool = False
+    checkpoint_steps: int = Field(default=100, gt=0)
+    """Steps from one checkpoint to the next; each check on validation rows leaves one too."""
     seed: int = 42
 
 

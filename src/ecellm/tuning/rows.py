@@ -11,9 +11,6 @@ from ecellm.dataset.dataset import Asked
 from ecellm.prompts import Prompt, Template, render_all
 from ecellm.tuning.recipe import Recipe
 
-#: Below a MODEL folder, while it is being made: the trainer's own checkpoints.
-CHECKPOINTS = "checkpoints"
-
 
 class _Tasked(Protocol):
     @property

@@ -19,11 +19,12 @@ from ecellm.inference.calibration import calibrate
 from ecellm.models.card import CURVE, LOG, write_model_card
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
+from ecellm.tuning.checkpoints import CHECKPOINTS, last_checkpoint
 from ecellm.tuning.curve import draw_losses
 from ecellm.tuning.memory import device_name
 from ecellm.tuning.preflight import Preflight, preflight
 from ecellm.tuning.recipe import Recipe
-from ecellm.tuning.rows import CHECKPOINTS, Rows
+from ecellm.tuning.rows import Rows
 
 RUN = "run.json"
 DEFAULT_SETTING = f"IND_{DIVERSE}"
@@ -60,7 +61,7 @@ def tune(
     if first:
         with whole_file(out / RUN) as path:
             path.write_text(json.dumps(run, indent=2), encoding="utf-8")
-    found = _tuned(recipe, rows, out, _last_checkpoint(out) if resume else None, console)
+    found = _tuned(recipe, rows, out, last_checkpoint(out) if resume else None, console)
     if not first:
         return
     facts = {
@@ -154,13 +155,3 @@ def _checked_run(
     else:
         refuse_existing(out)
     return run
-
-
-def _last_checkpoint(out: Path) -> str | None:
-    """Return the newest whole checkpoint, or None where nothing was saved."""
-    folders = sorted(
-        (out / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]), reverse=True
-    )
-    # trainer_state.json is the last file that Trainer writes: without it the save was cut short.
-    whole = [folder for folder in folders if (folder / "trainer_state.json").is_file()]
-    return str(whole[0]) if whole else None
