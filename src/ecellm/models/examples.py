@@ -52,6 +52,8 @@ class Example:
     response: list[int] = field(default_factory=list)
     """Free text, its end token included."""
     weight: float = 1.0
+    id: str = ""
+    """The sample's."""
 
     def guessing_loss(self) -> float:
         """Return about what the loss is where every answer is as likely: the scale of the task's loss."""
@@ -66,7 +68,7 @@ class Example:
 def question(asked: Asked, prompt: Prompt, tokenizer: Any) -> Example:
     """Return the example without its answer, for asking."""
     sample, answer = asked.sample, TASKS[asked.sample.task].answer
-    example = Example(_kind(answer), sample.task, prompt.ids)
+    example = Example(_kind(answer), sample.task, prompt.ids, id=sample.id)
     if isinstance(answer, YesNo):
         example.tokens = [_first_token(word, tokenizer) for word in answer.choices]
     elif isinstance(answer, (Letter, Ranking)):

@@ -24,6 +24,7 @@ from ecellm.tuning.lora import WITHOUT_HEAD
 from ecellm.tuning.packed_attention import PACKED, STEP, attention_for
 from ecellm.tuning.packing import Lesson, packed_row, packs, rounded
 from ecellm.tuning.recipe import Recipe
+from ecellm.tuning.stops import named, not_a_number
 from ecellm.tuning.token_losses import token_losses
 
 #: Label of a place that is not learned.
@@ -79,7 +80,8 @@ class LanguageTrainer(Trainer):
         processes = self.accelerator.num_processes
         tokens = sum(len(lesson.response) for lesson in lessons)
         if not tokens:
-            raise ValueError(f"Step {self.state.global_step + 1} has no response token: {_named(lessons)}.")
+            ids = named([lesson.id for lesson in lessons])
+            raise ValueError(f"Step {self.state.global_step + 1} has no response token: {ids}.")
         rows = self.micro_batches(lessons)
         own = rows[self.accelerator.process_index :: processes]
         turns = -(-len(rows) // processes)
@@ -94,10 +96,7 @@ class LanguageTrainer(Trainer):
                 if not works:
                     loss = loss * 0
                 if not torch.isfinite(loss.detach()):
-                    raise ValueError(
-                        f"The loss is not a number at step {self.state.global_step + 1} ({_named(micro)}): "
-                        "lower optimisation.learning_rate or set optimisation.precision=fp32."
-                    )
+                    raise not_a_number(self.state.global_step + 1, [lesson.id for lesson in micro])
                 # Processes' gradients are averaged, and the step's sum is wanted.
                 self.accelerator.backward(loss * processes)
             total += loss.detach() * processes
@@ -194,8 +193,3 @@ def _padded_batches(lengths: Sequence[int], capacity: int) -> list[list[int]]:
         else:
             batches.append([sample])
     return batches
-
-
-def _named(lessons: Sequence[Lesson]) -> str:
-    shown = ", ".join(lesson.id for lesson in lessons[:5])
-    return shown + (f" and {len(lessons) - 5} more" if len(lessons) > 5 else "")

@@ -18,6 +18,7 @@ from ecellm.tuning.arguments import arguments, computes_in_bf16
 from ecellm.tuning.batches import EpochLoader, TokenBatches
 from ecellm.tuning.checkpoints import Checkpoints
 from ecellm.tuning.recipe import Recipe
+from ecellm.tuning.stops import not_a_number
 
 
 class PrefixTrainer(Trainer):
@@ -86,16 +87,12 @@ class PrefixTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Return the weighed mean loss; raises ValueError naming the task where it is not a number."""
+        """Return the weighed mean loss; raises ValueError naming the samples where it is not a number."""
         examples: Sequence[Example] = inputs["examples"]
         losses = model(**inputs)
         bad = torch.nonzero(~torch.isfinite(losses.detach())).flatten().tolist()
         if bad:
-            tasks = sorted({examples[row].task for row in bad})
-            raise ValueError(
-                f"The loss is not a number at step {self.state.global_step} for {', '.join(tasks)}: "
-                "lower optimisation.learning_rate or set optimisation.precision=fp32."
-            )
+            raise not_a_number(self.state.global_step + 1, [examples[row].id for row in bad])
         weights = torch.tensor([example.weight for example in examples], device=losses.device)
         return (losses * weights).mean()
 
