@@ -274,10 +274,12 @@ def test_an_adapters_folder_is_what_peft_loads(bases: dict[str, Path], tiny_data
         assert not torch.equal(loaded(ids).logits, base(ids).logits)
 
 
-def test_attention_is_sample_by_sample_on_a_cpu_and_flash_attention_must_be_there() -> None:
+def test_attention_is_sample_by_sample_on_a_cpu_and_what_needs_a_gpu_says_so() -> None:
     assert attention_for("auto") == PACKED and attention_for("sdpa") == "sdpa"
     with pytest.raises(ValueError, match="pip install flash-attn"):
         attention_for("flash_attention_2")
+    with pytest.raises(ValueError, match="flex_attention needs a GPU"):
+        attention_for("flex_attention")
 
 
 @pytest.mark.parametrize("name", CAUSAL)

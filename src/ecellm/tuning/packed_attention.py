@@ -23,16 +23,19 @@ SHORT = 600
 STEP = 16
 #: Below every real score.
 NEVER = -1e9
-FLASH = "flash_attention_2"
+FLASH, FLEX = "flash_attention_2", "flex_attention"
 
 
 def attention_for(wanted: str) -> str:
     """Return the implementation that transformers is to use on this machine, `wanted` unless that is "auto".
 
-    Raises ValueError with the install line where FlashAttention is wanted and not there.
+    Raises ValueError where FlashAttention is wanted and not there, with the install line, or FlexAttention on a CPU,
+    which has no gradients of it.
     """
     if wanted == FLASH and not is_flash_attn_2_available():
         raise ValueError("optimisation.attention=flash_attention_2 needs a GPU and pip install flash-attn.")
+    if wanted == FLEX and not torch.cuda.is_available():
+        raise ValueError("optimisation.attention=flex_attention needs a GPU: leave it at auto.")
     if wanted != "auto":
         return wanted
     if not torch.cuda.is_available():
