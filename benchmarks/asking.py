@@ -14,7 +14,8 @@ the same run, taken in turn; ratios are of each round, and their median is said.
 The floor is a forward pass over the same tokens and no padding: all prompts end to end, cut into rows of their mean
 length, logits at the last place only.
 
-XS has no `generate`: its usual way is its own greedy writing, two at a time.
+XS has no `generate`: its usual way is its own greedy writing of two prompts at a time, padded to the longer one and
+read under a mask. Its floor reads causally, which is less than XS has to do: it reads its prompts both ways.
 
 Expected before measuring: closed tasks gain the number of tokens written (2 to 12, or 100), and again from larger
 batches; generation gains from larger batches alone, for a step of two rows costs about as much as one of sixty-four.
@@ -33,7 +34,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from torch import Tensor
+from transformers import AutoTokenizer, Cache, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers.utils import logging
 
 from ecellm.dataset.dataset import Asked
@@ -41,11 +43,13 @@ from ecellm.inference.generator import Question
 from ecellm.inference.own_rows import put
 from ecellm.inference.predict import batches
 from ecellm.inference.prefix import PrefixGenerator
+from ecellm.inference.roomy import roomy_cache
 from ecellm.inference.transformers_ import TransformersGenerator
-from ecellm.models.examples import TEXT, question
+from ecellm.models.examples import TEXT, Example, question
 from ecellm.models.folder import write_facts
 from ecellm.models.minilm import minilm_folder
-from ecellm.models.prefix_lm import warm_start
+from ecellm.models.prefix_lm import make_batch, warm_start
+from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import TEMPLATES, encode_response
 from ecellm.tasks import TASKS
 
@@ -152,6 +156,14 @@ def ours(generator: Asker, questions: Sequence[Question]) -> None:
         generator.reply(batch)
 
 
+def read_padded(generator: PrefixGenerator, examples: Sequence[Example]) -> tuple[Cache, Tensor, Tensor]:
+    """Read XS's prompts padded to the longest; returns what `PrefixGenerator._read` does."""
+    batch, cache = make_batch(examples, 0), roomy_cache()
+    states = generator.model.states(batch, cache)
+    last = states[torch.arange(len(examples)), batch.prompt_lengths - 1]
+    return cache, generator.model.copy_pointer.key(states), last
+
+
 @torch.inference_mode()
 def usual(generator: Asker, questions: Sequence[Question], stops: bool) -> None:
     """Write answers two at a time."""
@@ -165,7 +177,7 @@ def usual(generator: Asker, questions: Sequence[Question], stops: bool) -> None:
             for example in examples:
                 example.kind = TEXT
             before, generator.most_tokens = generator.most_tokens, most
-            generator._write(examples)
+            generator._go_on(examples, *read_padded(generator, examples))
             generator.most_tokens = before
             continue
         width = max(len(prompt) for prompt in prompts)
@@ -192,12 +204,16 @@ def floor(generator: Asker, questions: Sequence[Question]) -> None:
     length = max(1, len(stream) // len(questions))
     lines = torch.tensor(stream[: len(stream) // length * length]).view(-1, length).to(generator.model.device)
     at_once = max(1, FLOOR_TOKENS[lines.device.type] // length)
+    if isinstance(generator, PrefixGenerator):
+        generator.model.set_attn_implementation("sdpa")
     for first in range(0, len(lines), at_once):
         ids = lines[first : first + at_once]
         if isinstance(generator, PrefixGenerator):
             generator.model.bert(ids, use_cache=False)
         else:
             generator.model(input_ids=ids, use_cache=False, logits_to_keep=1)
+    if isinstance(generator, PrefixGenerator):
+        generator.model.set_attn_implementation(ROW_ATTENTION)
 
 
 def seconds(work: Callable[[], None]) -> float:

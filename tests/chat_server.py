@@ -4,6 +4,7 @@ import json
 import math
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +36,8 @@ def first_option(body: Body) -> str:
 class ChatServer(ThreadingHTTPServer):
     """Each request uses up one of `faults` (None: no fault); then it is answered by `say`, `refused` permitting.
 
-    A `silent` server takes no notice of a wish for log-probabilities.
+    A `silent` server takes no notice of a wish for log-probabilities. One that stands `before` another, by its
+    address, passes on what it does not fail.
     """
 
     daemon_threads = True
@@ -48,6 +50,7 @@ class ChatServer(ThreadingHTTPServer):
         self.read = 100
         self.finish = "stop"
         self.silent = False
+        self.before: str | None = None
         self.delay = 0.0
         self.slow = 2.0
         self.bodies: list[Body] = []
@@ -61,6 +64,16 @@ class ChatServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def reply(self, body: Body) -> bytes:
+        """An answer as it is sent."""
+        if self.before is not None:
+            url = f"{self.before}/chat/completions"
+            passed = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(passed, timeout=60) as answer:
+                return bytes(answer.read())
+        told = {**body, "logprobs": False} if self.silent else body
+        return json.dumps(completion(self.say(body), told, self.read, self.finish)).encode()
 
     @property
     def asked(self) -> list[str]:
@@ -123,8 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         refused = server.refused(body)
         if refused is not None:
             return self._send(400, {"error": {"message": refused}})
-        told = {**body, "logprobs": False} if server.silent else body
-        reply = json.dumps(completion(server.say(body), told, server.read, server.finish)).encode()
+        reply = server.reply(body)
         if fault in (CUT, DRIP):
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

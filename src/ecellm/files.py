@@ -1,6 +1,8 @@
-"""Writing files whole or not at all: write beside, then rename. A full disk is an OSError that names the output."""
+"""Writing files whole or not at all: write beside, then rename; or appending to them, one run at a time. A full disk is
+an OSError that names the output."""
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -48,6 +50,25 @@ def append_whole(path: Path, text: str) -> None:
         if path.exists():
             os.truncate(path, before)
         raise
+
+
+@contextmanager
+def written_alone(out: Path, empty: bool = False) -> Iterator[None]:
+    """Keep other runs from writing `out`; raises ValueError where one does, or did though it should be `empty`.
+
+    Two runs on one file would ask, and pay for, the same questions, and take a line that is being written for torn.
+    """
+    with out.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = empty and out.stat().st_size > 0
+        except BlockingIOError:
+            taken = True
+        except OSError:  # a file system without locks
+            taken = False
+        if taken:
+            raise ValueError(f"Another run is writing {out}: let it end, or name another output.")
+        yield
 
 
 @contextmanager

@@ -1,6 +1,10 @@
 """`ecellm ask` with a server: an estimate first, answers kept as they come, nothing paid for twice."""
 
 import csv
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,11 +71,49 @@ def test_what_failed_is_asked_again_alone(
 ) -> None:
     server.faults = [None, (500, {}, "broken"), None, (500, {}, "broken")]
     code, _, err = run(*ask, "--retries", 0)
-    assert code == 1 and "2 rows got no answer" in err and "run the command again" in err
+    assert code == 1 and "2 rows got no answer" in err and "Run the command again" in err
+    assert "out.csv.failed.jsonl names them" in err
     server.bodies.clear()
     code, _, _ = run(*ask, "--retries", 0)
     assert code == 0 and len(server.bodies) == 2
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 30
+
+
+def test_a_row_that_is_always_refused_does_not_keep_back_the_others(
+    run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path
+) -> None:
+    server.faults = [None, (400, {}, "this text is against our policy")]
+    code, said, err = run(*ask, "--without-failed", "--concurrency", 1)
+    assert code == 0, err
+    assert "28 of 30 rows answered" in said and "2 rows set aside" in said and "against our policy" in said
+
+
+def test_a_run_that_was_killed_goes_on_and_pays_for_nothing_twice(
+    run: Run, server: ChatServer, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "many.csv", tmp_path / "out.csv"
+    source.write_text("text\n" + "".join(f"review {number}\n" for number in range(200)))
+    arguments = ("ask", "SA", "openai:m", "--input", source, "--out", out, "--concurrency", 4)
+    server.delay = 0.05
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ecellm.cli", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    part = tmp_path / "out.csv.part.jsonl"
+    try:
+        limit = time.monotonic() + 60
+        while not (part.is_file() and part.read_bytes().count(b"\n") > 20):
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+    process.communicate()
+    time.sleep(0.2)  # what was under way ends at the server
+    before = part.read_bytes().rpartition(b"\n")[0].count(b"\n")
+    assert 20 <= before < 200 and len(server.bodies) <= before + 2 * 4
+    server.bodies.clear()
+    code, said, err = run(*arguments)
+    assert code == 0, err
+    assert f"200 of 200 rows answered ({before} before this run)" in said and len(server.bodies) == 200 - before
 
 
 def test_a_server_that_is_down_is_not_asked_every_row(run: Run, server: ChatServer, tmp_path: Path) -> None:
@@ -86,6 +128,9 @@ def test_one_question_is_put_to_a_server(run: Run, server: ChatServer) -> None:
     code, said, _ = run("ask", "SA", "openai:m", "--set", "text=The lid leaks.")
     assert code == 0 and said.splitlines()[0] == "very positive"
     assert "The lid leaks." in server.asked[0]
+    server.faults = [(500, {}, "broken")]
+    code, _, err = run("ask", "SA", "openai:m", "--set", "text=The lid leaks.", "--retries", 0)
+    assert code == 1 and "The question got no answer: " in err and err.count("\n") == 1
 
 
 def test_prices_are_for_servers_alone(run: Run, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Rows of like length: all are there once, and little of what is read is padding."""
+"""Which rows are read together: all are there once, little of what is read is padding, and no pass is too large."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecellm.inference.alike import FEW_ON_CPU, LITTLE, MANY_ON_CPU, alike
+from ecellm.inference.alike import FEW_ON_CPU, LITTLE, MANY_ON_CPU, alike, end_to_end
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=64)
 
@@ -29,3 +29,15 @@ def test_a_group_with_tokens_enough_takes_only_a_little_padding(lengths: list[in
 def test_an_accelerator_reads_more_at_once() -> None:
     lengths = list(range(200, 100, -1))
     assert len(alike(lengths, "cuda")) == 2 < len(alike(lengths, "cpu"))
+
+
+@given(LENGTHS)
+def test_rows_end_to_end_are_read_once_in_as_few_passes_as_hold_them(lengths: list[int]) -> None:
+    groups = end_to_end(lengths, "cpu")
+    rows = [row for group in groups for row in group]
+    assert [lengths[row] for row in rows] == sorted(lengths, reverse=True) and sorted(rows) == list(
+        range(len(lengths))
+    )
+    tokens = [sum(lengths[row] for row in group) for group in groups]
+    assert all(count <= MANY_ON_CPU for count in tokens)
+    assert all(one + lengths[later[0]] > MANY_ON_CPU for one, later in zip(tokens, groups[1:], strict=False))

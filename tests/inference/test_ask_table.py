@@ -2,6 +2,12 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +20,7 @@ from ecellm.inference import ask as asking
 from ecellm.inference import tables
 from ecellm.inference.ask import Counts, Wanted, check, part_of, set_aside_of
 from ecellm.inference.model import Model
-from ecellm.inference.predict import batches
+from ecellm.inference.predict import batches, failed_file
 from ecellm.tasks import TASKS
 from scored import ScoredGenerator
 
@@ -164,8 +170,76 @@ def test_rows_without_an_answer_are_asked_again_by_the_next_run(tmp_path: Path) 
     failing.failing = {"mug 3", "mug 20"}
     counts = run(source, out, generator=failing)
     assert counts.failed == {"the server is busy.": 2} and not out.exists()
+    reason = "the server is busy."
+    assert read_jsonl(failed_file(out)) == [{"row": 4, "reason": reason}, {"row": 21, "reason": reason}]
     assert run(source, out).before == 23
     assert [row["answer"] for row in read_csv(out)] == [answer.answer for answer in EXPECTED]
+    assert not failed_file(out).exists()
+
+
+def test_rows_without_an_answer_may_be_left_out(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
+    failing = ScoredGenerator()
+    failing.failing = {"mug 3", "mug 20"}
+    counts = run(source, out, generator=failing, without_failed=True)
+    assert (counts.answered, counts.failed, counts.set_aside) == (23, {}, {"the server is busy.": 2})
+    assert [row["sku"] for row in read_csv(out)] == [
+        row["sku"] for number, row in enumerate(ROWS) if number not in (3, 20)
+    ]
+    assert [row["values"] for row in read_jsonl(set_aside_of(out))] == [ROWS[3], ROWS[20]]
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name, set_aside_of(out).name}
+
+
+def test_two_runs_do_not_ask_for_one_output_at_a_time(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
+    tried: list[str] = []
+
+    class Beside(ScoredGenerator):
+        def reply(self, questions: Any) -> Any:
+            if not tried:
+                with pytest.raises(ValueError, match=r"Another run is writing .*out\.csv\.part\.jsonl"):
+                    run(source, out)
+                run(source, tmp_path / "other.csv")  # beside it is free
+                tried.append("once")
+            return super().reply(questions)
+
+    run(source, out, generator=Beside())
+    assert tried and out.read_bytes() == (tmp_path / "other.csv").read_bytes()
+
+
+def test_a_run_that_was_killed_at_any_moment_goes_on_and_asks_nothing_kept_again(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", ROWS * 40), tmp_path / "out.csv"
+    code = f"""
+        import time
+        from pathlib import Path
+        from ecellm.inference.ask import Wanted, ask, check
+        from ecellm.tasks import TASKS
+        from scored import ScoredGenerator
+
+        class Slow(ScoredGenerator):
+            def reply(self, questions):
+                time.sleep(0.02)
+                return super().reply(questions)
+
+        source, out, task = Path({str(source)!r}), Path({str(out)!r}), TASKS["PM"]
+        ask(Slow(), task, check(task, source, out, Wanted()), source, out, {RUN!r})
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    try:
+        limit = time.monotonic() + 60
+        while not (part_of(out).exists() and part_of(out).read_bytes().count(b"\n") > 100):
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.001)
+    finally:
+        process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = part_of(out).read_bytes().rpartition(b"\n")[0].count(b"\n")
+    generator = ScoredGenerator()
+    counts = run(source, out, generator=generator)
+    assert 100 <= kept == counts.before < 1000 == counts.answered
+    assert [row["answer"] for row in read_csv(out)] == [answer.answer for answer in EXPECTED] * 40
 
 
 def test_another_models_or_inputs_answers_are_refused(tmp_path: Path) -> None:
@@ -228,15 +302,36 @@ def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
         ("in.xlsx", "text\na\n", "out.xlsx", "SA", {}, "no table of a known format"),
         ("in.parquet", "text", "out.parquet", "SA", {}, "cannot be read as Parquet"),
         ("in.csv", "question,snippets\na,b\n", "out.csv", "AG", {"abstain": 0.5}, "leave --abstain out"),
+        ("in.csv", "id;text\n1;a\n", "out.csv", "SA", {}, "its cells should be divided by ','"),
+        ("in.tsv", "id,text\n1,a\n", "out.tsv", "SA", {}, "its cells should be divided by a tab"),
+        ("in.csv", "t\udce9xt\na\n", "out.csv", "SA", {}, "is not in UTF-8"),
+        ("in.csv", 'text\ngood\n"bad\nfine\n', "out.csv", "SA", {}, "begins at line 3 is never closed"),
+        (
+            "in.jsonl",
+            '[{"text": "a"}]\n',
+            "out.jsonl",
+            "SA",
+            {},
+            "no row that can be read; of the first, the line is",
+        ),
+        ("in.csv", "text\na\n", "in.csv", "SA", {}, "is the input itself"),
+        ("in.csv", "text\na\n", "none/out.csv", "SA", {}, "There is no folder .*none"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_asked(
     name: str, text: str, out: str, task: str, wanted: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, errors="surrogateescape")
     with pytest.raises(ValueError, match=said):
-        run(tmp_path / name, tmp_path / out, task, **wanted)
+        run(tmp_path / name, tmp_path / out, task, overwrite=name == out, **wanted)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_parquet_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(twice, tmp_path / "in.parquet")
+    with pytest.raises(ValueError, match="the column 'text' more than once"):
+        run(tmp_path / "in.parquet", tmp_path / "out.parquet", "SA")
 
 
 def test_an_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from chat_server import CUT, GARBAGE, NO_CHOICES, SLOW, Fault, serving
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.generator import Question, Reply
 from ecellm.inference.openai_ import SYSTEM, OpenAIGenerator, Server
@@ -101,6 +102,29 @@ def test_a_real_server_reads_and_writes_what_the_model_alone_would(served: Serve
     assert isinstance(reply, Reply) and reply.usage is not None
     assert reply.text == tokenizer.decode(written, skip_special_tokens=True).strip()
     assert (reply.usage.prompt, reply.usage.written) == (read["input_ids"].shape[1], len(written))
+
+
+def test_faults_on_the_way_to_a_real_server_cost_repeats_and_no_answer(
+    run: Run, served: Served, tiny_data: Dataset, tmp_path: Path
+) -> None:
+    def answered(name: str, url: str) -> tuple[list[tuple[str, str, str]], str]:
+        ask = ("predict", f"openai:{served.base}", "--server", url, "--data", tiny_data.path, "--limit", 30)
+        code, said, err = run(*ask, "--out", tmp_path / name, "--most-tokens", 8, "--timeout", 10)
+        assert code == 0, err
+        rows = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        return sorted((row["id"], row["setting"], row["text"]) for row in rows), said
+
+    plainly, said = answered("plain.jsonl", served.url)
+    assert len(plainly) == 30 and "repeated after a fault" not in said
+    with serving() as way:
+        way.before, way.slow = served.url, 12.0
+        faults: list[Fault] = [(429, {"Retry-After": "1"}, "slow down"), (500, {}, "broken"), (503, {}, "overloaded")]
+        faults += [SLOW, CUT, GARBAGE, NO_CHOICES]
+        way.faults = [one for fault in faults for one in (fault, None)]
+        found, said = answered("faults.jsonl", way.url)
+        assert found == plainly
+        assert f"Requests repeated after a fault: {len(faults)}." in said
+        assert len(way.bodies) == 30 + len(faults)
 
 
 def test_sampled_answers_come_again_with_their_seed_alone(

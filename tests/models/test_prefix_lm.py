@@ -1,6 +1,7 @@
 """XS: what a token may see, that batches do not change answers, and its scores against enumeration."""
 
 import math
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ecellm.models.prefix_lm import (
     span_means,
     warm_start,
 )
+from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import named_template, render_all
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.tune import tune
@@ -68,6 +70,24 @@ def test_the_loss_of_a_row_is_the_same_alone_and_in_a_batch(model: PrefixLM, exa
         together = losses(examples[:18])
         alone = [losses([row])[0] for row in examples[:18]]
     assert together == pytest.approx(alone, abs=1e-4)
+
+
+def test_prompts_read_end_to_end_have_the_states_of_padded_ones(model: PrefixLM, examples: list[Example]) -> None:
+    prompts = [replace(example, response=[]) for example in examples[:18]]
+    with torch.no_grad():
+        padded = model.states(make_batch(prompts, 0))
+        model.set_attn_implementation(ROW_ATTENTION)
+        try:
+            alone = [model.prompt_states([prompt])[0] for prompt in prompts]
+            together = model.prompt_states(prompts)
+            masked = model.states(make_batch(prompts, 0))
+        finally:
+            model.set_attn_implementation("sdpa")
+    for row, (prompt, one, other) in enumerate(zip(prompts, together, alone, strict=True)):
+        length = len(prompt.ids)
+        assert one.shape == other.shape == (length, padded.shape[-1])
+        for expected in (other, padded[row, :length], masked[row, :length]):
+            assert torch.allclose(one, expected, atol=1e-5)
 
 
 def test_the_warm_start_keeps_every_weight_of_the_stack(tiny_base: Path, model: PrefixLM) -> None:

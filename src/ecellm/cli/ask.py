@@ -42,6 +42,10 @@ def ask(
     ] = None,
     prefix: Annotated[str, typer.Option(help="Before the names of the new columns, such as pm_.")] = "",
     scores: Annotated[bool, typer.Option("--scores", help="Write every candidate's probability, too.")] = False,
+    without_failed: Annotated[
+        bool,
+        typer.Option("--without-failed", help="Write OUT although some rows got no answer: these are set aside."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there.")] = False,
     template: Layout = None,
     most_tokens: MostTokens = 100,
@@ -71,7 +75,7 @@ def ask(
         _one(chosen.name, named, values, abstain)
     elif source is not None and out is not None:
         budget = Budget(Prices(price_in, price_out), max_cost)
-        _table(chosen.name, named, source, out, Wanted(prefix, abstain, scores), overwrite, budget)
+        _table(chosen.name, named, source, out, Wanted(prefix, abstain, scores, without_failed), overwrite, budget)
     else:
         from ecellm.inference.own_rows import needs
 
@@ -93,7 +97,7 @@ def _one(task: str, model: _Model, values: list[str], abstain: float | None) -> 
     import json
 
     from ecellm.inference.load import load_generator
-    from ecellm.inference.model import Model
+    from ecellm.inference.model import Model, NoAnswerError
     from ecellm.inference.own_rows import given_in, needs
     from ecellm.tasks import TASKS
 
@@ -108,7 +112,10 @@ def _one(task: str, model: _Model, values: list[str], abstain: float | None) -> 
             raise ValueError(f"--set gives {name} twice.")
         row[name] = text if before is None else [*([before] if isinstance(before, str) else before), text]
     given_in(TASKS[task], row)
-    answer = Model(load_generator(*model)).ask(task, [row])[0]
+    try:
+        answer = Model(load_generator(*model)).ask(task, [row])[0]
+    except NoAnswerError as error:
+        raise ValueError(str(error)) from error
     said = answer.answer if isinstance(answer.answer, str) else json.dumps(answer.answer, ensure_ascii=False)
     if answer.answer is None:
         typer.echo(f"no answer; the model said: {answer.text}")
@@ -128,6 +135,7 @@ def _table(
     from ecellm.inference.asking import Asking
     from ecellm.inference.load import OPENAI, identity, load_generator
     from ecellm.inference.openai_ import OpenAIGenerator
+    from ecellm.inference.predict import failed_file
     from ecellm.tasks import TASKS
 
     table = check(TASKS[task], source, out, wanted, overwrite)
@@ -143,8 +151,8 @@ def _table(
     if counts.failed:
         reason, count = counts.failed.most_common(1)[0]
         raise ValueError(
-            f"{sum(counts.failed.values()):,} rows got no answer (of these {count:,}: {reason}): "
-            "run the command again to ask only them."
+            f"{sum(counts.failed.values()):,} rows got no answer (of these {count:,}: {reason}); {failed_file(out)} "
+            "names them. Run the command again to ask only them, with --without-failed to write the others' answers."
         )
     said = f"{counts.answered:,} of {counts.rows:,} rows answered ({counts.before:,} before this run)"
     said += f", {counts.abstained:,} left to a human" if wanted.abstain is not None else ""

@@ -1,4 +1,4 @@
-"""Rows of like length: what is read together is padded to its longest."""
+"""Which rows are read together: those of like length, where they are padded to the longest, or simply so many."""
 
 import math
 from collections.abc import Sequence
@@ -22,6 +22,21 @@ def alike(lengths: Sequence[int], device: str) -> list[list[int]]:
         wide = longest * (len(groups[-1]) + 1) if groups else 0
         padding = wide - tokens - lengths[row]
         if groups and (tokens < few or (padding <= LITTLE * tokens and wide <= many)):
+            groups[-1].append(row)
+            tokens += lengths[row]
+        else:
+            groups.append([row])
+            tokens = lengths[row]
+    return groups
+
+
+def end_to_end(lengths: Sequence[int], device: str) -> list[list[int]]:
+    """Return which rows are read together where none is padded, the longest first: as many as a pass takes well."""
+    most = MANY_ON_CPU if device == "cpu" else FEW_ON_ACCELERATOR
+    groups: list[list[int]] = []
+    tokens = 0
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        if groups and tokens + lengths[row] <= most:
             groups[-1].append(row)
             tokens += lengths[row]
         else:

@@ -2,7 +2,8 @@
 
 Answers are appended to OUT.part.jsonl as they come; a run that was interrupted goes on from there. At the end OUT is
 written whole: the table's rows and columns in their order, answers and probabilities as new columns. Rows that cannot
-be asked are set aside in OUT.set-aside.jsonl with the reason.
+be asked are set aside in OUT.set-aside.jsonl with the reason. Rows that got no answer stand in OUT.failed.jsonl; the
+next run asks them again.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -17,15 +19,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from ecellm.files import append_whole, whole_file
+from ecellm.files import append_whole, whole_file, written_alone
 from ecellm.inference.generator import Failure, Generator, Question, Reply, Streaming, Usage
 from ecellm.inference.own_rows import Put, answered, missing, needs, put
-from ecellm.inference.predict import Before, Spent, batches, check_failures
+from ecellm.inference.predict import Before, Spent, batches, check_failures, write_failures
 from ecellm.inference.tables import Row, Table, kind, open_table
 from ecellm.prompts import Prompt
 from ecellm.tasks import Task
 from ecellm.tasks.answers import FreeText, Ranking, Triples
 
+#: What divides the cells of tables that are taken for others.
+DIVIDERS = (";", "\t", ",", "|")
 ANSWER, PROBABILITY, SCORES = "answer", "probability", "scores"
 
 Line = dict[str, Any]
@@ -64,6 +68,8 @@ class Wanted:
     """Answers of a lower probability are left empty, for a human."""
     scores: bool = False
     """Whether every candidate's probability is written too."""
+    without_failed: bool = False
+    """Whether rows that got no answer are set aside, so that the others' answers are written."""
 
 
 def part_of(out: Path) -> Path:
@@ -83,6 +89,10 @@ def check(task: Task, source: Path, out: Path, wanted: Wanted, overwrite: bool =
     `out` is there or of another format; and where answers have no probability to abstain by.
     """
     table = open_table(source)
+    if out.exists() and out.samefile(source):
+        raise ValueError(f"{out} is the input itself: name another output.")
+    if not out.parent.is_dir():
+        raise ValueError(f"There is no folder {out.parent} for the output: make it, or name another.")
     if kind(out) != kind(source):
         raise ValueError(f"{out} should end as {source.name} does: the answers are written in the input's format.")
     if out.exists() and not overwrite:
@@ -92,17 +102,32 @@ def check(task: Task, source: Path, out: Path, wanted: Wanted, overwrite: bool =
     first: Sequence[Row] = next(table.chunks(), [])
     if not first:
         raise ValueError(f"{source} has no rows.")
-    columns = list(dict.fromkeys(name for row in first if not row.fault for name in row.values))
-    lacking = missing(task, columns)
-    if lacking:
-        raise ValueError(
-            f"{source} has no column {' and no column '.join(lacking)}; it has {', '.join(columns) or 'none'}, and "
-            f"{task.name} takes {needs(task)}."
-        )
+    readable = [row for row in first if not row.fault]
+    if not readable:
+        raise ValueError(f"{source} has no row that can be read; of the first, {first[0].fault}")
+    columns = list(dict.fromkeys(name for row in readable for name in row.values))
+    _check_columns(task, source, columns)
     taken = [name for name in new_columns(task, wanted) if name in columns]
     if taken:
         raise ValueError(f"{source} has a column {taken[0]} already: give a --prefix for the new columns.")
     return table
+
+
+def _check_columns(task: Task, source: Path, columns: Sequence[str]) -> None:
+    """Raise ValueError where a needed column is lacking, with what may be wrong with the file."""
+    lacking = missing(task, columns)
+    if not lacking:
+        return
+    if any("\ud800" <= sign <= "\udfff" for name in columns for sign in name):
+        raise ValueError(f"{source} is not in UTF-8, as its first line shows: save it in UTF-8.")
+    divider = next((sign for sign in DIVIDERS if len(columns) == 1 and sign in columns[0]), None)
+    if divider is not None:
+        wanted = "a tab" if kind(source) == "tsv" else "','"
+        raise ValueError(f"{source} has one column, {columns[0]!r}: its cells should be divided by {wanted}.")
+    raise ValueError(
+        f"{source} has no column {' and no column '.join(lacking)}; it has {', '.join(columns)}, and "
+        f"{task.name} takes {needs(task)}."
+    )
 
 
 def new_columns(task: Task, wanted: Wanted) -> dict[str, pa.DataType]:
@@ -137,12 +162,48 @@ def ask(
     counts = Counts(rows=sum(len(rows) for rows in table.chunks()))
     part = part_of(out)
     identity = {**run, "task": task.name, "input": _file_hash(source), "scores": wanted.scores}
-    done = _answered_before(part, identity)
-    if before is not None:
-        before(_left(generator, task, table, done))
-    if not (part.exists() and part.stat().st_size):
-        _append(part, [{"run": identity}])
-    counts.before = len(done)
+    with ExitStack() as alone:
+        there = part.exists()
+        if there:
+            alone.enter_context(written_alone(part))
+        done = _answered_before(part, identity)
+        if before is not None:
+            before(_left(generator, task, table, done))
+        if not there:
+            alone.enter_context(written_alone(part, empty=True))
+        if not part.stat().st_size:
+            _append(part, [{"run": identity}])
+        counts.before = len(done)
+        failures: list[Line] = []
+        try:
+            _keep(generator, task, table, part, done, wanted, counts, failures, progress, spent)
+            if failures and wanted.without_failed:
+                _append(part, failures)
+                failures.clear()
+                counts.failed.clear()
+        finally:
+            write_failures(out, [{"row": line["row"], "reason": line["reason"]} for line in failures])
+        if not failures:
+            _finish(task, table, out, part, wanted, counts)
+    return counts
+
+
+def _keep(
+    generator: Generator,
+    task: Task,
+    table: Table,
+    part: Path,
+    done: Collection[int],
+    wanted: Wanted,
+    counts: Counts,
+    failures: list[Line],
+    progress: Progress | None,
+    spent: Spent | None,
+) -> None:
+    """Ask what is left and append the answers as they come; rows that get none are added to `failures`.
+
+    Raises ValueError as `ask` does.
+    """
     now = counts.before
     in_a_row, last = 0, ""
     for rows in table.chunks():
@@ -151,6 +212,7 @@ def ask(
         questions, faults = _questions(generator, task, rows)
         _append(part, [fault for fault in faults if fault["row"] not in done])
         puts = {question.asked.sample.id: one for question, one in questions}
+        values = {row.number: row for row in rows}
         now = now + sum(fault["row"] not in done for fault in faults)
         if progress is not None:
             progress(now, counts.rows)
@@ -161,6 +223,7 @@ def ask(
             for question, reply in group:
                 if isinstance(reply, Failure):
                     counts.failed[reply.reason] += 1
+                    failures.append(_fault(values[_number(question)], reply.reason))
                     in_a_row, last = in_a_row + 1, reply.reason
                     continue
                 in_a_row = 0
@@ -187,9 +250,6 @@ def ask(
             raise reason
     if progress is not None:
         progress(now, counts.rows)
-    if not counts.failed:
-        _finish(task, table, out, part, wanted, counts)
-    return counts
 
 
 def _replies(

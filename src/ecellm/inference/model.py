@@ -7,7 +7,7 @@
 
 Every method takes one question, or lists of equal length for many; what is one text or record for all of them may be
 given once. Each answer is an `Answer`; many answers come as a list in the order of the questions. All methods raise
-ValueError, naming the question, where one cannot be asked, and RuntimeError where a server gave no answer.
+ValueError, naming the question, where one cannot be asked, and NoAnswerError where a server gave no answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +35,10 @@ class Value(TypedDict):
     """The field that the value stands in."""
 
 
+class NoAnswerError(RuntimeError):
+    """A question got no answer, such as from a server that is down."""
+
+
 class Model:
     """A model to ask."""
 
@@ -57,7 +61,8 @@ class Model:
             for question, reply in zip(batch, self.generator.reply(batch), strict=True):
                 number = int(question.asked.sample.id)
                 if isinstance(reply, Failure):
-                    raise RuntimeError(f"Question {number} got no answer: {reply.reason}")
+                    named = f"Question {number}" if len(rows) > 1 else "The question"
+                    raise NoAnswerError(f"{named} got no answer: {reply.reason}")
                 found[number] = answered(chosen, puts[number], reply)
         return [found[number] for number in range(len(rows))]
 

@@ -5,17 +5,17 @@ the same batches are formed again, so that the answers are those of an uninterru
 answer stand in OUT.failed.jsonl; the next run asks them again.
 """
 
-import fcntl
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from ecellm.dataset.dataset import Asked, Dataset, split_setting, spread
-from ecellm.files import append_whole, whole_file
+from ecellm.files import append_whole, whole_file, written_alone
 from ecellm.inference.closed import candidates_of
 from ecellm.inference.generator import Failure, Generator, Question, Reply, Streaming, Usage
 from ecellm.keys import keyed_choice, keyed_hash
@@ -110,7 +110,7 @@ def predict(
     with ExitStack() as alone:
         there = out.is_file()
         if there:
-            alone.enter_context(_alone(out))
+            alone.enter_context(written_alone(out))
         done = answers_before(out, run)
         counts = Counts(sum(len(rows) for rows in asked.values()))
         counts.skipped = len({(row.sample.id, setting) for setting, rows in asked.items() for row in rows} & done)
@@ -130,7 +130,7 @@ def predict(
             groups = _batched(generator, asked, done, halt)
         _begin(out, run)  # what cannot be written is said before the first question
         if not there:
-            alone.enter_context(_alone(out, empty=True))
+            alone.enter_context(written_alone(out, empty=True))
         _keep(groups, out, counts, progress, spent, halt)
     return counts
 
@@ -144,7 +144,7 @@ def _keep(
     halt: Event,
 ) -> None:
     """Append the answers as they come, and write down the failures; raises ValueError as `predict` does."""
-    failures: list[str] = []
+    failures: list[dict[str, str]] = []
     in_a_row, last = 0, ""
     reason: ValueError | None = None
     try:
@@ -174,7 +174,7 @@ def _keep(
         if reason is not None:
             raise reason
     finally:
-        _write_failures(out, failures)
+        write_failures(out, failures)
 
 
 def check_failures(in_a_row: int, last: str) -> None:
@@ -184,25 +184,6 @@ def check_failures(in_a_row: int, last: str) -> None:
             f"{in_a_row} questions in a row got no answer, the last because: {last}. What was answered "
             "is kept; run the command again to go on."
         )
-
-
-@contextmanager
-def _alone(out: Path, empty: bool = False) -> Iterator[None]:
-    """Keep other runs from writing `out`; raises ValueError where one does, or did though it should be empty.
-
-    Two runs on one file would ask, and pay for, the same questions, and take a line that is being written for torn.
-    """
-    with out.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            taken = empty and out.stat().st_size > 0
-        except BlockingIOError:
-            taken = True
-        except OSError:  # a file system without locks
-            taken = False
-        if taken:
-            raise ValueError(f"Another run is writing {out}: let it end, or name another output.")
-        yield
 
 
 def failed_file(out: Path) -> Path:
@@ -376,17 +357,16 @@ def _line(question: Question, setting: str, reply: Reply, counts: Counts) -> str
     return prediction.to_line()
 
 
-def _failure(question: Question, setting: str, failure: Failure) -> str:
+def _failure(question: Question, setting: str, failure: Failure) -> dict[str, str]:
     sample = question.asked.sample
-    row = {"id": sample.id, "task": sample.task, "setting": setting, "reason": failure.reason}
-    return json.dumps(row, ensure_ascii=False)
+    return {"id": sample.id, "task": sample.task, "setting": setting, "reason": failure.reason}
 
 
-def _write_failures(out: Path, failures: Sequence[str]) -> None:
+def write_failures(out: Path, failures: Sequence[Mapping[str, Any]]) -> None:
     """Write which questions this run got no answer to, in place of those of an earlier run."""
     file = failed_file(out)
     if not failures:
         file.unlink(missing_ok=True)
         return
-    with whole_file(file) as path:
-        path.write_text("".join(line + "\n" for line in failures), encoding="utf-8", errors="backslashreplace")
+    with whole_file(file) as path, path.open("w", encoding="utf-8", errors="backslashreplace") as written:
+        written.writelines(json.dumps(failure, ensure_ascii=False) + "\n" for failure in failures)

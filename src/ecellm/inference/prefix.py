@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, Cache
 from transformers.utils import logging
 
 from ecellm.dataset.dataset import Asked
-from ecellm.inference.alike import alike
+from ecellm.inference.alike import end_to_end
 from ecellm.inference.causal import padded
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
@@ -21,6 +21,7 @@ from ecellm.inference.roomy import Read, begun_cache, read_of, roomy_cache
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
 from ecellm.models.folder import read_facts
 from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
+from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import Prompt, Template, render_all
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS, NONE, Triples
@@ -44,19 +45,20 @@ class PrefixGenerator:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()
         self.model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
+        self.model.set_attn_implementation(ROW_ATTENTION)
         self.device = device
 
     def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
         """Return the prompts, within the token budget that the model was tuned with."""
         return render_all(asked, self.template, self.tokenizer, self.recipe["max_tokens"])
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def reply(self, questions: Sequence[Question]) -> list[Reply]:
         """Answer a batch, in order."""
         examples = [question(one.asked, one.prompt, self.tokenizer) for one in questions]
         replies: list[Reply | None] = [None] * len(questions)
         closed = [row for row, example in enumerate(examples) if example.kind != TEXT]
-        for group in alike([len(examples[row].ids) for row in closed], torch.device(self.device).type):
+        for group in end_to_end([len(examples[row].ids) for row in closed], torch.device(self.device).type):
             self._closed(questions, examples, [closed[place] for place in group], replies)
         writing = [row for row, example in enumerate(examples) if example.kind == TEXT]
         if writing:
@@ -75,7 +77,7 @@ class PrefixGenerator:
     ) -> None:
         chosen = [examples[row] for row in rows]
         batch = make_batch(chosen, self._pad, self.device)
-        states = self.model.states(batch)
+        states = pad_sequence(self.model.prompt_states(chosen), batch_first=True)
         answers = self.model.answer_states(states, batch)
         scored = [place for place, example in enumerate(chosen) if example.kind in (CHOICE, RANKING)]
         if scored:
@@ -118,8 +120,11 @@ class PrefixGenerator:
         return Reply(answer.print(triples, sample))
 
     def _write(self, examples: Sequence[Example]) -> list[str]:
-        """Write free texts greedily, word by word, the prompts' states kept in a cache."""
-        cache, copied, here = self._read(examples)
+        """Write free texts greedily."""
+        return self._go_on(examples, *self._read(examples))
+
+    def _go_on(self, examples: Sequence[Example], cache: Cache, copied: Tensor, here: Tensor) -> list[str]:
+        """Write word by word behind prompts that were read, as `_read` returns them."""
         ids = padded([example.ids for example in examples], self._pad, self.device)
         places = torch.tensor([len(example.ids) for example in examples], device=self.device)
         inside = torch.arange(ids.shape[1], device=self.device) < places[:, None]
@@ -148,18 +153,20 @@ class PrefixGenerator:
         ]
 
     def _read(self, examples: Sequence[Example]) -> tuple[Cache, Tensor, Tensor]:
-        """Read prompts, those of like length together: a cache of all, the copy pointer's keys [N, T, H], and the
-        states [N, H] of the prompts' last tokens."""
+        """Read prompts: a cache of all, the copy pointer's keys [N, T, H], and the states [N, H] of the prompts' last
+        tokens."""
         lengths = [len(example.ids) for example in examples]
         reads: list[Read] = [[]] * len(examples)
         copied, last = [torch.empty(0)] * len(examples), [torch.empty(0)] * len(examples)
-        for group in alike(lengths, torch.device(self.device).type):
+        for group in end_to_end(lengths, torch.device(self.device).type):
             cache = roomy_cache()
-            states = self.model.states(make_batch([examples[row] for row in group], self._pad, self.device), cache)
-            keys = self.model.copy_pointer.key(states)
-            for place, row in enumerate(group):
-                reads[row] = read_of(cache, place, lengths[row])
-                copied[row], last[row] = keys[place, : lengths[row]], states[place, lengths[row] - 1]
+            begins = 0
+            for row, states in zip(
+                group, self.model.prompt_states([examples[row] for row in group], cache), strict=True
+            ):
+                reads[row] = read_of(cache, 0, lengths[row], begins)
+                copied[row], last[row] = self.model.copy_pointer.key(states), states[-1]
+                begins += lengths[row]
         return begun_cache(reads, self.most_tokens), pad_sequence(copied, batch_first=True), torch.stack(last)
 
     @property

@@ -55,10 +55,11 @@ def roomy_cache() -> Cache:
 Read = Sequence[tuple[Tensor, Tensor]]
 
 
-def read_of(cache: Cache, row: int, length: int) -> Read:
-    """Return what a cache holds of a row's first tokens; views of it."""
+def read_of(cache: Cache, row: int, length: int, begins: int = 0) -> Read:
+    """Return what a cache holds of so many tokens of a row, from one on; views of it."""
     layers: Any = cache.layers
-    return [(layer.keys[row, :, :length], layer.values[row, :, :length]) for layer in layers]
+    ends = begins + length
+    return [(layer.keys[row, :, begins:ends], layer.values[row, :, begins:ends]) for layer in layers]
 
 
 def begun_cache(rows: Sequence[Read], room: int) -> Cache:

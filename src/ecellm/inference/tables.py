@@ -59,9 +59,7 @@ class CsvTable:
             self.header = next(self._lines())
         except StopIteration as error:
             raise ValueError(f"{path} is empty: its first line should name the columns.") from error
-        twice = sorted({name for name in self.header if self.header.count(name) > 1})
-        if twice:
-            raise ValueError(f"{path} has the column {twice[0]!r} more than once.")
+        _check_names(path, self.header)
 
     def chunks(self) -> Iterator[list[Row]]:
         """Return the rows, at most CHUNK at a time."""
@@ -87,9 +85,25 @@ class CsvTable:
 
     def _lines(self) -> Generator[list[str]]:
         with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, delimiter=self.divider)
+            ended = False
+
+            def lines() -> Iterator[str]:
+                nonlocal ended
+                yield from file
+                ended = True
+
+            reader = csv.reader(lines(), delimiter=self.divider)
+            begins = 1
             try:
-                yield from reader
+                for row in reader:
+                    if (
+                        ended
+                    ):  # the reader looked for more of this row: without this, the rest of the file is one cell
+                        raise ValueError(
+                            f"{self.path}: a quotation mark in the row that begins at line {begins} is never closed."
+                        )
+                    yield row
+                    begins = reader.line_num + 1
             except csv.Error as error:
                 raise ValueError(f"{self.path}, line {reader.line_num} cannot be read: {error}.") from error
 
@@ -139,6 +153,7 @@ class ParquetTable:
             self.schema = pq.read_schema(path)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path} cannot be read as Parquet.") from error
+        _check_names(path, self.schema.names)
 
     def chunks(self) -> Iterator[list[Row]]:
         """Return the rows, at most CHUNK at a time."""
@@ -184,6 +199,12 @@ def kind(path: Path) -> str:
     """Return a file's format: csv, tsv, jsonl, parquet, or its ending where that is none of them."""
     ending = path.suffix.lower().removeprefix(".")
     return "jsonl" if ending == "ndjson" else ending
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path} has the column {twice[0]!r} more than once.")
 
 
 def _by_chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:

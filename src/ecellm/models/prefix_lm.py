@@ -19,6 +19,7 @@ from transformers import AutoConfig, BertConfig, BertModel, Cache, PreTrainedMod
 from transformers.utils import logging
 
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example
+from ecellm.models.row_attention import ROW_ATTENTION
 
 #: Below every real score, and safe to add to others in bf16.
 NEVER = -1e4
@@ -99,6 +100,29 @@ class PrefixLM(PreTrainedModel):
             use_cache=cache is not None,
         )
         return out.last_hidden_state
+
+    def prompt_states(self, examples: Sequence[Example], cache: Cache | None = None) -> list[Tensor]:
+        """Return the last layer's states of prompts alone, [T, H] each, as `states` does but for rounding: read end
+        to end as one row of all their tokens, without padding. Keys and values are cached so, too.
+
+        The model must attend by ROW_ATTENTION, which keeps the prompts apart.
+        """
+        assert self.config._attn_implementation == ROW_ATTENTION
+        device = self.bert.embeddings.word_embeddings.weight.device
+        lengths = [len(example.ids) for example in examples]
+        ids = torch.tensor([token for example in examples for token in example.ids], device=device)
+        shared = torch.tensor([mark for example in examples for mark in example.shared], device=device)
+        places = torch.cat([torch.arange(length) for length in lengths]).to(device)
+        words = self.bert.embeddings.word_embeddings(ids)
+        out = self.bert(
+            inputs_embeds=(words + shared.to(words)[:, None] * self.shared)[None],
+            token_type_ids=torch.zeros_like(ids)[None],
+            position_ids=places[None],
+            past_key_values=cache,
+            use_cache=cache is not None,
+            row_lengths=lengths,
+        )
+        return list(out.last_hidden_state[0].split(lengths))
 
     def answer_states(self, states: Tensor, batch: Batch) -> Tensor:
         """Return [B, H]: the state from which a closed answer is read, of the prompt's last token and the mean
