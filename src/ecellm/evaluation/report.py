@@ -21,7 +21,7 @@ from ecellm.evaluation.published import SCORER, SOURCE, Quoted, QuotedRows, quot
 from ecellm.evaluation.report_pictures import overview_picture, reliability_picture, training_picture
 from ecellm.evaluation.results_page import COUNTS, read_run_facts
 from ecellm.evaluation.runs import Run, main_rows
-from ecellm.evaluation.table import difference_text, interval_text, metric_text
+from ecellm.evaluation.table import difference_text, interval_text, metric_text, p_text
 from ecellm.files import whole_file
 from ecellm.pages import render
 from ecellm.pages.markdown import markdown_table
@@ -159,6 +159,7 @@ def report_page(report: Report) -> str:
         difference_text=difference_text,
         interval_text=interval_text,
         metric_text=metric_text,
+        p_text=p_text,
         tasks=[_task_section(task, report) for task in TASKS if any(task in table.tasks for table in report.tables)],
         unscored=_unscored(report.runs),
         training=[(run.name, training_picture(log, run.name)) for run in report.runs if (log := run.log())],
@@ -192,7 +193,7 @@ def report_markdown(report: Report) -> str:
                 found.setting,
                 found.metric,
                 difference_text(found),
-                f"{found.adjusted:.4f}",
+                p_text(found.adjusted),
                 f"{found.detectable:.3f}",
                 found.verdict,
             ]

@@ -12,11 +12,12 @@ Everything but the scores or the answers may be missing.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ecellm.dataset.dataset import MANIFEST, Dataset, read_dataset
+from ecellm.evaluation.predictions import json_lines
 from ecellm.models.folder import FACTS
 
 SCORES, PREDICTIONS, RUN_FACTS, LOG = "scores.json", "predictions.jsonl", "run.json", "log.jsonl"
@@ -41,6 +42,15 @@ class Run:
         if self.scores is None:
             raise ValueError(f"{self.path} has no {SCORES}: write it with `ecellm evaluate`.")
         return list(self.scores["scores"])
+
+    def places(self, scoring: str = "strict") -> list[tuple[str, str]]:
+        """Return the tasks and settings that were scored, or, without scores, that answers name; in a fixed order."""
+        if self.scores is not None:
+            return list(main_rows(self.rows(), scoring))
+        if self.predictions is None:
+            return []
+        named = {(str(row.get("task")), str(row.get("setting"))) for _, row in json_lines(self.predictions)}
+        return sorted(named)
 
     def dataset_hash(self) -> str | None:
         """Return the hash of the dataset that was asked, where it is known."""
@@ -122,6 +132,16 @@ def read_run(text: str, data: Dataset | None = None) -> Run:
             raise ValueError(f"{path} holds answers: say with --data which dataset was asked.")
         return Run(name, path, None, path, data)
     return Run(name, path, read_scores(path), None, data)
+
+
+def told_apart(one: Run, other: Run) -> tuple[Run, Run]:
+    """Return two runs with names of their own: where two are named scores, as much of their paths as differs."""
+    if one.name != other.name:
+        return one, other
+    parts = one.path.resolve().parts, other.path.resolve().parts
+    tails = (["/".join(path[-most:]) for path in parts] for most in range(2, max(map(len, parts)) + 1))
+    names = next((tail for tail in tails if tail[0] != tail[1]), [f"{one.name} (old)", f"{one.name} (new)"])
+    return replace(one, name=names[0]), replace(other, name=names[1])
 
 
 def read_runs(texts: Sequence[str], data: Dataset | None = None) -> list[Run]:

@@ -138,7 +138,7 @@ def print_differences(differences: Sequence[Difference], before: str, after: str
             f"{found.before:.3f}",
             f"{found.after:.3f}",
             difference_text(found),
-            f"{found.adjusted:.4f}",
+            p_text(found.adjusted),
             f"{found.n:,}",
             f"{found.detectable:.3f}",
             found.verdict,
@@ -150,6 +150,11 @@ def print_differences(differences: Sequence[Difference], before: str, after: str
     left_out = sum(found.left_out for found in differences)
     if left_out:
         console.print(f"{left_out:,} answers were left out: only one of the two answered their rows.", markup=False)
+
+
+def p_text(p: float) -> str:
+    """Return "0.0312", or "<0.0001" for what would print as nought."""
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
 
 
 def difference_text(found: Difference) -> str:
