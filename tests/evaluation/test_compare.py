@@ -142,6 +142,19 @@ def difference(p: float) -> Difference:
     return Difference("PM", "s", "f1", 0.5, 0.6, 0.0, 0.2, 10, 0, 0.1, p)
 
 
+def test_another_dataset_than_that_of_the_scores_is_refused(data: Dataset, tmp_path: Path, run: Run_) -> None:
+    one = run_of(data, tmp_path / "a.jsonl", 10)
+    write_scores(one.scores or {}, tmp_path / "a.json")
+    other = dataset(tmp_path / "other", PM)
+    code, _, err = run("compare", tmp_path / "a.json", tmp_path / "a.json", "--data", other.path)
+    assert code == 1 and "a.json was scored on another dataset than" in err
+    folder = tmp_path / "run"
+    dataset(folder / "dataset", [*PM, *SA])
+    write_scores(one.scores or {}, folder / "scores.json")
+    found = read_run(str(folder), other).dataset  # a folder's own is taken where that was asked
+    assert found is not None and found.path == folder / "dataset"
+
+
 def test_holm_by_hand() -> None:
     adjusted = [one.adjusted for one in holm([difference(p) for p in (0.01, 0.04, 0.03, 0.005)])]
     assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -177,12 +190,12 @@ def test_the_verb_names_what_it_could_not_compare(data: Dataset, tmp_path: Path,
     whole = run_of(data, tmp_path / "a.jsonl", 10)
     predictions(tmp_path / "part.jsonl", PM, RIGHT)
     code, _, err = run("compare", tmp_path / "a.jsonl", tmp_path / "part.jsonl", "--data", data.path)
-    assert (code, err) == (0, f"ecellm: not compared (part has no answers): SA {IND}.\n")
+    assert (code, err) == (0, f"ecellm: not compared (part has no answers): {IND} (SA).\n")
     for name, scores in (("old", whole.scores or {}), ("new", evaluate(tmp_path / "part.jsonl", data))):
         (tmp_path / name).mkdir()
         write_scores(scores, tmp_path / name / "scores.json")
     code, out, err = run("compare", tmp_path / "old" / "scores.json", tmp_path / "new" / "scores.json")
-    assert code == 0 and f"SA {IND}" in err
+    assert code == 0 and f"{IND} (SA)" in err
     assert "old/scores.json and new/scores.json" in out
     assert "old (old) and old (new)" in run("compare", *[f"old={tmp_path / 'old' / 'scores.json'}"] * 2)[1]
 
@@ -193,7 +206,7 @@ def test_figures_of_other_scoring_models_are_said_not_to_be_compared(data: Datas
     alone = Run("x", tmp_path, run.scores), Run("y", tmp_path, {"scores": rows})
     differences, _ = compare_runs(*alone, 1)
     assert {found.task for found in differences} == {"PM"}
-    assert not_compared(*alone, differences) == {"no row, or no scoring model, in common": [f"SA {IND}"]}
+    assert not_compared(*alone, differences) == {"no row, or no scoring model, in common": [f"{IND} (SA)"]}
 
 
 def test_p_values_never_print_as_nought() -> None:

@@ -95,17 +95,20 @@ def compare_runs(
 def not_compared(
     before: Run, after: Run, differences: Sequence[Difference], scoring: Scoring = "strict"
 ) -> dict[str, list[str]]:
-    """Return the tasks and settings that no difference tells of, by the reason: a run that lacks them, say."""
+    """Return the settings and tasks that no difference tells of, in words, by the reason why."""
     compared = {(found.task, found.setting) for found in differences}
     places = before.places(scoring), after.places(scoring)
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for place in [*places[0], *(place for place in places[1] if place not in places[0])]:
         if place in compared:
             continue
         lacks = [run.name for run, known in zip((before, after), places, strict=True) if place not in known]
         why = f"{lacks[0]} has no answers" if lacks else "no row, or no scoring model, in common"
-        found.setdefault(why, []).append(" ".join(place))
-    return found
+        found.setdefault(why, {}).setdefault(place[1], []).append(place[0])
+    return {
+        why: [f"{setting} ({', '.join(tasks)})" for setting, tasks in settings.items()]
+        for why, settings in found.items()
+    }
 
 
 def compare_answers(

@@ -43,8 +43,8 @@ def score_table(scores: Sequence[dict[str, Any]]) -> Table:
     """Return the table: strict value with its interval, floor, published value, unparsed and missing rows."""
     table = Table(title="Scores by the strict rules, 95 % bootstrap interval", title_justify="left")
     table.add_column("task")
-    table.add_column("setting")
-    table.add_column("metric")
+    table.add_column("setting", overflow="fold")
+    table.add_column("metric", overflow="fold")
     for name in ("strict", "floor"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("floor is")
@@ -125,7 +125,7 @@ def print_differences(differences: Sequence[Difference], before: str, after: str
     """Print what differs between two runs, and what could have been noticed at all."""
     table = Table(title=f"{before} and {after}", title_justify="left")
     for name in ("task", "setting", "metric"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in (before, after, "difference, 95 %", "p (Holm)", "rows", "detectable"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
