@@ -115,9 +115,13 @@ def refuse_existing(path: Path) -> None:
         raise ValueError(f"{path} exists already: name another output, or remove it first.")
 
 
-def refuse_overwriting(paths: Iterable[Path], overwrite: bool) -> None:
-    """Raise ValueError where one of the files exists and may not be replaced, or is a folder."""
+def refuse_overwriting(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise ValueError where a file exists and may not be replaced, is a folder, an input, or named twice."""
+    taken = {path.resolve() for path in inputs if path is not None}
     for path in paths:
+        if path.resolve() in taken:
+            raise ValueError(f"{path} is named for two things: name another file to write.")
+        taken.add(path.resolve())
         if path.is_dir():
             raise ValueError(f"{path} is a folder: name a file.")
         if path.exists() and not overwrite:

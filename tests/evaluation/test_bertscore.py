@@ -1,4 +1,4 @@
-"""BERTScore with the local MiniLM: each pair by itself, whatever stands beside it."""
+"""BERTScore: each pair by itself, whatever stands beside it; a named model as in the published evaluation."""
 
 import warnings
 from pathlib import Path
@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import processors
+from tokenizers import ByteLevelBPETokenizer
 from torchmetrics.functional.text.bert import bert_score
-from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
+from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel, RobertaTokenizer
 
 from ecellm.evaluation.bertscore import BertScorer
 from ecellm.models.minilm import minilm_folder
-from tiny_models import tokenizer_for
 
 PAIRS = [
     ("a long sentence about cats and dogs and more", "cats"),
@@ -73,36 +72,67 @@ def test_odd_and_enormous_texts(scorer: BertScorer, capsys: pytest.CaptureFixtur
 
 @pytest.fixture(scope="module")
 def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny RoBERTa of three layers, with random weights."""
+    """A tiny RoBERTa of three layers and random weights, with a byte-level tokenizer."""
     folder = tmp_path_factory.mktemp("models") / "tiny-roberta"
-    tokenizer = tokenizer_for("llama")
-    ends = [("<s>", 2), ("</s>", 1)]
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=ends)
+    trained = ByteLevelBPETokenizer()
+    ends = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trained.train_from_iterator([text for pair in PAIRS for text in pair] * 5, 400, 1, special_tokens=ends)
+    folder.mkdir()
+    trained.save_model(str(folder))
+    tokenizer = RobertaTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
     torch.manual_seed(0)
     size = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
-    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=600, pad_token_id=0, **size)
-    RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    places = {"max_position_embeddings": 514, "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    RobertaModel(RobertaConfig(vocab_size=len(tokenizer), **places, **size), add_pooling_layer=False).save_pretrained(
+        folder
+    )
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def test_another_model_and_layer_are_taken_and_named(roberta: Path) -> None:
-    scorer = BertScorer(str(roberta), 2)
-    assert scorer.name == "tiny-roberta, layer 2"
-    found = scorer.score(PAIRS)
+def as_published(folder: Path, layer: int, answer: str, reference: str) -> list[float]:
+    """What bert_score 0.3.13 computes (`greedy_cos_idf`, no idf), written down again.
+
+    `<s>` and `</s>` have weight 0 among the tokens of their own text, and can be matched by those of the other; texts
+    are stripped, and begin with a space.
+    """
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    states = []
+    for text in (answer, reference):
+        ids = tokenizer.encode(" " + text.strip(), truncation=True, max_length=512, return_tensors="pt")
+        with torch.no_grad():
+            found = model(ids, output_hidden_states=True).hidden_states[layer][0]
+        states.append(found / found.norm(dim=-1, keepdim=True))
+    best = states[0] @ states[1].T
+    precision = float(best.max(1).values[1:-1].mean())
+    recall = float(best.max(0).values[1:-1].mean())
+    return [precision, recall, 2 * precision * recall / (precision + recall)]
+
+
+@pytest.mark.parametrize("layer", [2, 3])
+def test_a_named_model_is_used_as_the_published_evaluation_uses_it(roberta: Path, layer: int) -> None:
+    pairs = [*PAIRS, ("  Yes.\n", "no"), ("茶杯 🍵", "cats"), ("mug " * 2_000, "a cat")]
+    scorer = BertScorer(str(roberta), layer)
+    assert scorer.name == f"tiny-roberta, layer {layer}"
+    for (answer, reference), found in zip(pairs, scorer.score(pairs), strict=True):
+        assert found == pytest.approx(as_published(roberta, layer, answer, reference), abs=1e-5), answer
+
+
+def test_a_named_model_s_tokens_around_a_text_can_be_matched(roberta: Path) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(roberta), AutoModel.from_pretrained(roberta)
-    for (answer, reference), figures in zip(PAIRS, found, strict=True):
-        wanted = bert_score(
-            [answer],
-            [reference],
-            model=model,
-            user_tokenizer=tokenizer,
-            num_layers=2,
-            truncation=True,
-            max_length=512,
-        )
-        assert figures == pytest.approx([float(wanted[name]) for name in ("precision", "recall", "f1")], abs=1e-5)
-    assert not np.allclose(found, BertScorer(str(roberta), 3).score(PAIRS), atol=1e-4)
+    apart = [bert_score(*([text] for text in pair), model=model, user_tokenizer=tokenizer) for pair in PAIRS[:1]]
+    found = BertScorer(str(roberta)).score(PAIRS[:1])
+    assert found[0, 0] > float(apart[0]["precision"]) + 1e-4  # torchmetrics leaves them out
+
+
+@pytest.mark.parametrize("empty", ["", "  \n"])
+def test_a_named_model_gives_nothing_for_an_empty_text(roberta: Path, empty: str) -> None:
+    assert not BertScorer(str(roberta), 2).score([(empty, "yes"), ("yes", empty)]).any()
+
+
+def test_a_named_model_loads_without_a_word(roberta: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    BertScorer(str(roberta), 2).score(PAIRS)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_that_cannot_be_had_is_named(roberta: Path, tmp_path: Path) -> None:
@@ -110,3 +140,5 @@ def test_a_model_that_cannot_be_had_is_named(roberta: Path, tmp_path: Path) -> N
         BertScorer(str(roberta), 17).score(PAIRS)
     with pytest.raises(ValueError, match="cannot be loaded as BERTScore's model"):
         BertScorer(str(tmp_path), 17).score(PAIRS)
+    with pytest.raises(ValueError, match=r"There is no folder .*nothing"):
+        BertScorer(str(tmp_path / "nothing"), 17).score(PAIRS)

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import dataset, predictions, stars, yes_no
+from rows import IND, dataset, predictions, stars, yes_no
 from scipy.stats import binomtest
 
 from ecellm.dataset.dataset import Dataset
-from ecellm.evaluation.compare import Difference, compare_runs, compare_scores, holm, randomised
+from ecellm.evaluation.compare import Difference, compare_runs, compare_scores, holm, not_compared, randomised
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.metrics import hit_figures
 from ecellm.evaluation.runs import Run, read_run, read_runs
 from ecellm.evaluation.scoring import Scored
+from ecellm.evaluation.table import p_text
 
 Run_ = Callable[..., tuple[int, str, str]]
 PM = yes_no(["yes", "no"] * 100)
@@ -141,6 +142,19 @@ def difference(p: float) -> Difference:
     return Difference("PM", "s", "f1", 0.5, 0.6, 0.0, 0.2, 10, 0, 0.1, p)
 
 
+def test_another_dataset_than_that_of_the_scores_is_refused(data: Dataset, tmp_path: Path, run: Run_) -> None:
+    one = run_of(data, tmp_path / "a.jsonl", 10)
+    write_scores(one.scores or {}, tmp_path / "a.json")
+    other = dataset(tmp_path / "other", PM)
+    code, _, err = run("compare", tmp_path / "a.json", tmp_path / "a.json", "--data", other.path)
+    assert code == 1 and "a.json was scored on another dataset than" in err
+    folder = tmp_path / "run"
+    dataset(folder / "dataset", [*PM, *SA])
+    write_scores(one.scores or {}, folder / "scores.json")
+    found = read_run(str(folder), other).dataset  # a folder's own is taken where that was asked
+    assert found is not None and found.path == folder / "dataset"
+
+
 def test_holm_by_hand() -> None:
     adjusted = [one.adjusted for one in holm([difference(p) for p in (0.01, 0.04, 0.03, 0.005)])]
     assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -169,6 +183,36 @@ def test_the_verb_guards_a_pipeline(data: Dataset, tmp_path: Path, run: Run_) ->
     assert code == 1 and "regression" in err and "not at hand" in " ".join(out.split())
     code, _, err = run("compare", tmp_path / "good.jsonl", tmp_path / "bad.jsonl")
     assert code == 1 and "error:" in err and "--data" in err and "regression" not in err
+
+
+def test_the_verb_names_what_it_could_not_compare(data: Dataset, tmp_path: Path, run: Run_) -> None:
+    """A task that the new run did not answer is no regression, but never passes unsaid."""
+    whole = run_of(data, tmp_path / "a.jsonl", 10)
+    predictions(tmp_path / "part.jsonl", PM, RIGHT)
+    code, _, err = run("compare", tmp_path / "a.jsonl", tmp_path / "part.jsonl", "--data", data.path)
+    assert (code, err) == (0, f"ecellm: not compared (part has no answers): {IND} (SA).\n")
+    for name, scores in (("old", whole.scores or {}), ("new", evaluate(tmp_path / "part.jsonl", data))):
+        (tmp_path / name).mkdir()
+        write_scores(scores, tmp_path / name / "scores.json")
+    code, out, err = run("compare", tmp_path / "old" / "scores.json", tmp_path / "new" / "scores.json")
+    assert code == 0 and f"{IND} (SA)" in err
+    assert "old/scores.json and new/scores.json" in out
+    assert "old (old) and old (new)" in run("compare", *[f"old={tmp_path / 'old' / 'scores.json'}"] * 2)[1]
+
+
+def test_figures_of_other_scoring_models_are_said_not_to_be_compared(data: Dataset, tmp_path: Path) -> None:
+    run = run_of(data, tmp_path / "a.jsonl", 10)
+    rows = [{**row, "model": "other"} if row["task"] == "SA" else row for row in run.rows()]
+    alone = Run("x", tmp_path, run.scores), Run("y", tmp_path, {"scores": rows})
+    differences, _ = compare_runs(*alone, 1)
+    assert {found.task for found in differences} == {"PM"}
+    assert not_compared(*alone, differences) == {"no row, or no scoring model, in common": [f"{IND} (SA)"]}
+
+
+def test_p_values_never_print_as_nought() -> None:
+    assert [p_text(p) for p in (1.0, 0.03125, 0.0001, 0.00001, 0.0)] == [
+        "1.0000", "0.0312", "0.0001", "<0.0001", "<0.0001"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

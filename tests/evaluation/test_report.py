@@ -21,7 +21,9 @@ from ecellm.evaluation import report
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.published import quoted_rows, study_rows
 from ecellm.evaluation.report import read_report, report_markdown, report_page
+from ecellm.evaluation.report_pictures import MARKS
 from ecellm.evaluation.runs import read_run, read_runs
+from ecellm.pages.pictures import COLOURS
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
 
@@ -183,6 +185,69 @@ def test_runs_on_other_rows_are_shown_but_not_ranked(folder: Path, tmp_path: Pat
     pm = page.tables[0][names.index("other")][page.tables[0][0].index("PMf1")]
     assert pm.startswith("1.000") and "★" not in pm
     assert "asked different datasets" in page_of(f"XS={folder}", other)
+
+
+def scored_alone(folder: Path, file: Path, keep: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Path:
+    """Write the folder's scores again, each row as `keep` has it (None: without it)."""
+    scores = json.loads((folder / "scores.json").read_text())
+    scores["scores"] = [kept for row in scores["scores"] if (kept := keep(row)) is not None]
+    file.write_text(json.dumps(scores))
+    return file
+
+
+def test_what_a_run_did_not_answer_is_a_dash(folder: Path, tmp_path: Path) -> None:
+    part = scored_alone(folder, tmp_path / "part.json", lambda row: None if row["task"] == "PM" else row)
+    for runs in ((f"XS={folder}", part), (part, f"XS={folder}")):
+        table = Page(page_of(*runs)).tables[0]
+        line = next(line for line in table if line[0] == "part")
+        assert line[table[0].index("PMf1")].strip() == "–"  # noqa: RUF001
+        assert not any(cell.strip() == "None" for line in table for cell in line)
+
+
+def test_figures_of_fewer_rows_are_not_ranked(folder: Path, tmp_path: Path) -> None:
+    """Half of the questions may be the easier half."""
+    part = scored_alone(
+        folder, tmp_path / "part.json", lambda row: {**row, "n": 2, "value": 1.0} if row["task"] == "PM" else row
+    )
+    (folder / "cheap_scores.json").unlink()
+    table = Page(page_of(f"XS={folder}", part)).tables[0]
+    columns = {name: table[0].index(name) for name in ("PMf1", "SRhr@1")}
+    lines = [line for line in table if line[0] in ("XS", "part")]
+    assert not any("★" in line[columns["PMf1"]] for line in lines)
+    assert all("★" in line[columns["SRhr@1"]] for line in lines)
+
+
+def test_quoted_figures_of_another_scoring_model_name_it(folder: Path) -> None:
+    table = Page(page_of(f"XS={folder}")).tables[0]
+    (column,) = [place for place, name in enumerate(table[0]) if name.startswith("AG")]
+    cells = {line[0]: line[column] for line in table[1:]}
+    assert "all-MiniLM-L6-v2" in table[0][column]
+    assert all("by roberta-large" in cells[name] for name in quoted_rows(IND) if "AG" in quoted_rows(IND)[name])
+    assert "roberta" not in cells["XS"]
+    assert "0.841 (by roberta-large)" in report_markdown(read_report([read_run(f"XS={folder}")], "T", 1))
+
+
+def test_the_data_card_says_what_was_left_out_and_how_it_was_built(folder: Path) -> None:
+    manifest = json.loads((folder / "dataset" / "manifest.json").read_text())
+    manifest["config"] = {"seed": 7, "tasks": {"PM": {"negatives": "near"}}}
+    (folder / "dataset" / "manifest.json").write_text(json.dumps(manifest))
+    text = page_of(f"XS={folder}")
+    lines = [line for table in Page(text).tables for line in table]
+    assert ["SA", "too short", "1,200"] in lines and ["x.csv", "not UTF-8", "34"] in lines
+    assert "&#34;negatives&#34;: &#34;near&#34;" in text
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_any_number_of_runs_are_told_apart(folder: Path, tmp_path: Path, count: int) -> None:
+    (folder / "cheap_scores.json").unlink()
+    names = [f"run {number} " + "with a long name " * (number % 3) for number in range(count)]
+    text = page_of(*[f"{name}={folder / 'scores.json'}" for name in names])
+    page = Page(text)
+    page.check_it_stands_alone()
+    assert [line[0] for line in page.tables[0]][1 : count + 1] == names
+    assert text.count(" against run") == count - 1
+    marks = {(MARKS[number % len(MARKS)], COLOURS[number % len(COLOURS)]) for number in range(count)}
+    assert len(marks) == count
 
 
 def test_the_tables_are_markdown_too(folder: Path) -> None:

@@ -22,7 +22,7 @@ def svg(markup: str) -> ElementTree.Element:
 
 def test_a_picture_is_well_formed_and_says_what_it_shows() -> None:
     drawn = str(picture('Two "points"', bars_height(2), paint))
-    assert drawn.startswith('<figure role="img" aria-label="Two &#34;points&#34;"><svg')
+    assert drawn.startswith('<figure class="whole" role="img" aria-label="Two &#34;points&#34;"><svg')
     assert svg(drawn).tag.endswith("svg")
     assert "<style" not in drawn and "<metadata" not in drawn and "<script" not in drawn
 

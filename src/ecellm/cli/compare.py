@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,14 +28,17 @@ def compare(
     Where both runs have their answers, these are compared row by row; otherwise the intervals of the scores are.
     """
     from ecellm.dataset.dataset import read_dataset
-    from ecellm.evaluation.compare import compare_runs
-    from ecellm.evaluation.runs import read_run
+    from ecellm.evaluation.compare import compare_runs, not_compared
+    from ecellm.evaluation.runs import read_run, told_apart
     from ecellm.evaluation.table import print_differences
 
     dataset = None if data is None else read_dataset(data)
-    runs = read_run(before, dataset), read_run(after, dataset)
-    differences, paired = compare_runs(*runs, seed, "strict" if scoring is Scoring.strict else "published")
+    runs = told_apart(read_run(before, dataset), read_run(after, dataset))
+    rules: Literal["strict", "published"] = "strict" if scoring is Scoring.strict else "published"
+    differences, paired = compare_runs(*runs, seed, rules)
     print_differences(differences, runs[0].name, runs[1].name, paired)
+    for why, places in not_compared(*runs, differences, rules).items():
+        typer.echo(f"ecellm: not compared ({why}): {', '.join(places)}.", err=True)
     worse = [f"{found.task} {found.setting}" for found in differences if found.verdict == "worse"]
     if worse:
         typer.echo(f"ecellm: regression beyond noise: {', '.join(worse)}.", err=True)

@@ -38,7 +38,7 @@ def evaluate(
     from ecellm.evaluation.table import print_scores
     from ecellm.files import refuse_overwriting
 
-    refuse_overwriting([out, *([errors] if errors else [])], overwrite)
+    refuse_overwriting([out, *([errors] if errors else [])], overwrite, [predictions, bleurt])
     dataset = read_dataset(data)
     pairs = None
     if bertscore_model is not None:

@@ -28,7 +28,8 @@ def report(
     from ecellm.evaluation.runs import read_runs
     from ecellm.files import refuse_overwriting
 
-    refuse_overwriting([out, *([markdown] if markdown else [])], overwrite)
+    inputs = [Path(run) for run in runs] + [Path(run.partition("=")[2]) for run in runs if "=" in run]
+    refuse_overwriting([out, *([markdown] if markdown else [])], overwrite, inputs)
     found = read_runs(runs, None if data is None else read_dataset(data))
     with Console(stderr=True).status("comparing"):
         made = read_report(found, title, seed)

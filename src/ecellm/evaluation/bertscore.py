@@ -1,20 +1,21 @@
 """BERTScore (Zhang et al. 2020) of answers against references: with the local MiniLM, offline, or with any model.
 
 Figures of one model are not comparable with those of another, so every score row names the model. The published
-figures are roberta-large's, layer 17; the MiniLM gives its last layer. No idf weighting, no rescaling.
+figures are roberta-large's, layer 17, by the package bert_score 0.3; a model that is named is used as that package
+does: the tokens around a text weigh nothing, but a word may match one of the other text's, and byte-level tokenizers
+see a space before the first word. The MiniLM gives its last layer, and words match words alone, as in torchmetrics.
+No idf weighting, no rescaling.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torchmetrics.functional.text.bert import bert_score
+from torch import Tensor
 
 from ecellm.evaluation.metrics import Floats
 from ecellm.models.minilm import HUB_NAME, minilm_folder
@@ -23,11 +24,17 @@ from ecellm.models.minilm import HUB_NAME, minilm_folder
 MOST_TOKENS = 512
 TEXTS_AT_ONCE = 64
 PAIRS_AT_ONCE = 512
-#: Tokens that every text gets around its own.
-FRAME = 2
 
 Pair = tuple[str, str]
-Encoded = tuple[Tensor, Tensor]
+
+
+class Encoded(NamedTuple):
+    """What of a text may be matched."""
+
+    states: Tensor
+    """[tokens, hidden], each of length one."""
+    weighs: Tensor
+    """[tokens], False for the tokens that stand around every text."""
 
 
 class BertScorer:
@@ -57,30 +64,49 @@ class BertScorer:
                 self._known[answer, reference] = _score_one(encoded[answer], encoded[reference])
 
     def _encode(self, texts: Iterable[str]) -> dict[str, Encoded]:
-        """Return token ids [tokens] and states [tokens, hidden] of each text, computed in batches by length."""
+        """Return what the model makes of each text, computed in batches by length."""
         tokenizer, model = self._model()
         ordered = sorted(texts, key=lambda text: (len(text), text))
         encoded: dict[str, Encoded] = {}
         for first in range(0, len(ordered), TEXTS_AT_ONCE):
             chunk = ordered[first : first + TEXTS_AT_ONCE]
-            batch = tokenizer(chunk, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt")
+            batch = tokenizer(
+                [self._as_read(text, tokenizer) for text in chunk],
+                padding=True,
+                truncation=True,
+                max_length=MOST_TOKENS,
+                return_special_tokens_mask=True,
+                return_tensors="pt",
+            )
+            own = batch.pop("special_tokens_mask") == 0
             with torch.no_grad():
-                states = model(**batch, output_hidden_states=True).hidden_states[
-                    -1 if self.layer is None else self.layer
-                ]
+                layers = model(**batch, output_hidden_states=True).hidden_states
+            states = torch.nn.functional.normalize(layers[-1 if self.layer is None else self.layer], dim=-1)
+            kept = batch["attention_mask"].bool() & (own if self.model is None else True)
             for place, text in enumerate(chunk):
-                length = int(batch["attention_mask"][place].sum())
-                encoded[text] = batch["input_ids"][place, :length], states[place, :length].clone()
+                encoded[text] = Encoded(states[place, kept[place]], own[place, kept[place]])
         return encoded
+
+    def _as_read(self, text: str, tokenizer: Any) -> str:
+        """Return what the tokenizer gets: of a named model the stripped text, after a space for byte-level ones."""
+        from transformers import GPT2Tokenizer, RobertaTokenizer
+
+        said = text if self.model is None else text.strip()
+        is_spaced = self.model is not None and isinstance(tokenizer, GPT2Tokenizer | RobertaTokenizer)
+        return f" {said}" if said and is_spaced else said
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
             from transformers import AutoModel, AutoTokenizer
             from transformers.utils import logging
 
-            logging.disable_progress_bar()
             local = self.model is None or Path(self.model).is_dir()
             source = str(minilm_folder()) if self.model is None else self.model
+            if not local and Path(source).is_absolute():
+                raise ValueError(f"There is no folder {source} with BERTScore's model.")
+            logging.disable_progress_bar()
+            told = logging.get_verbosity()
+            logging.set_verbosity_error()  # a model without its pooler is what is wanted
             try:
                 model = AutoModel.from_pretrained(source, local_files_only=local, use_safetensors=True)
                 tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
@@ -88,6 +114,8 @@ class BertScorer:
                 raise ValueError(
                     f"{source} cannot be loaded as BERTScore's model: {str(error).splitlines()[0]}"
                 ) from error
+            finally:
+                logging.set_verbosity(told)
             layers = model.config.num_hidden_layers
             if self.layer is not None and self.layer > layers:
                 raise ValueError(f"{source} has {layers} layers: choose one of them with --bertscore-layer.")
@@ -101,40 +129,18 @@ def local_scorer() -> BertScorer:
     return BertScorer()
 
 
-class _Known(nn.Module):
-    """Stands for the model in torchmetrics: it has the states of two texts already, [tokens, hidden] each."""
-
-    def __init__(self, *texts: Encoded):
-        super().__init__()
-        self.config = SimpleNamespace(num_hidden_layers=1)  # torchmetrics asks for it
-        self.states = {tuple(ids.tolist()): states for ids, states in texts}
-
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the states [1, tokens, hidden] of the batch's one text, to be written into."""
-        return self.states[tuple(batch["input_ids"][0].tolist())].clone()[None]
-
-
 def _score_one(said: Encoded, wanted: Encoded) -> tuple[float, float, float]:
-    """Return precision, recall and F1 of one answer and its reference.
+    """Return precision, recall and F1: the mean over tokens of the best cosine in the other text (equations 1 to 3).
 
-    One pair a call: torchmetrics 1.9 sorts answers and references apart by length and does not restore their
-    order (its issue 2728), so that a batch compares texts that do not belong together.
+    A token whose best cosine is negative counts 0, as beside padding.
     """
-    if min(len(said[0]), len(wanted[0])) <= FRAME:
+    if not (said.weighs.any() and wanted.weighs.any()):
         return 0.0, 0.0, 0.0
-    figures: dict[str, Any] = bert_score(
-        _batch(said[0]),
-        _batch(wanted[0]),
-        model=_Known(said, wanted),
-        user_forward_fn=lambda known, batch: known(batch),
-    )
-    precision, recall, f1 = (float(figures[name]) for name in ("precision", "recall", "f1"))
-    return precision, recall, f1
-
-
-def _batch(ids: Tensor) -> dict[str, Tensor]:
-    """Return a batch of one tokenised text, with its own mask: torchmetrics writes into it."""
-    return {"input_ids": ids[None], "attention_mask": torch.ones_like(ids)[None]}
+    cosines = (said.states @ wanted.states.T).clamp(min=0)
+    precision = float(cosines.amax(1)[said.weighs].mean())
+    recall = float(cosines.amax(0)[wanted.weighs].mean())
+    both = precision + recall
+    return precision, recall, 2 * precision * recall / both if both else 0.0
 
 
 @contextmanager

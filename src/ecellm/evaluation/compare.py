@@ -92,6 +92,25 @@ def compare_runs(
     return compare_answers(*groups, seed, pairs, scoring), True
 
 
+def not_compared(
+    before: Run, after: Run, differences: Sequence[Difference], scoring: Scoring = "strict"
+) -> dict[str, list[str]]:
+    """Return the settings and tasks that no difference tells of, in words, by the reason why."""
+    compared = {(found.task, found.setting) for found in differences}
+    places = before.places(scoring), after.places(scoring)
+    found: dict[str, dict[str, list[str]]] = {}
+    for place in [*places[0], *(place for place in places[1] if place not in places[0])]:
+        if place in compared:
+            continue
+        lacks = [run.name for run, known in zip((before, after), places, strict=True) if place not in known]
+        why = f"{lacks[0]} has no answers" if lacks else "no row, or no scoring model, in common"
+        found.setdefault(why, {}).setdefault(place[1], []).append(place[0])
+    return {
+        why: [f"{setting} ({', '.join(tasks)})" for setting, tasks in settings.items()]
+        for why, settings in found.items()
+    }
+
+
 def compare_answers(
     before: Sequence[Group],
     after: Sequence[Group],
@@ -152,7 +171,7 @@ def compare_scores(
             )
         )
     if not found:
-        raise ValueError("The two scores have no task and setting in common.")
+        raise ValueError("The two scores have no task and setting in common that was scored by the same model.")
     return holm(found)
 
 

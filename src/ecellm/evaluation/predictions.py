@@ -158,7 +158,7 @@ class _FirstLines:
 
 def _row(raw: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(raw.decode("utf-8"))
+        row = json.loads(raw.decode("utf-8-sig"))  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise ValueError("not UTF-8 text.") from error
     except (ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ light and dark, and prints.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from ecellm.evaluation.published import SCORER, SOURCE, Quoted, QuotedRows, quot
 from ecellm.evaluation.report_pictures import overview_picture, reliability_picture, training_picture
 from ecellm.evaluation.results_page import COUNTS, read_run_facts
 from ecellm.evaluation.runs import Run, main_rows
-from ecellm.evaluation.table import difference_text, interval_text, metric_text
+from ecellm.evaluation.table import difference_text, interval_text, metric_text, p_text
 from ecellm.files import whole_file
 from ecellm.pages import render
 from ecellm.pages.markdown import markdown_table
 from ecellm.records import DIVERSE, DOMAINS, ONE_SHOT, SETTINGS, SINGLE, UNSEEN
 from ecellm.tasks import TASKS
+from ecellm.tasks.answers import FreeText
 
 PARTS = (DIVERSE, UNSEEN, SINGLE, ONE_SHOT)
 PART_NAMES = {
@@ -60,6 +61,8 @@ class Cell:
     """The same answers by the published rules."""
     note: str = ""
     best: bool = False
+    under: str = ""
+    """What stands below the figure, of a quoted one."""
 
     @property
     def low_high(self) -> str:
@@ -159,6 +162,7 @@ def report_page(report: Report) -> str:
         difference_text=difference_text,
         interval_text=interval_text,
         metric_text=metric_text,
+        p_text=p_text,
         tasks=[_task_section(task, report) for task in TASKS if any(task in table.tasks for table in report.tables)],
         unscored=_unscored(report.runs),
         training=[(run.name, training_picture(log, run.name)) for run in report.runs if (log := run.log())],
@@ -166,7 +170,7 @@ def report_page(report: Report) -> str:
         facts=[(run, read_run_facts(file)) for run in report.runs if (file := run.facts_file())],
         again=[(run.name, _again(run)) for run in report.runs],
         quoted_note=QUOTED,
-        none=NONE,
+        dash=NONE,  # `none` is a word of the template's own
     )
 
 
@@ -192,7 +196,7 @@ def report_markdown(report: Report) -> str:
                 found.setting,
                 found.metric,
                 difference_text(found),
-                f"{found.adjusted:.4f}",
+                p_text(found.adjusted),
                 f"{found.detectable:.3f}",
                 found.verdict,
             ]
@@ -266,25 +270,24 @@ def _floors(rows: Iterable[Mapping[str, Cell]]) -> dict[str, Cell]:
 
 
 def _quoted(rows: QuotedRows, tasks: Sequence[str]) -> dict[str, dict[str, Cell]]:
-    def cell(quoted: Quoted) -> Cell:
-        return Cell(quoted.value, note=f"{quoted.model}; failed answers: {quoted.failed}")
+    def cell(task: str, quoted: Quoted) -> Cell:
+        # It stands in a column that is headed by the runs' own scoring model.
+        under = f"by {SCORER}" if isinstance(TASKS[task].answer, FreeText) else ""
+        return Cell(quoted.value, note=f"{quoted.model}; failed answers: {quoted.failed}", under=under)
 
-    shown = {name: {task: cell(cells[task]) for task in tasks if task in cells} for name, cells in rows.items()}
+    shown = {name: {task: cell(task, cells[task]) for task in tasks if task in cells} for name, cells in rows.items()}
     return {name: cells for name, cells in shown.items() if cells}
 
 
 def _with_best(rows: Mapping[str, Mapping[str, Cell]]) -> dict[str, dict[str, Cell]]:
-    """Mark the best of each task; figures of different scoring models are not ranked."""
+    """Mark the best of each task; figures of different scoring models, or of more and fewer rows, are not ranked."""
     best: dict[str, float] = {}
     for task in {task for cells in rows.values() for task in cells}:
         there = [cells[task] for cells in rows.values() if task in cells]
-        if len({cell.row.get("model") for cell in there}) == 1:
+        if len({(cell.row.get("model"), cell.row.get("n")) for cell in there}) == 1:
             best[task] = max(cell.value for cell in there)
     return {
-        name: {
-            task: Cell(cell.value, cell.row, cell.published, cell.note, best.get(task) == cell.value)
-            for task, cell in cells.items()
-        }
+        name: {task: replace(cell, best=best.get(task) == cell.value) for task, cell in cells.items()}
         for name, cells in rows.items()
     }
 
@@ -298,6 +301,7 @@ def _text(cell: Cell | None) -> str:
     if cell is None:
         return NONE
     said = f"{cell.value:.3f} {cell.low_high}".strip() + (" (below the floor)" if cell.is_below_floor else "")
+    said += f" ({cell.under})" if cell.under else ""
     return f"**{said}**" if cell.best else said
 
 
@@ -356,18 +360,18 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
         for row in main_rows(run.rows()).values()
         if row["task"] == task and row["setting"] in SHOWN_IN_DEPTH
     }
-    calibrated = {
-        f"{name}, {DOMAIN_NAMES[split_setting(setting)[0]].lower()}": found["calibration"]
-        for name, setting, found in details
-        if "calibration" in found
-    }
+    calibrated: dict[str, dict[str, Any]] = {}
+    for name, setting, found in details:
+        if "calibration" in found:
+            domain = DOMAIN_NAMES[split_setting(setting)[0]].lower()
+            calibrated.setdefault(name, {})[domain] = found["calibration"]
     return {
         "task": TASKS[task],
         "rows": rows,
         "others": others,
         "details": details,
         "calibrated": calibrated,
-        "reliability": reliability_picture(task, calibrated) if calibrated else None,
+        "reliability": [reliability_picture(task, name, found) for name, found in calibrated.items()],
         "slices": [
             (run.name, row)
             for run in report.runs
@@ -424,6 +428,13 @@ def _data(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "counts": [(task, counts[task]) for task in TASKS if task in counts],
             "dropped": _total(manifest.get("dropped", {})),
             "rejected": _total(manifest.get("rejected", {})),
+            "reasons": [
+                (where, why, count)
+                for part in ("dropped", "rejected")
+                for where, reasons in manifest.get(part, {}).items()
+                for why, count in reasons.items()
+            ],
+            "config": json.dumps(manifest["config"], indent=1, ensure_ascii=False) if "config" in manifest else "",
         }
     return list(found.values())
 

@@ -7,11 +7,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ecellm.pages.pictures import COLOURS, INK, bars_height, picture
+from ecellm.pages.pictures import COLOURS, INK, picture
 
-MARKS = "osD^vP*"
-#: Of one task, runs are drawn this far apart.
-STEP = 0.16
+#: One more than colours, so that the eighth run is not drawn as the first.
+MARKS = "osD^vP*X"
+#: Inches of a task's row: at least, and for each run.
+ROW, ROW_OF_RUN = 0.36, 0.085
+LEGEND_COLUMNS, LEGEND_LINE = 2, 0.24
+#: Letters of a run's name in a picture.
+LONGEST_NAME = 32
+RELIABILITY = (2.9, 3.1)
 
 
 def overview_picture(
@@ -23,14 +28,16 @@ def overview_picture(
 ) -> Markup:
     """Draw a line a task: each run's value with its interval, the floor, and the best quoted figure."""
 
+    step = 0.72 / len(runs)
+
     def paint(axes: Any) -> None:
         for place, task in enumerate(tasks):
-            axes.axhline(place, color=INK, alpha=0.08, linewidth=14)
+            axes.axhspan(place - 0.4, place + 0.4, color=INK, alpha=0.07, linewidth=0)
             if task in floors:
-                axes.plot([floors[task]] * 2, [place - 0.36, place + 0.36], color=INK, linewidth=1.6, label="_floor")
+                axes.plot([floors[task]] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=1.6, label="_floor")
         for number, (name, rows) in enumerate(runs.items()):
             colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
-            shift = (number - (len(runs) - 1) / 2) * min(STEP, 0.7 / len(runs))
+            shift = (number - (len(runs) - 1) / 2) * step
             shown = [(place, rows[task]) for place, task in enumerate(tasks) if task in rows]
             axes.errorbar(
                 [row["value"] for _, row in shown],
@@ -43,8 +50,10 @@ def overview_picture(
                 fmt=mark,
                 color=colour,
                 markersize=5,
-                label=name,
+                label=_short(name),
             )
+        if floors:
+            axes.plot([], [], color=INK, linewidth=1.6, label="best trivial answer")
         if quoted:
             places = [place for place, task in enumerate(tasks) if task in quoted]
             axes.scatter(
@@ -54,21 +63,26 @@ def overview_picture(
                 facecolors="none",
                 edgecolors=INK,
                 s=36,
+                zorder=5,
                 label="best quoted figure",
             )
-        if floors:
-            axes.plot([], [], color=INK, linewidth=1.6, label="best trivial answer")
         axes.set_yticks(range(len(tasks)), tasks)
         axes.set_ylim(len(tasks) - 0.5, -0.5)
         axes.set_xlim(0, 1.02)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+        told = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        for last in ("best trivial answer", "best quoted figure"):
+            if last in told:
+                told[last] = told.pop(last)
+        axes.legend(told.values(), told, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=LEGEND_COLUMNS)
 
     said = f"{title}: each task's score with its 95 % interval, the best trivial answer, and the best quoted figure."
-    return picture(said, bars_height(len(tasks)) + 0.35 + 0.25 * (len(runs) // 3), paint)
+    lines = -(-(len(runs) + bool(floors) + bool(quoted)) // LEGEND_COLUMNS)
+    height = 0.5 + LEGEND_LINE * lines + max(ROW, ROW_OF_RUN * (len(runs) + 1)) * len(tasks)
+    return picture(said, height, paint)
 
 
-def reliability_picture(task: str, calibrated: Mapping[str, Mapping[str, Any]]) -> Markup:
-    """Draw the share of right answers against the probability that was given, a line for each of several models."""
+def reliability_picture(task: str, run: str, calibrated: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """Draw the share of a run's right answers against the probability that it gave, a line for each domain."""
 
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=INK, alpha=0.4, linestyle="--", linewidth=1)
@@ -78,16 +92,20 @@ def reliability_picture(task: str, calibrated: Mapping[str, Mapping[str, Any]]) 
             colour = COLOURS[number % len(COLOURS)]
             at, right = [part["probability"] for part in bins], [part["accuracy"] for part in bins]
             axes.plot(at, right, color=colour, linewidth=1.2, label=f"{name}: error {found['ece']:.3f}")
-            axes.scatter(at, right, s=[12 + 70 * part["n"] / most for part in bins], color=colour, alpha=0.8)
-        axes.set_xlabel("probability that the model gave")
+            sizes = [12 + 70 * part["n"] / most for part in bins]
+            axes.scatter(at, right, s=sizes, color=colour, alpha=0.8, clip_on=False)
+        axes.set_xlabel("probability that it gave")
         axes.set_ylabel("share that was right")
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.02)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(title=_short(run), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
-    return picture(
-        f"{task}: how often answers were right, by the probability that the model gave them.", 3.0, paint, 6.5
-    )
+    said = f"{task}, {run}: how often answers were right, by the probability that the model gave them."
+    return picture(said, RELIABILITY[1], paint, RELIABILITY[0])
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def training_picture(log: Path, name: str) -> Markup:
@@ -112,7 +130,7 @@ def training_picture(log: Path, name: str) -> Markup:
                 axes.plot(steps, losses, style, markersize=4, linewidth=1.2, label=said)
         axes.set_xlabel("step" + (f" ({speeds[-1]:,.0f} tokens per second)" if speeds else ""))
         axes.set_ylabel("loss")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(loss for _, loss in [*taught, *held_out]))
         axes.legend()
 
     return picture(f"{name}: the loss by step.", 2.6, paint)

@@ -12,11 +12,12 @@ Everything but the scores or the answers may be missing.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ecellm.dataset.dataset import MANIFEST, Dataset, read_dataset
+from ecellm.evaluation.predictions import json_lines
 from ecellm.models.folder import FACTS
 
 SCORES, PREDICTIONS, RUN_FACTS, LOG = "scores.json", "predictions.jsonl", "run.json", "log.jsonl"
@@ -41,6 +42,15 @@ class Run:
         if self.scores is None:
             raise ValueError(f"{self.path} has no {SCORES}: write it with `ecellm evaluate`.")
         return list(self.scores["scores"])
+
+    def places(self, scoring: str = "strict") -> list[tuple[str, str]]:
+        """Return the tasks and settings that were scored, or, without scores, that answers name; in a fixed order."""
+        if self.scores is not None:
+            return list(main_rows(self.rows(), scoring))
+        if self.predictions is None:
+            return []
+        named = {(str(row.get("task")), str(row.get("setting"))) for _, row in json_lines(self.predictions)}
+        return sorted(named)
 
     def dataset_hash(self) -> str | None:
         """Return the hash of the dataset that was asked, where it is known."""
@@ -97,31 +107,49 @@ def read_run(text: str, data: Dataset | None = None) -> Run:
     """Return a run named as PATH or NAME=PATH: a folder, a SCORES.json or a PREDICTIONS.jsonl.
 
     `data` is the dataset where the folder has none, or not the one that was asked. Raises ValueError where
-    nothing there can be read.
+    nothing there can be read, and where the scores are of another dataset.
     """
     name, path = _named(text)
     if path.is_dir():
         scores = path / SCORES
         predictions = path / PREDICTIONS
         inside = path / "dataset"
-        dataset = data or (read_dataset(inside) if (inside / MANIFEST).is_file() else None)
+        own = read_dataset(inside) if (inside / MANIFEST).is_file() else None
         if not scores.is_file() and not predictions.is_file():
             raise ValueError(f"{path} is no run: it has neither {SCORES} nor {PREDICTIONS}.")
-        return Run(
-            name,
-            path,
-            read_scores(scores) if scores.is_file() else None,
-            predictions if predictions.is_file() else None,
-            dataset,
-            path,
-        )
+        read = read_scores(scores) if scores.is_file() else None
+        dataset = _asked(path, read, data, own)
+        return Run(name, path, read, predictions if predictions.is_file() else None, dataset, path)
     if not path.is_file():
         raise ValueError(f"There is no run {path}: name a folder, a SCORES.json or a PREDICTIONS.jsonl.")
     if path.suffix == ".jsonl":
         if data is None:
             raise ValueError(f"{path} holds answers: say with --data which dataset was asked.")
         return Run(name, path, None, path, data)
-    return Run(name, path, read_scores(path), None, data)
+    read = read_scores(path)
+    return Run(name, path, read, None, _asked(path, read, data))
+
+
+def _asked(path: Path, scores: Mapping[str, Any] | None, *known: Dataset | None) -> Dataset | None:
+    """Return the first of the datasets that the scores, where there are any, were made on."""
+    there = [dataset for dataset in known if dataset is not None]
+    wanted = None if scores is None else scores.get("dataset")
+    if wanted is None or not there:
+        return next(iter(there), None)
+    found = next((dataset for dataset in there if dataset.hash() == wanted), None)
+    if found is None:
+        raise ValueError(f"{path} was scored on another dataset than {there[0].path}: name that one with --data.")
+    return found
+
+
+def told_apart(one: Run, other: Run) -> tuple[Run, Run]:
+    """Return two runs with names of their own: where two are named scores, as much of their paths as differs."""
+    if one.name != other.name:
+        return one, other
+    parts = one.path.resolve().parts, other.path.resolve().parts
+    tails = (["/".join(path[-most:]) for path in parts] for most in range(2, max(map(len, parts)) + 1))
+    names = next((tail for tail in tails if tail[0] != tail[1]), [f"{one.name} (old)", f"{one.name} (new)"])
+    return replace(one, name=names[0]), replace(other, name=names[1])
 
 
 def read_runs(texts: Sequence[str], data: Dataset | None = None) -> list[Run]:

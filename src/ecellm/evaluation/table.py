@@ -43,8 +43,8 @@ def score_table(scores: Sequence[dict[str, Any]]) -> Table:
     """Return the table: strict value with its interval, floor, published value, unparsed and missing rows."""
     table = Table(title="Scores by the strict rules, 95 % bootstrap interval", title_justify="left")
     table.add_column("task")
-    table.add_column("setting")
-    table.add_column("metric")
+    table.add_column("setting", overflow="fold")
+    table.add_column("metric", overflow="fold")
     for name in ("strict", "floor"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("floor is")
@@ -125,7 +125,7 @@ def print_differences(differences: Sequence[Difference], before: str, after: str
     """Print what differs between two runs, and what could have been noticed at all."""
     table = Table(title=f"{before} and {after}", title_justify="left")
     for name in ("task", "setting", "metric"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in (before, after, "difference, 95 %", "p (Holm)", "rows", "detectable"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
@@ -138,7 +138,7 @@ def print_differences(differences: Sequence[Difference], before: str, after: str
             f"{found.before:.3f}",
             f"{found.after:.3f}",
             difference_text(found),
-            f"{found.adjusted:.4f}",
+            p_text(found.adjusted),
             f"{found.n:,}",
             f"{found.detectable:.3f}",
             found.verdict,
@@ -150,6 +150,11 @@ def print_differences(differences: Sequence[Difference], before: str, after: str
     left_out = sum(found.left_out for found in differences)
     if left_out:
         console.print(f"{left_out:,} answers were left out: only one of the two answered their rows.", markup=False)
+
+
+def p_text(p: float) -> str:
+    """Return "0.0312", or "<0.0001" for what would print as nought."""
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
 
 
 def difference_text(found: Difference) -> str:

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 COLOURS = ("#3b82c4", "#e07b39", "#3fa372", "#a86cc1", "#c9a227", "#c2556b", "#6f7f8f")
 #: Stands for the colour of the page's words, whichever it is; no picture uses it otherwise.
 INK = "#0a0b0c"
-WIDTH = 7.5
+#: So narrow that words can be read where a phone shrinks it to its own width.
+WIDTH = 5.6
 
 _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "legend.labelcolor")
 _LOOK: Any = {
@@ -25,7 +26,7 @@ _LOOK: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    "font.size": 9,
+    "font.size": 10,
     "svg.hashsalt": "ecellm",
     "svg.fonttype": "none",
 }
@@ -42,7 +43,8 @@ def picture(said: str, height: float, paint: Callable[[Any], None], width: float
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     drawn = _own_ids(_without_frame(file.getvalue())).replace(INK, "currentColor")
-    return Markup('<figure role="img" aria-label="{}">{}</figure>').format(said, Markup(drawn))
+    kind = "whole" if width == WIDTH else "part"
+    return Markup('<figure class="{}" role="img" aria-label="{}">{}</figure>').format(kind, said, Markup(drawn))
 
 
 def bars_height(bars: int) -> float:

@@ -174,7 +174,7 @@ def _page(grid: Grid, table: Table) -> str:
             for setting in settings
         ],
         commands=[command for arm, seed in grid.arms() for command in grid.commands(arm, seed)],
-        none=NONE,
+        dash=NONE,  # `none` is a word of the template's own
     )
 
 
