@@ -13,7 +13,15 @@ from rows import IND, dataset, predictions, stars, yes_no
 from scipy.stats import binomtest
 
 from ecellm.dataset.dataset import Dataset
-from ecellm.evaluation.compare import Difference, compare_runs, compare_scores, holm, not_compared, randomised
+from ecellm.evaluation.compare import (
+    Difference,
+    compare_runs,
+    compare_scores,
+    holm,
+    not_compared,
+    randomised,
+    read_differences,
+)
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.metrics import hit_figures
 from ecellm.evaluation.runs import Run, read_run, read_runs
@@ -213,6 +221,20 @@ def test_p_values_never_print_as_nought() -> None:
     assert [p_text(p) for p in (1.0, 0.03125, 0.0001, 0.00001, 0.0)] == [
         "1.0000", "0.0312", "0.0001", "<0.0001", "<0.0001"
     ]  # fmt: skip
+
+
+def test_differences_are_written_and_read_back(data: Dataset, tmp_path: Path, run: Run_) -> None:
+    runs = run_of(data, tmp_path / "good.jsonl", 10), run_of(data, tmp_path / "bad.jsonl", 60)
+    out = tmp_path / "differences.json"
+    line = ("compare", tmp_path / "good.jsonl", tmp_path / "bad.jsonl", "--data", data.path, "--out", out)
+    assert run(*line)[0] == 1
+    assert read_differences(out) == compare_runs(*runs, 42)[0]
+    assert json.loads(out.read_text())["differences"][0]["verdict"] == "worse"
+    code, _, err = run(*line)
+    assert code == 1 and "--overwrite" in err and "regression" not in err
+    out.write_text("{}")
+    with pytest.raises(ValueError, match="has no differences"):
+        read_differences(out)
 
 
 @pytest.mark.parametrize(

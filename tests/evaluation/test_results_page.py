@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rows import dataset, predictions, yes_no
 
+from ecellm.evaluation.compare import Difference, write_differences
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.results_page import results_page, write_results_page
 
@@ -76,8 +77,43 @@ def test_models_made_for_one_task_stand_beside_ours(folder: Path) -> None:
     assert "made for one task" not in results_page(folder)
     (run / "models").mkdir()
     (run / "models" / "encoder.json").write_text((run / "cheap.json").read_text())
-    (line,) = [line for line in results_page(folder).splitlines() if "| encoder |" in line]
-    assert line.startswith("| PM | in domain | encoder | 0.667 [") and line.count("0.667 [") == 2
+    with pytest.raises(ValueError, match=r"models\.md"):
+        results_page(folder)
+    (run / "models.md").write_text("The encoder is no better.\n")
+    page = results_page(folder)
+    (line,) = [line for line in page.splitlines() if "| encoder |" in line]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:2] == ["PM", "in domain"] and all(cells[place].startswith("0.667 [") for place in (3, 5, 6))
+    assert cells[4] == "–" and cells[7:] == ["0.400", "0.995 (BERT)", "–"]  # noqa: RUF001
+    assert page.index("made for the task") < page.index("The encoder is no better.")
+    (run / "run.json").write_text(json.dumps({**FACTS, "fitted": {"encoder": {"PM": 61.7}}}))
+    assert "| 62 |" in results_page(folder)
+
+
+def test_their_tests_against_ours_are_corrected_over_all_of_them(folder: Path) -> None:
+    run = folder / "1-shop"
+    setting = "IND_Diverse_Instruction"
+    (run / "models.md").write_text("Beyond noise, or not.\n")
+    for name in ("models", "compared"):
+        (run / name).mkdir()
+    for name, p in (("encoder", 0.02), ("other", 0.03)):
+        (run / "models" / f"{name}.json").write_text((run / "cheap.json").read_text())
+        found = Difference("PM", setting, "f1", 0.5, 0.6, 0.01, 0.2, 4, 0, 0.1, p, adjusted=p)
+        write_differences([found], run / "compared" / f"{name}.json")
+
+    def said() -> list[str]:
+        lines = [line for line in results_page(folder).splitlines() if line.startswith("| PM | in domain |")]
+        return [line.strip("|").split("|")[4].strip() for line in lines]
+
+    assert said() == ["better", "better"]
+    (run / "models" / "third.json").write_text((run / "cheap.json").read_text())
+    write_differences(
+        [Difference("PM", setting, "f1", 0.5, 0.5, -0.1, 0.1, 4, 0, 0.1, 0.9)], run / "compared" / "third.json"
+    )
+    assert said() == ["within noise"] * 3
+    (run / "compared" / "third.json").write_text("{}")
+    with pytest.raises(ValueError, match="has no differences"):
+        results_page(folder)
 
 
 def test_a_study_stands_among_the_runs_as_it_was_written(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ecellm.dataset.dataset import Dataset
+from ecellm.studies import reproduce
 from ecellm.studies.grid import Grid
 from ecellm.studies.plans import STUDIES, Study
 from tiny_models import save_tiny
@@ -152,10 +153,22 @@ def test_a_reproduction_shares_its_runs_and_says_what_it_takes(tiny_data: Datase
         and "36 GB of GPU memory" in said
         and "AdamW" not in said
     )
-    assert f"l: {1 + tasks} models on {2 * rows:,} training rows in all." in said
-    assert said.count(" models on ") == 6 and not (tmp_path / "all").exists()
+    assert f"l: {1 + tasks} models on {2 * rows:,} training rows in all, about " in said
+    assert said.count(" models on ") == said.count(" hours of tuning on one H100. ") == 6
+    assert said.splitlines()[-1].startswith(f"All: {5 * (1 + tasks) + 1 + tasks + 1 + 2} models, about ")
+    assert not (tmp_path / "all").exists()
     code, said, _ = run("reproduce", "--data", tiny_data.path, "--out", tmp_path / "all", "--plan", "--small")
     assert code == 0 and said.startswith("xs: 10 models on ") and said.count(" models on ") == 1
+    assert " hours of tuning on two CPU cores" in said and "6 GB of memory" in said
+
+
+def test_hours_grow_with_rows_and_are_unknown_where_no_header_says_them(recipe: Path) -> None:
+    rate = reproduce.rate("m")
+    assert rate == (pytest.approx(2.2 / 92_022), "one H100")
+    assert "about 2.2 hours of tuning on one H100. 36 GB" in reproduce.Needs("m", 1, 92_022, "36 GB", rate).text()
+    assert "about 6.6 hours" in reproduce.Needs("m", 3, 3 * 92_022, "36 GB", rate).text()
+    assert reproduce.rate(str(recipe)) is None
+    assert "hours unknown" in reproduce.Needs(str(recipe), 1, 9, "", None).text()
 
 
 @pytest.mark.slow

@@ -22,20 +22,26 @@ def compare(
     ] = None,
     scoring: Annotated[Scoring, typer.Option(help="By which rules.")] = Scoring.strict,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 42,
+    out: Annotated[Path | None, typer.Option(help="Write the differences here too, as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Say what changed by task and setting, beyond noise or not; exit code 1 where something got worse beyond it.
 
     Where both runs have their answers, these are compared row by row; otherwise the intervals of the scores are.
     """
     from ecellm.dataset.dataset import read_dataset
-    from ecellm.evaluation.compare import compare_runs, not_compared
+    from ecellm.evaluation.compare import compare_runs, not_compared, write_differences
     from ecellm.evaluation.runs import read_run, told_apart
     from ecellm.evaluation.table import print_differences
+    from ecellm.files import refuse_overwriting
 
+    refuse_overwriting([] if out is None else [out], overwrite)
     dataset = None if data is None else read_dataset(data)
     runs = told_apart(read_run(before, dataset), read_run(after, dataset))
     rules: Literal["strict", "published"] = "strict" if scoring is Scoring.strict else "published"
     differences, paired = compare_runs(*runs, seed, rules)
+    if out is not None:
+        write_differences(differences, out)
     print_differences(differences, runs[0].name, runs[1].name, paired)
     for why, places in not_compared(*runs, differences, rules).items():
         typer.echo(f"ecellm: not compared ({why}): {', '.join(places)}.", err=True)

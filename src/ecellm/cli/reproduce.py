@@ -38,12 +38,17 @@ def reproduce(
         raise ValueError("--small is the recipe xs: leave out --recipe, or --small.")
     recipes = recipe or (SMALL if small else PAPER)
     dataset = read_dataset(data)
-    for one in recipes:
-        read_recipe(one, set_)
+    for name in recipes:
+        read_recipe(name, set_)
     numbers = [42 + number for number in range(seeds)]
     made = grids(recipes, dataset, out, numbers, set_ or [], limit, devices(jobs))
-    for name, models, rows, hardware in planned(made, dataset):
-        typer.echo(f"{name}: {models} models on {rows:,} training rows in all. {hardware}")
+    needs = planned(made, dataset)
+    for one in needs:
+        typer.echo(one.text())
+    known = [one.rate[0] * one.rows for one in needs if one.rate is not None]
+    if len(needs) > 1 and len(known) == len(needs):
+        models = sum(one.models for one in needs)
+        typer.echo(f"All: {models} models, about {sum(known):,.1f} hours of tuning one after the other.")
     if plan:
         return
     console = Console(stderr=True)

@@ -6,8 +6,10 @@ times over. With stored scores alone it is a z-test on the widths of their inter
 differences. Either way p-values are Holm's (1979), over everything compared at once.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from ecellm.evaluation.bootstrap import LEVEL, ends, resampled
 from ecellm.evaluation.evaluate import pair_scorer
 from ecellm.evaluation.metrics import Floats
 from ecellm.evaluation.predictions import Group, read_groups
-from ecellm.evaluation.runs import Run, main_rows
+from ecellm.evaluation.runs import Run, main_rows, read_json
 from ecellm.evaluation.scoring import (
     NotScorableError,
     PairScorer,
@@ -26,6 +28,7 @@ from ecellm.evaluation.scoring import (
     read_answers,
     score_answers,
 )
+from ecellm.files import whole_file
 from ecellm.keys import keyed_hash
 
 #: Tosses of all rows' coins.
@@ -183,6 +186,22 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
         highest = max(highest, min(1.0, differences[place].p * (len(order) - rank)))
         found[place] = replace(differences[place], adjusted=highest)
     return found
+
+
+def write_differences(differences: Sequence[Difference], path: Path) -> None:
+    """Write the differences with their verdicts, whole or not at all."""
+    rows = [{**asdict(found), "verdict": found.verdict} for found in differences]
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps({"differences": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def read_differences(path: Path) -> list[Difference]:
+    """Return what was written; raises ValueError where it is something else."""
+    names = {field.name for field in fields(Difference)}
+    rows = read_json(path).get("differences")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and names <= row.keys() for row in rows):
+        raise ValueError(f"{path} has no differences: write it with `ecellm compare --out`.")
+    return [Difference(**{name: row[name] for name in names}) for row in rows]
 
 
 def _paired(before: Group, after: Group, seed: int, pairs: PairScorer | None, scoring: Scoring) -> Difference | None:

@@ -15,7 +15,9 @@ and, for the learning curves, where they were taken,
 
 and, where models made for one task answered the same rows,
 
-    models/NAME.json    the SCORES.json of each
+    models/NAME.json      the SCORES.json of each
+    compared/NAME.json    what `ecellm compare MODEL NAME --out` wrote of it beside the run's model, if taken
+    models.md             what they show, written by hand
 
 or one folder a study, with the `study.md` that `ecellm study` wrote and text.md; and `introduction.md` for the head
 of the page.
@@ -29,6 +31,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecellm.dataset.config import first_problem
+from ecellm.evaluation.compare import holm, read_differences
 from ecellm.evaluation.published import BEST, NAMES, SOURCE, quoted_rows
 from ecellm.evaluation.runs import main_rows, read_json, read_scores
 from ecellm.evaluation.table import interval_text, metric_text
@@ -57,6 +60,8 @@ class RunFacts(BaseModel):
     """Wall-clock seconds of each step, in order."""
     facts: dict[str, str] = {}
     """Anything else, such as the peak memory."""
+    fitted: dict[str, dict[str, float]] = {}
+    """Seconds in which the models made for one task were fitted, by name and task."""
 
 
 def results_page(folder: Path) -> str:
@@ -94,7 +99,7 @@ def _section(run: Path) -> str:
             "\n".join(f"- {line}" for line in said),
             f"### Rows\n\n{_count_table(read_json(run / 'manifest.json'), run)}",
             *tables,
-            *_models(run, facts.model, scores),
+            *_models(run, facts, scores, cheap),
             *_curves(run, scores),
             _text(run / "text.md"),
         ]
@@ -118,19 +123,59 @@ def _study(folder: Path) -> str:
     return "\n\n".join([f"#{page}", _text(folder / "text.md")])
 
 
-def _models(run: Path, model: str, scores: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the table of the models made for one task, each beside the run's own, where there are any."""
-    ours = main_rows(scores)
+def _models(
+    run: Path, facts: RunFacts, scores: Sequence[dict[str, Any]], cheap: Sequence[dict[str, Any]]
+) -> list[str]:
+    """Return the models made for one task, each beside the run's own, cheap model, floor and the paper's best."""
+    ours, beside = main_rows(scores), main_rows(cheap)
     others = {path.stem: main_rows(_scores(path)) for path in sorted((run / "models").glob("*.json"))}
-    lines = [
-        [task, DOMAIN_NAMES[domain].lower(), name, interval_text(rows[place]), interval_text(ours[place])]
-        for task in TASKS
-        for domain in DOMAINS
-        for name, rows in others.items()
-        if (place := (task, f"{domain}_{DIVERSE}")) in rows and place in ours
+    verdicts = _verdicts(run)
+    paper = {f"{domain}_{DIVERSE}": quoted_rows(f"{domain}_{DIVERSE}").get(BEST, {}) for domain in DOMAINS}
+    lines = []
+    for task in TASKS:
+        for domain in DOMAINS:
+            place = (task, f"{domain}_{DIVERSE}")
+            best = paper[place[1]].get(task)
+            for name, rows in others.items():
+                if place not in rows or place not in ours:
+                    continue
+                seconds = facts.fitted.get(name, {}).get(task)
+                lines.append(
+                    [
+                        task,
+                        DOMAIN_NAMES[domain].lower(),
+                        name,
+                        interval_text(rows[place]),
+                        verdicts.get((name, *place), NONE),
+                        interval_text(ours[place]),
+                        interval_text(beside[place]) if place in beside else NONE,
+                        f"{rows[place]['floor']:.3f}",
+                        f"{best.value:.3f} ({best.model})" if best else NONE,
+                        NONE if seconds is None else f"{seconds:,.0f}",
+                    ]
+                )
+    if not lines:
+        return []
+    head = ["task", "rows", "made for the task", "its score", f"against {facts.model}", facts.model, "cheap model"]
+    table = markdown_table([*head, "best trivial answer", "the paper's best", "seconds to fit"], lines)
+    return [f"### Models made for one task\n\n{table}\n\n{_text(run / 'models.md')}"]
+
+
+def _verdicts(run: Path) -> dict[tuple[str, str, str], str]:
+    """Return how the models made for one task stand against the run's own, by (name, task, setting).
+
+    The p-values are Holm's over all lines of all of them.
+    """
+    found = [
+        (path.stem, difference)
+        for path in sorted((run / "compared").glob("*.json"))
+        for difference in read_differences(path)
     ]
-    head = ["task", "rows", "made for the task", "its score", model]
-    return [f"### Models made for one task\n\n{markdown_table(head, lines)}"] if lines else []
+    adjusted = holm([difference for _, difference in found])
+    return {
+        (name, difference.task, difference.setting): difference.verdict
+        for (name, _), difference in zip(found, adjusted, strict=True)
+    }
 
 
 def _curves(run: Path, scores: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,5 +1,6 @@
 """The paper's whole set-up as studies that share their runs: which, on which bases, and what they will take."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -13,6 +14,10 @@ from ecellm.tuning.recipe import recipe_text
 #: The paper's six bases (section 5), the one of its M first: the others are compared with it.
 PAPER = ("m", "l", "s", "llama-2-7b", "flan-t5-xxl", "flan-t5-xl")
 SMALL = ("xs",)
+#: What a recipe's header says of time.
+COUNTED = re.compile(r"about ([\d.]+) hours? on (.+?) for .*?([\d,]+) rows")
+#: XS as it was measured on the real sample (docs/results.md), in the same words.
+MEASURED = {"xs": "about 0.4 hours on two CPU cores that compute in bf16 for the real sample's 20,158 rows"}
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,51 @@ def grids(
     ]
 
 
-def plan(made: Sequence[Grid], dataset: Dataset) -> list[tuple[str, int, int, str]]:
-    """Return by recipe how many models are tuned, on how many rows in all, and what its header says of hardware."""
+@dataclass(frozen=True)
+class Needs:
+    """What a recipe takes in a reproduction."""
+
+    recipe: str
+    models: int
+    rows: int
+    """That are tuned on, all models together."""
+    hardware: str
+    """What its header says."""
+    rate: tuple[float, str] | None
+    """Hours for each training row, and on what; None where nobody counted them."""
+
+    def text(self) -> str:
+        """Return one line."""
+        said = f"{self.recipe}: {self.models} models on {self.rows:,} training rows in all"
+        if self.rate is None:
+            return (
+                f"{said}; hours unknown: `ecellm tune {self.recipe} --check` measures them. {self.hardware}".strip()
+            )
+        hours, where = self.rate
+        return f"{said}, about {hours * self.rows:,.1f} hours of tuning on {where}. {self.hardware}".strip()
+
+
+def plan(made: Sequence[Grid], dataset: Dataset) -> list[Needs]:
+    """Return by recipe how many models are tuned, on how many rows in all, what they need and how long they take.
+
+    Asking comes on top.
+    """
     runs = {(arm.name, seed): arm for grid in made for arm, seed in grid.arms()}
     found = []
     for recipe in dict.fromkeys(arm.recipe for arm in runs.values()):
         of_it = [arm for arm in runs.values() if arm.recipe == recipe]
-        found.append((recipe, len(of_it), sum(_rows(dataset, arm) for arm in of_it), hardware(recipe)))
+        rows = sum(_rows(dataset, arm) for arm in of_it)
+        found.append(Needs(recipe, len(of_it), rows, hardware(recipe), rate(recipe)))
     return found
+
+
+def rate(recipe: str) -> tuple[float, str] | None:
+    """Return a recipe's hours for each training row, all its passes together, and on what; None where nobody says."""
+    said = COUNTED.search(MEASURED.get(recipe, hardware(recipe)))
+    if said is None:
+        return None
+    hours, where, rows = said.groups()
+    return float(hours) / int(rows.replace(",", "")), where
 
 
 def hardware(recipe: str) -> str:
