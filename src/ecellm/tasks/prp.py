@@ -58,7 +58,7 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
     from ecellm.store import keyed
 
     titles = _titles(store)
-    titles = titles.mutate(outside=outside(titles, plan)).drop("brand")
+    titles = store.keep(titles.mutate(outside=outside(titles, plan)).drop("brand"))
     relations = store["relations"]
     one = relations.inner_join(titles, ["category", "product_id"])
     other = titles.select("category", other_id="product_id", other_title="title", other_outside="outside")
