@@ -247,7 +247,7 @@ class DuckWorkbench(Workbench):
         return self.con.table(name)
 
     def forget(self, table: ir.Table, *columns: str) -> None:
-        """Drop a table that was read, or columns of it."""
+        """Drop a kept table, or columns of it."""
         for column in columns:
             self._sql(f'ALTER TABLE "{table.get_name()}" DROP COLUMN "{column}"')
         if not columns:

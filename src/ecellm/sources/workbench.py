@@ -184,9 +184,6 @@ class Workbench(IbisEngine, ABC):
         """Remove a converted file that has been read."""
         path.unlink()
 
-    def forget(self, table: ir.Table, *columns: str) -> None:
-        """Let go of a table that was read, or of columns of it, from which nothing is computed any more."""
-
     def relative(self, path: Path) -> str:
         """Return the path below the sources folder, with forward slashes."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name

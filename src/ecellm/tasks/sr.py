@@ -125,7 +125,9 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
     while True:
         users = kept.group_by(["category", "user_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
         items = kept.group_by(item).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
-        kept = store.keep(kept.semi_join(users, ["category", "user_id"]).semi_join(items, item))
+        wider, kept = kept, store.keep(kept.semi_join(users, ["category", "user_id"]).semi_join(items, item))
+        if wider is not here:
+            store.engine.forget(wider)
         before, size = size, store.count(kept)
         if size == before:
             break
