@@ -155,6 +155,9 @@ class Engine(Protocol):
     def keep(self, table: ir.Table) -> ir.Table:
         """Compute an expression once and return the table that holds it."""
 
+    def forget(self, table: ir.Table, *columns: str) -> None:
+        """Let go of a kept table, or of columns of it, from which nothing is computed any more."""
+
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Collect an expression's rows. Only what is sampled may be collected, whatever the shop's size."""
 
@@ -174,6 +177,9 @@ class IbisEngine:
     def keep(self, table: ir.Table) -> ir.Table:
         """Compute an expression once and return the table that holds it."""
         return self.given(table.to_pyarrow())
+
+    def forget(self, table: ir.Table, *columns: str) -> None:
+        """Leave a table to Python."""
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Collect an expression's rows."""
@@ -236,6 +242,10 @@ class Store:
     def count(self, table: ir.Table) -> int:
         """Return how many rows an expression has."""
         return int(self.rows(table.aggregate(rows=table.count()))[0]["rows"])
+
+    def sum(self, table: ir.Table, column: str) -> int:
+        """Return the sum of a column of whole numbers, 0 where there is no row."""
+        return int(self.rows(table.aggregate(sum=table[column].sum()))[0]["sum"] or 0)
 
     def first(self, table: ir.Table, key: str, count: int) -> list[dict[str, Any]]:
         """Collect the `count` rows with the smallest values of the key column, in that order.

@@ -18,12 +18,21 @@ OWN_BELOW, OTHER_ABOVE = 0.1, 0.5
 
 def foreign(texts: Sequence[str], language: str) -> list[bool]:
     """Say of each text whether it is in another language than this one of `LANGUAGES`."""
+    told = _told(language)
+    new = [text for text in dict.fromkeys(texts) if text not in told]
     own = Language.from_iso_code_639_1(IsoCode639_1.from_str(language.upper()))
-    found = []
-    for values in _detector().compute_language_confidence_values_in_parallel(list(texts)):
-        likely = {value.language: value.value for value in values}
-        found.append(max(likely.values()) > OTHER_ABOVE and likely[own] < OWN_BELOW)
-    return found
+    if new:
+        confidences = _detector().compute_language_confidence_values_in_parallel(new)
+        for text, values in zip(new, confidences, strict=True):
+            likely = {value.language: value.value for value in values}
+            told[text] = max(likely.values()) > OTHER_ABOVE and likely[own] < OWN_BELOW
+    return [told[text] for text in texts]
+
+
+@cache
+def _told(language: str) -> dict[str, bool]:
+    """What was said of texts before: the search tasks show the same queries and titles again and again."""
+    return {}
 
 
 @cache

@@ -102,7 +102,9 @@ def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -
         categories=rows.category.fill_null(no_texts()),
         fields=no_texts(),
     )
-    return {"products": conform(products, "products"), "relations": bench.keep(_relations(rows))}
+    relations = bench.keep(_relations(rows))
+    bench.forget(rows, "also_buy", "also_view", "similar_item")
+    return {"products": conform(products, "products"), "relations": relations}
 
 
 def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[str], space: Path) -> ir.Table:

@@ -43,9 +43,12 @@ def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
         ),
         "an evidence has no value or no paragraph": _bad_evidence,
     }
-    rows = bench.json_lines(parts, STRUCTURE, ["id", "paragraphs", "attributes"], checks, by=["split", "kind", "id"])
-    rows = rows.mutate(product_id=rows.id + "/" + rows.split + "/" + rows.kind)
-    return {"products": _products(rows), "attributes": conform(bench.keep(_attributes(rows)), "attributes")}
+    read = bench.json_lines(parts, STRUCTURE, ["id", "paragraphs", "attributes"], checks, by=["split", "kind", "id"])
+    rows = read.mutate(product_id=read.id + "/" + read.split + "/" + read.kind)
+    # What is made of lists is made once.
+    products, attributes = bench.keep(_products(rows)), bench.keep(_attributes(rows))
+    bench.forget(read)
+    return {"products": conform(products, "products"), "attributes": conform(attributes, "attributes")}
 
 
 def _bad_paragraph(row: ir.Table) -> ir.BooleanValue:

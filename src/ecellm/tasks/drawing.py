@@ -42,7 +42,11 @@ def split_of(key: ir.StringValue) -> ir.StringValue:
 
 def normalised(text: ir.StringValue) -> ir.StringValue:
     """Return the text in lower case with single spaces for white space: equal results are the same text."""
-    return trimmed(text.re_replace(r"[\t\n\x0B\f\r ]+", " ")).lower()
+    import ibis
+
+    spaced = text.re_search(r"[\t\n\x0B\f\r]|  ")
+    # To look is eight times as fast as to replace.
+    return trimmed(ibis.ifelse(spaced, text.re_replace(r"[\t\n\x0B\f\r ]+", " "), text)).lower()
 
 
 def trimmed(text: ir.StringValue) -> ir.StringValue:
@@ -182,10 +186,10 @@ def _firsts(
     store: Store, table: ir.Table, wanted: Mapping[tuple[str, ...], int], by: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Collect, for each group of the columns `by` that is wanted, its so many rows that come first in their
-    order, in that order; in one query, however many groups there are.
+    order, in that order; in two queries, however many groups there are.
 
     Only the rows whose order begins low enough are sorted: counting beginnings first is many times as fast as
-    sorting all rows of a large shop.
+    sorting all rows of a large shop, and nothing of these need be kept in between.
     """
     import ibis
 
@@ -195,8 +199,13 @@ def _firsts(
     sizes = begun.group_by([*by, "beginning"]).agg(size=begun.count())
     window = ibis.cumulative_window(group_by=by, order_by="beginning")
     before = sizes.mutate(before=sizes["size"].sum().over(window) - sizes["size"])
-    low = before.inner_join(counts, by).filter(lambda t: t.before < t.wanted).select(*by, "beginning", "wanted")
-    near = begun.inner_join(low, [*by, "beginning"])
+    low = before.inner_join(counts, by).filter(lambda t: t.before < t.wanted)
+    limits = store.rows(low.group_by([*by, "wanted"]).agg(limit=low.beginning.max()))
+    if not limits:
+        return []
+    near = begun.filter(begun.beginning <= max(row["limit"] for row in limits))
+    given = store.given(limits, **dict.fromkeys(by, "string"), wanted="int64", limit="string")
+    near = near.inner_join(given, by).filter(lambda t: t.beginning <= t["limit"])
     place = ibis.row_number().over(group_by=by, order_by="order")
     chosen = near.mutate(place=place).filter(lambda t: t.place < t.wanted)
-    return store.rows(chosen.drop("wanted", "place", "beginning").order_by("order"))
+    return store.rows(chosen.drop("wanted", "limit", "place", "beginning").order_by("order"))

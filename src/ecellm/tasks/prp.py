@@ -11,6 +11,7 @@ Source: Amazon Review 2018 metadata (also_buy, also_view, similar_item), pairs w
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
@@ -58,7 +59,7 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
     from ecellm.store import keyed
 
     titles = _titles(store)
-    titles = titles.mutate(outside=outside(titles, plan)).drop("brand")
+    titles = store.keep(titles.mutate(outside=outside(titles, plan)).drop("brand"))
     relations = store["relations"]
     one = relations.inner_join(titles, ["category", "product_id"])
     other = titles.select("category", other_id="product_id", other_title="title", other_outside="outside")
@@ -66,41 +67,40 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
     swapped = both.title > both.other_title
     first = ibis.ifelse(swapped, both.other_title, both.title)
     second = ibis.ifelse(swapped, both.title, both.other_title)
-    both = store.keep(
-        both.select(
-            "category",
-            "relation",
-            "outside",
-            key=keyed(plan.seed, "PRP", first, second),
-            apart=first != second,
-            crossing=both.outside != both.other_outside,
-            first_id=ibis.ifelse(swapped, both.other_id, both.product_id),
-            second_id=ibis.ifelse(swapped, both.product_id, both.other_id),
+    both = both.select(
+        "category",
+        "relation",
+        "outside",
+        key=keyed(plan.seed, "PRP", first, second),
+        apart=first != second,
+        crossing=both.outside != both.other_outside,
+        first_id=ibis.ifelse(swapped, both.other_id, both.product_id),
+        second_id=ibis.ifelse(swapped, both.product_id, both.other_id),
+    )
+    grouped = store.keep(
+        both.group_by(["category", "key", "apart", "crossing"]).agg(
+            rows=both.count(),
+            relation=both.relation.min(),
+            last=both.relation.max(),
+            first_id=both.first_id.min(),
+            second_id=both.second_id.min(),
+            outside=both.outside.max(),
         )
     )
-    one_side = both.filter(both.apart & ~both.crossing)
-    pairs = store.keep(
-        one_side.group_by(["category", "key"]).agg(
-            relation=one_side.relation.min(),
-            last=one_side.relation.max(),
-            first_id=one_side.first_id.min(),
-            second_id=one_side.second_id.min(),
-            outside=one_side.outside.max(),
-        )
+    pairs = grouped.filter(grouped.apart & ~grouped.crossing).drop("apart", "crossing")
+    clear = pairs.filter(pairs.relation == pairs["last"]).drop("last", "rows")
+    lost = (
+        ("relation to a product without a usable title", _untitled(relations, titles)),
+        ("pair of equal titles", both.filter(~both.apart)),
+        ("pair has one product out of domain", both.filter(both.apart & both.crossing)),
+        ("pair has several relations", pairs.filter(pairs.relation != pairs["last"]).drop("rows")),
     )
-    clear = pairs.filter(pairs.relation == pairs["last"]).drop("last")
-    lost = {
-        "relation to a product without a usable title": (relations, both, _untitled(relations, titles)),
-        "pair of equal titles": (both, both.filter(both.apart), both.filter(~both.apart)),
-        "pair has one product out of domain": (
-            both.filter(both.apart),
-            one_side,
-            both.filter(both.apart & both.crossing),
-        ),
-        "pair has several relations": (pairs, clear, pairs.filter(pairs.relation != pairs["last"])),
-    }
-    for reason, (before, after, rows) in lost.items():
-        found.drop(reason, store.count(before) - store.count(after), rows)
+    there = (grouped, grouped.filter(grouped.apart), pairs)
+    counts = [store.count(relations), *(store.sum(table, "rows") for table in there)]
+    left_out = [before - after for before, after in pairwise(counts)]
+    left_out.append(store.count(pairs) - store.count(clear))
+    for (reason, rows), count in zip(lost, left_out, strict=True):
+        found.drop(reason, count, rows)
     return clear.mutate(split=split_of(clear.key), answer=clear.relation)
 
 

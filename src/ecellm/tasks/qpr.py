@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ecellm.keys import keyed_choice, keyed_hash, keyed_shuffle
@@ -55,11 +56,10 @@ class Item(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """One list on its way to become a sample; lists are taken in the order of the first two."""
+    """One list on its way to become a sample."""
 
-    round: int
-    """How many lists its query had before: every query's first list comes before any query's second."""
     key: str
+    """What lists are ordered by, once every query has given as many."""
     query: str
     items: list[Item]
 
@@ -74,9 +74,8 @@ def draw(store: Store, plan: Plan) -> Draw:
     wanted = small.semi_join(labels.filter(labels.labels >= 2), "name")
     for split, enough in in_domain(plan).items():
         found = _queries(store, wanted.filter(wanted.split == split), plan.seed, enough)
-        lists = [ranked for name, judgements in found.items() for ranked in _lists(name, judgements, plan.seed)]
-        lists.sort(key=lambda ranked: ranked[:2])
-        drawn.samples += [_sample(ranked, split) for ranked in lists[:enough]]
+        lists = _in_rounds([_lists(name, judgements, plan.seed) for name, judgements in found.items()], enough)
+        drawn.samples += [_sample(ranked, split) for ranked in lists]
         empty = [row for judgements in found.values() for row in judgements if not row["title"]]
         drawn.drop(NO_TEXT, len(empty), empty)
     return drawn
@@ -99,16 +98,26 @@ def _queries(store: Store, rows: ir.Table, seed: int, most: int) -> dict[str, li
     return found
 
 
-def _lists(name: str, rows: list[dict[str, Any]], seed: int) -> list[Ranked]:
-    """Return a query's lists: one product per label, no two lists of the same products."""
+def _in_rounds(queries: list[Iterator[Ranked]], most: int) -> list[Ranked]:
+    """Return at most `most` lists, a list of each query in turn while they last; no more than these are made."""
+    found: list[Ranked] = []
+    while queries and len(found) < most:
+        taken = [(lists, ranked) for lists in queries if (ranked := next(lists, None)) is not None]
+        found += sorted((ranked for _, ranked in taken), key=lambda ranked: ranked.key)
+        queries = [lists for lists, _ in taken]
+    return found[:most]
+
+
+def _lists(name: str, rows: list[dict[str, Any]], seed: int) -> Iterator[Ranked]:
+    """Make a query's lists: one product per label, no two lists of the same products."""
     by_label: dict[str, list[Item]] = defaultdict(list)
     for row in rows:
         if row["title"]:
             by_label[row["label"]].append(Item(row["label"], row["title"], product_key(row)))
     labels = [label for label in LABELS if label in by_label]
     if len(labels) < 2:
-        return []
-    made: dict[frozenset[str], Ranked] = {}
+        return
+    made: set[frozenset[str]] = set()
     for turn in range(MOST_TURNS):
         length = min(2 + keyed_choice(3, seed, "QPR length", name, turn), len(labels))
         items = []
@@ -117,10 +126,10 @@ def _lists(name: str, rows: list[dict[str, Any]], seed: int) -> list[Ranked]:
             items.append(pool[keyed_choice(len(pool), seed, "QPR product", name, turn, label)])
         titles = frozenset(item.title for item in items)
         if len(titles) == length and titles not in made:
-            made[titles] = Ranked(len(made), keyed_hash(seed, "QPR list", name, turn), rows[0]["query"], items)
+            made.add(titles)
+            yield Ranked(keyed_hash(seed, "QPR list", name, turn), rows[0]["query"], items)
         if len(made) == MOST_PER_QUERY:
-            break
-    return list(made.values())
+            return
 
 
 def _sample(ranked: Ranked, split: Split) -> Sample:

@@ -59,15 +59,15 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     enough = text.re_search(f"^([^ ]* ){{{FEWEST_WORDS - 1}}}")
     long = placed.mutate(text=text, outside=outside(placed, plan)).filter(enough)
     long = long.mutate(key=keyed(plan.seed, "SA", long.text))
-    narrow = store.keep(long.select("category", "stars", "product_id", "key", "outside"))
-    texts = narrow.group_by(["category", "key"]).agg(
-        stars=narrow.stars.min(),
-        most=narrow.stars.max(),
-        product_id=narrow.product_id.min(),
-        outside=narrow.outside.max(),
+    texts = long.group_by(["category", "key"]).agg(
+        rows=long.count(),
+        stars=long.stars.min(),
+        most=long.stars.max(),
+        product_id=long.product_id.min(),
+        outside=long.outside.max(),
     )
     texts = store.keep(texts)
-    clear = texts.filter(texts.stars == texts.most).drop("most")
+    clear = texts.filter(texts.stars == texts.most).drop("most", "rows")
     torn = texts.filter(texts.stars != texts.most).select("category", "key", "stars", "most")
     turn = ibis.row_number().over(group_by=["category", "key"], order_by=["product_id", "user_id"])
     lost = (
@@ -75,7 +75,7 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
         ("review text repeats", long.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
         ("equal texts have different stars", torn.inner_join(long.select("key", "text").distinct(), "key")),
     )
-    counts = [store.count(table) for table in (wanted, narrow, texts, clear)]
+    counts = [store.count(wanted), store.sum(texts, "rows"), store.count(texts), store.count(clear)]
     for step, (reason, rows) in enumerate(lost):
         found.drop(reason, counts[step] - counts[step + 1], rows)
     return clear.mutate(split=split_of(clear.key), answer=clear.stars.cast("string"))

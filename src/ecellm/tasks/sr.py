@@ -44,7 +44,8 @@ DRAWN_AT_ONCE = 24
 #: History items that stay until the options have been shortened.
 KEPT_HISTORY = 3
 #: What is left of a page's code in a title once its tags are gone.
-PAGE = "<[a-zA-Z/!]|getTime"
+SCRIPT = "getTime"
+PAGE = f"<[a-zA-Z/!]|{SCRIPT}"
 #: A tag, and what Python's `str.split` takes for white space, for RE2 and Java alike.
 TAG = "<[^<>]*>"
 SPACE = r"[\t-\r\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
@@ -113,19 +114,20 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
 
     item = ["category", "product_id"]
     known = store.catalogue("amazon_2018").filter(lambda t: t.title.notnull())
-    code = known.title.re_replace(TAG, " ").re_search(PAGE)
-    names = known.select(*item, code=code.cast("int8")).distinct()
+    names = known.select(*item, code=_is_code(known.title).cast("int8")).distinct()
     rows = purchases.distinct()
-    rows = rows.left_join(names, item).select(*purchases.columns, "code")
+    rows = store.keep(rows.left_join(names, item).select(*purchases.columns, "code"))
     told = rows.filter(rows.code.notnull())
-    here = told.filter(told.code == 0).drop("code")
-    kept = store.keep(here)
-    (first,) = store.rows(rows.aggregate(rows=rows.count(), told=rows.code.count()))
-    size = start = store.count(kept)
+    kept = here = told.filter(told.code == 0).drop("code")
+    counted = rows.aggregate(rows=rows.count(), told=rows.code.count(), named=(rows.code == 0).sum().fill_null(0))
+    (first,) = store.rows(counted)
+    size = start = first["named"]
     while True:
         users = kept.group_by(["category", "user_id"]).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
         items = kept.group_by(item).agg(n=kept.count()).filter(lambda t: t.n >= CORE)
-        kept = store.keep(kept.semi_join(users, ["category", "user_id"]).semi_join(items, item))
+        wider, kept = kept, store.keep(kept.semi_join(users, ["category", "user_id"]).semi_join(items, item))
+        if wider is not here:
+            store.engine.forget(wider)
         before, size = size, store.count(kept)
         if size == before:
             break
@@ -186,9 +188,16 @@ def _part(text: ir.StringValue) -> ir.StringValue:
     return ibis.ifelse(bad, ibis.literal(""), clean.re_replace("[.]+$", "") + ".")
 
 
+def _is_code(title: ir.StringValue) -> ir.BooleanValue:
+    """Say whether a title is a piece of a page's code."""
+    import ibis
+
+    return ibis.ifelse(title.contains("<"), title.re_replace(TAG, " ").re_search(PAGE), title.contains(SCRIPT))
+
+
 def _pool(history: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
-    """Return what wrong candidates are drawn from: group, text, its place in the group (from 0, by key) and the
-    group's size. A popular text stands there once for each purchase."""
+    """Return what wrong candidates are drawn from: group, text and its place in the group (from 0, by key). A popular
+    text stands there once for each purchase."""
     import ibis
 
     from ecellm.store import keyed
@@ -199,8 +208,7 @@ def _pool(history: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
     if plan.negatives == SAME_CATEGORY:
         each = each.union(items.select("group", "text").distinct())
     place = ibis.row_number().over(group_by="group", order_by=keyed(plan.seed, "SR pool", each.text))
-    size = each.count().over(group_by="group")
-    return each.mutate(place=place, size=size)
+    return each.mutate(place=place)
 
 
 def _histories(
