@@ -336,6 +336,7 @@ def test_a_browser_shows_it(folder: Path, tmp_path: Path, width: int, scheme: st
     assert seen["messages"] == [] and seen["requests"] == []
     assert seen["tables"] >= 10 and seen["pictures"] >= 6
     assert seen["overflow"] <= 0, "the page itself scrolls sideways"
+    assert seen["letters"] >= 9, "words in pictures are too small to read"
     levels = imread(picture)[..., :3]
     assert len(np.unique((levels[::3, ::3] * 255).reshape(-1, 3), axis=0)) > 50, "the picture is blank"
     assert (levels[2, 2].mean() < 0.25) == (scheme == "dark")
