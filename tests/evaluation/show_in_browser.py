@@ -15,6 +15,8 @@ MEASURE = """() => ({
     tables: document.querySelectorAll('table').length,
     pictures: document.querySelectorAll('svg, img').length,
     overflow: document.documentElement.scrollWidth - window.innerWidth,
+    letters: Math.min(...[...document.querySelectorAll('svg text')]
+        .map(text => text.getBoundingClientRect().height).filter(height => height > 0)),
     background: getComputedStyle(document.body).backgroundColor,
 })"""
 

@@ -348,18 +348,14 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
             for found in (run.scores or {}).get("details", [])
             if found["task"] == task and found["setting"] in SHOWN_IN_DEPTH
         ]
-    others = {
-        (run.name, row["setting"]): [
-            other
-            for other in run.rows()
-            if (other["task"], other["setting"]) == (task, row["setting"])
-            and other["scoring"] == "strict"
-            and not other["main"]
+    others: list[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]] = []
+    for run in report.runs:
+        known = {(row["setting"], row["scoring"], row["metric"]): row for row in run.rows() if row["task"] == task}
+        others += [
+            (run.name, row, known.get((setting, "published", metric)))
+            for (setting, scoring, metric), row in known.items()
+            if scoring == "strict" and not row["main"] and setting in SHOWN_IN_DEPTH
         ]
-        for run in report.runs
-        for row in main_rows(run.rows()).values()
-        if row["task"] == task and row["setting"] in SHOWN_IN_DEPTH
-    }
     calibrated: dict[str, dict[str, Any]] = {}
     for name, setting, found in details:
         if "calibration" in found:

@@ -62,7 +62,7 @@ def score_table(scores: Sequence[dict[str, Any]]) -> Table:
             row["floor_name"],
             f"{published[task, setting]['value']:.3f}",
             f"{row['n']:,}",
-            f"{row['unparsed']:,}",
+            f"{row['unparsed']:,} ({row['unparsed'] / row['n']:.1%})",
             f"{row['missing']:,}",
             style=None if above else "dim",
         )
