@@ -1,5 +1,5 @@
-"""Writing files whole or not at all: write beside, then rename; or appending to them, one run at a time. A full disk is
-an OSError that names the output."""
+"""Writing files whole or not at all: write beside, then rename; or appending, one run at a time. A full disk is an
+OSError that names the output."""
 
 import errno
 import fcntl
