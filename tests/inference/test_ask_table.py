@@ -106,18 +106,20 @@ def test_rows_that_cannot_be_asked_are_set_aside_with_the_reason(tmp_path: Path)
     lines[2] = '{"broken'
     lines[5] = "[1]"
     lines[9] = json.dumps({**ROWS[9], "title_2": None})
+    lines[10] = '{"title_1": "mug", "title_1": "cup", "title_2": "mug"}'
     source, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join(lines))
     counts = run(source, out)
-    assert [row["sku"] for row in read_jsonl(out)] == [ROWS[place]["sku"] for place in (0, 1, 3, 4, 6, 7, 8, 10, 11)]
+    assert [row["sku"] for row in read_jsonl(out)] == [ROWS[place]["sku"] for place in (0, 1, 3, 4, 6, 7, 8, 11)]
     aside = read_jsonl(set_aside_of(out))
     assert [(row["row"], row["reason"]) for row in aside] == [
         (3, "the line is not valid JSON."),
         (6, "the line is no JSON object."),
         (10, "title_2 is empty."),
+        (11, "the line gives title_1 twice."),
     ]
     assert aside[2]["values"] == {**ROWS[9], "title_2": None} and aside[0]["values"] == {"line": '{"broken'}
-    assert sum(counts.set_aside.values()) == 3 and counts.answered == 9
+    assert sum(counts.set_aside.values()) == 4 and counts.answered == 8
 
 
 def test_a_csv_row_of_another_width_and_bad_bytes_are_set_aside(tmp_path: Path) -> None:

@@ -218,9 +218,23 @@ def _by_chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
+class _TwiceError(Exception):
+    """An object gives a name twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def _json_row(number: int, line: str) -> Row:
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_once)
+    except _TwiceError as error:
+        return Row(number, {"line": line.rstrip("\n")}, f"the line gives {error} twice.")
     except (ValueError, RecursionError):
         return Row(number, {"line": line.rstrip("\n")}, "the line is not valid JSON.")
     if not isinstance(value, dict):
