@@ -40,7 +40,7 @@ def compare(
     runs = read_run(before, dataset), read_run(after, dataset)
     differences, paired = compare_runs(*runs, seed, "strict" if scoring is Scoring.strict else "published")
     if out is not None:
-        write_differences(differences, out)
+        write_differences(differences, paired, out)
     print_differences(differences, runs[0].name, runs[1].name, paired)
     worse = [f"{found.task} {found.setting}" for found in differences if found.verdict == "worse"]
     if worse:
