@@ -228,7 +228,7 @@ def test_differences_are_written_and_read_back(data: Dataset, tmp_path: Path, ru
     out = tmp_path / "differences.json"
     line = ("compare", tmp_path / "good.jsonl", tmp_path / "bad.jsonl", "--data", data.path, "--out", out)
     assert run(*line)[0] == 1
-    assert read_differences(out) == compare_runs(*runs, 42)[0]
+    assert read_differences(out) == compare_runs(*runs, 42)
     assert json.loads(out.read_text())["differences"][0]["verdict"] == "worse"
     code, _, err = run(*line)
     assert code == 1 and "--overwrite" in err and "regression" not in err

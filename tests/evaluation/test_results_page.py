@@ -99,7 +99,7 @@ def test_their_tests_against_ours_are_corrected_over_all_of_them(folder: Path) -
     for name, p in (("encoder", 0.02), ("other", 0.03)):
         (run / "models" / f"{name}.json").write_text((run / "cheap.json").read_text())
         found = Difference("PM", setting, "f1", 0.5, 0.6, 0.01, 0.2, 4, 0, 0.1, p, adjusted=p)
-        write_differences([found], run / "compared" / f"{name}.json")
+        write_differences([found], True, run / "compared" / f"{name}.json")
 
     def said() -> list[str]:
         lines = [line for line in results_page(folder).splitlines() if line.startswith("| PM | in domain |")]
@@ -108,9 +108,9 @@ def test_their_tests_against_ours_are_corrected_over_all_of_them(folder: Path) -
     assert said() == ["better", "better"]
     (run / "models" / "third.json").write_text((run / "cheap.json").read_text())
     write_differences(
-        [Difference("PM", setting, "f1", 0.5, 0.5, -0.1, 0.1, 4, 0, 0.1, 0.9)], run / "compared" / "third.json"
+        [Difference("PM", setting, "f1", 0.5, 0.5, -0.1, 0.1, 4, 0, 0.1, 0.9)], False, run / "compared" / "third.json"
     )
-    assert said() == ["within noise"] * 3
+    assert said() == ["within noise", "within noise", "within noise, by intervals"]
     (run / "compared" / "third.json").write_text("{}")
     with pytest.raises(ValueError, match="has no differences"):
         results_page(folder)

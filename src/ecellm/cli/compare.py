@@ -41,7 +41,7 @@ def compare(
     rules: Literal["strict", "published"] = "strict" if scoring is Scoring.strict else "published"
     differences, paired = compare_runs(*runs, seed, rules)
     if out is not None:
-        write_differences(differences, out)
+        write_differences(differences, paired, out)
     print_differences(differences, runs[0].name, runs[1].name, paired)
     for why, places in not_compared(*runs, differences, rules).items():
         typer.echo(f"ecellm: not compared ({why}): {', '.join(places)}.", err=True)

@@ -188,20 +188,21 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
     return found
 
 
-def write_differences(differences: Sequence[Difference], path: Path) -> None:
-    """Write the differences with their verdicts, whole or not at all."""
+def write_differences(differences: Sequence[Difference], paired: bool, path: Path) -> None:
+    """Write the differences with their verdicts, and whether the same rows were compared; whole or not at all."""
     rows = [{**asdict(found), "verdict": found.verdict} for found in differences]
     with whole_file(path) as beside:
-        beside.write_text(json.dumps({"differences": rows}, indent=1) + "\n", encoding="utf-8")
+        beside.write_text(json.dumps({"paired": paired, "differences": rows}, indent=1) + "\n", encoding="utf-8")
 
 
-def read_differences(path: Path) -> list[Difference]:
+def read_differences(path: Path) -> tuple[list[Difference], bool]:
     """Return what was written; raises ValueError where it is something else."""
     names = {field.name for field in fields(Difference)}
-    rows = read_json(path).get("differences")
+    read = read_json(path)
+    rows = read.get("differences")
     if not isinstance(rows, list) or not all(isinstance(row, dict) and names <= row.keys() for row in rows):
         raise ValueError(f"{path} has no differences: write it with `ecellm compare --out`.")
-    return [Difference(**{name: row[name] for name in names}) for row in rows]
+    return [Difference(**{name: row[name] for name in names}) for row in rows], bool(read.get("paired"))
 
 
 def _paired(before: Group, after: Group, seed: int, pairs: PairScorer | None, scoring: Scoring) -> Difference | None:

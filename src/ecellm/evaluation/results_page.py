@@ -166,15 +166,14 @@ def _verdicts(run: Path) -> dict[tuple[str, str, str], str]:
 
     The p-values are Holm's over all lines of all of them.
     """
-    found = [
-        (path.stem, difference)
-        for path in sorted((run / "compared").glob("*.json"))
-        for difference in read_differences(path)
-    ]
-    adjusted = holm([difference for _, difference in found])
+    found = []
+    for path in sorted((run / "compared").glob("*.json")):
+        differences, paired = read_differences(path)
+        found += [(path.stem, paired, difference) for difference in differences]
+    adjusted = holm([difference for _, _, difference in found])
     return {
-        (name, difference.task, difference.setting): difference.verdict
-        for (name, _), difference in zip(found, adjusted, strict=True)
+        (name, difference.task, difference.setting): difference.verdict + ("" if paired else ", by intervals")
+        for (name, paired, _), difference in zip(found, adjusted, strict=True)
     }
 
 
