@@ -4,8 +4,8 @@
 
 A shop of scale 1 has about 30,000 reviews and as many purchases, so the largest has about 20 million of both. Each
 measurement is a process of its own, on the demo's config (all ten tasks); the first of each kind, which warms the
-disk's cache, does not count. Prints seconds, peak memory and the ratio of the medians, and how both grow. --shops
-keeps the simulated shops (about 5 GB for the largest) for the next call.
+disk's cache, does not count. Prints seconds by the clock and of the processors, peak memory, the medians' ratios, and
+how both grow. --shops keeps the simulated shops (about 5 GB for the largest) for the next call.
 """
 
 import argparse
@@ -60,13 +60,15 @@ def compare(shop: Path, runs: int) -> tuple[int, float]:
             one = measured(__file__, "--only", kind, "--shops", shop)
             if turn:
                 kept.append(one)
-            print(f"  {kind} {one.seconds:.1f} s, {one.mb:,.0f} MB{'' if turn else ' (to warm up)'}", flush=True)
+            took = f"{one.seconds:.1f} s (of the processors {one.processor:.1f} s), {one.mb:,.0f} MB"
+            print(f"  {kind} {took}{'' if turn else ' (to warm up)'}", flush=True)
     scans, builds = ([one.seconds for one in found[kind]] for kind in ("scan", "build"))
+    busy = median(ours.processor / bare.processor for ours, bare in zip(found["build"], found["scan"], strict=True))
     ratio = median(ours / bare for ours, bare in zip(builds, scans, strict=True))
     rows, peak = found["scan"][0].rows, max(one.mb for one in found["build"])
     print(
-        f"  {rows:,} rows: bare scan {median(scans):.1f} s, build {median(builds):.1f} s, ratio {ratio:.1f}, "
-        f"peak {peak:,.0f} MB"
+        f"  {rows:,} rows: bare scan {median(scans):.1f} s, build {median(builds):.1f} s, ratio {ratio:.1f} "
+        f"(of the processors {busy:.1f}), peak {peak:,.0f} MB"
     )
     return rows, median(builds)
 

@@ -1,6 +1,10 @@
 """The data card: one page, whole in itself, that says what the dataset holds and shows no text as markup."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +14,7 @@ from ecellm.dataset.card import data_card
 from ecellm.dataset.check import INPUT, check
 from ecellm.dataset.dataset import Dataset, read_dataset
 from ecellm.dataset.importing import import_published
+from repository import REPOSITORY
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -76,3 +81,30 @@ def test_what_was_drawn_otherwise_than_in_the_paper_is_said(tiny_data: Dataset) 
     assert "PSI: " not in page
     plain = data_card(Dataset(tiny_data.path, {**tiny_data.manifest, "config": {"tasks": {}}}), [])
     assert "Drawn as in the paper" in plain and "Drawn otherwise" not in plain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_a_browser_shows_the_card_and_nothing_of_it_hangs_over(tmp_path: Path, width: int, scheme: str) -> None:
+    if shutil.which("chromium") is None and "CI" not in os.environ:
+        pytest.skip("Chromium is not here: .ci/run installs it")
+    parts = [("IND", "train"), ("IND", "val"), ("IND", "test"), ("OOD", "test")]
+    rows = [
+        {"task": "SA", "input": f"{split} {domain} {number}", "output": f"{'ABCDE'[number]}: like", "split": split}
+        | {"setting": f"{domain}_Diverse_Instruction"}
+        for domain, split in parts
+        for number in range(5)
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    import_published(tmp_path / "rows.json", tmp_path / "shop")
+    data = read_dataset(tmp_path / "shop")
+    (tmp_path / "card.html").write_text(data_card(data, check(data)))
+    script = REPOSITORY / "tests" / "evaluation" / "show_in_browser.py"
+    line = [sys.executable, str(script), str(tmp_path / "card.html"), str(tmp_path / "shot.png"), str(width), scheme]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120, env={**os.environ})
+    assert done.returncode == 0, done.stderr[-2000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["messages"] == [] and seen["requests"] == []
+    assert seen["tables"] >= 2 and seen["pictures"] == 2
+    assert seen["overflow"] <= 0, "the page itself scrolls sideways"
+    assert (seen["background"] == "rgb(255, 255, 255)") == (scheme == "light")

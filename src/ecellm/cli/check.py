@@ -23,7 +23,8 @@ def check(
     data = read_dataset(dataset)
     with Console(stderr=True).status("checking") as status:
         findings = run(data, status.update)
-    table = Table("task", "rows", "of", "what", "fails", "such as", title=f"What is wrong with {dataset}")
+    table = Table("task", "rows", "of", "what", "fails", title=f"What is wrong with {dataset}")
+    table.add_column("such as", overflow="fold")  # an id that is cut short names nothing
     for found in findings:
         fails = "yes" if found.fatal else "strict" if not strict else "yes"
         examples = ", ".join(found.examples)
