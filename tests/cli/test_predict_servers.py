@@ -64,6 +64,9 @@ def test_all_is_asked_and_tokens_and_cost_are_said(run: Run, server: ChatServer,
     record = json.loads((tmp_path / "out.jsonl.meta.json").read_text())
     assert record.keys() == {"model", "server", "prompt", "decoding", "dataset"}
     assert record["server"].startswith(server.url)
+    took = json.loads((tmp_path / "out.jsonl.took.jsonl").read_text())
+    assert (took["answered"], took["read"], took["written"]) == (200, 20_000, 1_400)
+    assert took["cost"] == pytest.approx(0.242)
     for file in tmp_path.glob("out*"):
         assert KEY not in file.read_text()
     assert KEY not in said + err

@@ -77,6 +77,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (run / "model" / "ecellm.json").write_text(json.dumps(facts))
     (run / "predictions.jsonl.meta.json").write_text(json.dumps({"model": "m" * 64, "dataset": "d" * 64}))
+    took = [{"seconds": 20.0, "answered": 1_500}, {"seconds": 3.5, "answered": 60, "read": 9_000, "written": 70}]
+    lines = [json.dumps(took[0]), json.dumps({**took[1], "cost": 0.25})]
+    (run / "predictions.jsonl.took.jsonl").write_text("\n".join(lines) + "\n")
     known = {
         "title": "T",
         "model": "XS",
@@ -114,6 +117,8 @@ def test_the_page_stands_alone_and_escapes_every_text(folder: Path) -> None:
     assert "&lt;/pre&gt;&lt;img src=x&gt;" in text
     assert page.elements.count("svg") >= 3 + 2 + 1  # settings, reliability, training
     assert page.elements.count("h1") == 1
+    for fact in ("1,560 answers in 24 s, 2 runs", "9,000 read, 70 written", "0.2500 of some runs"):
+        assert f"<dd>{fact}</dd>" in text
 
 
 def test_its_numbers_are_those_of_the_scores(folder: Path) -> None:

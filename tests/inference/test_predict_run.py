@@ -22,6 +22,7 @@ from ecellm.inference.generator import Failure, Question, Reply, Usage
 from ecellm.inference.join import Joined, join
 from ecellm.inference.predict import FAILURES_IN_A_ROW, Counts, batches, failed_file, predict, questions, shard
 from ecellm.inference.scripted import ScriptedGenerator
+from ecellm.inference.took import took_file
 from ecellm.prompts import Prompt
 from ecellm.records import SETTINGS, Domain, Sample, Split
 from ecellm.tasks import TASKS, pm
@@ -145,6 +146,9 @@ def test_a_run_that_crashed_goes_on_to_the_same_file(
     counts = ask(dataset, out)
     assert out.read_bytes() == whole.read_bytes()
     assert counts.answered + counts.skipped == 600
+    took = lines(took_file(out))
+    assert sum(row["answered"] for row in took) == 600 and all(row["seconds"] >= 0 for row in took)
+    assert len(took) == 1 + (counts.skipped > 0)
 
 
 @pytest.mark.parametrize("share", [0.0001, 0.1, 0.33333, 0.5, 0.99999])
@@ -473,6 +477,7 @@ def test_joined_shards_are_the_whole_run(dataset: Dataset, tmp_path: Path, parts
     whole, out = tmp_path / "whole.jsonl", tmp_path / "all.jsonl"
     ask(dataset, whole)
     assert join(parts, out) == Joined(600, 0, 0)
+    assert [row["answered"] for row in lines(took_file(out))] == [len(lines(part)) for part in parts]
     assert sorted(out.read_text().splitlines()) == sorted(whole.read_text().splitlines())
     assert ask(dataset, out).skipped == 600  # the record came with it
 

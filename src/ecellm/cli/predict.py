@@ -79,7 +79,7 @@ def predict(
     generator = load_generator(model, how, template, reached)
     before = budget.plan(how, typer.echo) if model.startswith(OPENAI) else None
     with Asking() as progress:
-        counts = run(generator, asked, out, whose, progress, before, budget.spend)
+        counts = run(generator, asked, out, whose, progress, before, budget.spend, budget.prices.cost)
     typer.echo(
         f"{counts.answered:,} answered, {counts.skipped:,} skipped (answered before), "
         f"{counts.unparsed:,} unparsed, {counts.cut_prompts:,} cut prompts."

@@ -451,6 +451,7 @@ def _again(run: Run) -> dict[str, Any]:
         "tuned on the dataset": facts.get("dataset"),
         **{f"version of {name}": version for name, version in (facts.get("versions") or {}).items()},
         **{f"answers: {name}": value for name, value in answers.items() if name != "dataset"},
+        **_asking(run.asking_took()),
     }
     recipe = facts.get("recipe")
     rest = {name: value for name, value in facts.items() if name not in ("recipe", "versions", "dataset")}
@@ -459,6 +460,22 @@ def _again(run: Run) -> dict[str, Any]:
         "recipe": json.dumps(recipe, indent=1, ensure_ascii=False) if recipe else "",
         "rest": json.dumps(rest, indent=1, ensure_ascii=False) if rest else "",
     }
+
+
+def _asking(took: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return how long asking took, with tokens and cost where a server counted them; by name."""
+    if not took:
+        return {}
+    total = {name: sum(row.get(name) or 0 for row in took) for name in ("seconds", "answered", "read", "written")}
+    found = {"time of asking": f"{total['answered']:,} answers in {total['seconds']:,.0f} s"}
+    if len(took) > 1:
+        found["time of asking"] += f", {len(took)} runs"
+    if total["read"]:
+        found["tokens"] = f"{total['read']:,} read, {total['written']:,} written"
+    costs = [row["cost"] for row in took if row.get("cost") is not None]
+    if costs:
+        found["cost"] = f"{sum(costs):,.4f}" + (" of some runs" if len(costs) < len(took) else "")
+    return found
 
 
 def _write(text: str, out: Path) -> None:

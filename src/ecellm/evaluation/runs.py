@@ -75,6 +75,13 @@ class Run:
         record = self.predictions.with_name(self.predictions.name + ".meta.json")
         return read_json(record) if record.is_file() else {}
 
+    def asking_took(self) -> list[dict[str, Any]]:
+        """Return what each run of asking took, as `ecellm.inference.took` wrote it; empty where nothing was."""
+        if self.predictions is None:
+            return []
+        file = self.predictions.with_name(self.predictions.name + ".took.jsonl")
+        return [row for _, row in json_lines(file)] if file.is_file() else []
+
     def log(self) -> Path | None:
         """Return the tuning log, where there is one."""
         if self.folder is None:

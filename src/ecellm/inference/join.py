@@ -8,6 +8,7 @@ from typing import Any
 
 from ecellm.files import refuse_existing, whole_file
 from ecellm.inference.predict import failed_file, record_file
+from ecellm.inference.took import took_file
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Joined:
 
 
 def join(parts: Sequence[Path], out: Path) -> Joined:
-    """Write the answers of all parts, part after part, and the record that they share.
+    """Write the answers of all parts, part after part, the record that they share, and what each took.
 
     Raises ValueError where a part has no record or another's, is not whole, or holds another answer to a question
     than an earlier part; and where `out` exists.
@@ -49,6 +50,9 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
                 )
     with whole_file(record_file(out)) as path:
         path.write_text(json.dumps(records[0], indent=2) + "\n", encoding="utf-8")
+    if took := "".join(took_file(part).read_text(encoding="utf-8") for part in parts if took_file(part).is_file()):
+        with whole_file(took_file(out)) as path:
+            path.write_text(took, encoding="utf-8")
     with whole_file(out) as path:
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
     failed = sum(_count(failed_file(part)) for part in parts)

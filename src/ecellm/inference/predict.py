@@ -18,6 +18,7 @@ from ecellm.dataset.dataset import Asked, Dataset, split_setting, spread
 from ecellm.files import append_whole, whole_file, written_alone
 from ecellm.inference.closed import candidates_of
 from ecellm.inference.generator import Failure, Generator, Question, Reply, Streaming, Usage
+from ecellm.inference.took import Cost, taking
 from ecellm.keys import keyed_choice, keyed_hash
 from ecellm.records import Prediction
 from ecellm.tasks import TASKS
@@ -100,10 +101,12 @@ def predict(
     progress: Progress | None = None,
     before: Before | None = None,
     spent: Spent | None = None,
+    cost: Cost | None = None,
 ) -> Counts:
     """Ask the rows of each setting and append the answers to `out`, batch by batch, or as they come.
 
     `run` says what the answers depend on, such as hashes of model and dataset; it is kept in OUT.meta.json.
+    What it took is added to OUT.took.jsonl, with what `cost` says of a server's tokens.
     Raises ValueError where `out` holds the answers of another run, or lines that are no answers, and where asking on
     is useless; what was answered until then is kept.
     """
@@ -131,7 +134,8 @@ def predict(
         _begin(out, run)  # what cannot be written is said before the first question
         if not there:
             alone.enter_context(written_alone(out, empty=True))
-        _keep(groups, out, counts, progress, spent, halt)
+        with taking(out, lambda: (counts.answered, counts.usage), cost):
+            _keep(groups, out, counts, progress, spent, halt)
     return counts
 
 
