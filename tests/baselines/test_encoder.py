@@ -22,12 +22,11 @@ from transformers import (
     RobertaModel,
 )
 
-from ecellm.baselines.encoder import Encoder, Pairs, grades, mean_ndcg, ranknet
+from ecellm.baselines.encoder import grades, mean_ndcg, ranknet
 from ecellm.baselines.fit import fit_baseline
 from ecellm.baselines.part import Choices
 from ecellm.baselines.reading import load_encoder, longest_text, tokens_of
-from ecellm.baselines.sides import BREAK, Sides
-from ecellm.baselines.training import batches, seeded
+from ecellm.baselines.training import batches
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.load import load_generator
 from ecellm.models.folder import model_hash
@@ -129,21 +128,6 @@ def test_of_a_pair_the_second_text_is_known(made_by: Callable[[Path], Path], tmp
     second = [token for token, marked in zip(found["input_ids"], found["second"], strict=True) if marked]
     assert second == tokenizer(right, add_special_tokens=False)["input_ids"]
     assert not any(tokens_of(tokenizer, (left,), 100)["second"])
-
-
-def test_snippets_are_read_alone_and_their_order_says_nothing(tiny_base: Path) -> None:
-    body, tokenizer = load_encoder(str(tiny_base))
-    with seeded(0):
-        pairs = Pairs(Encoder(body, 2).eval(), tokenizer, "cpu", "AP")
-    snippets = ("it weighs a pound", "nice " * 90, "red")
-    rows = [pairs.row(Sides("is it heavy", BREAK.join(parts), parts)) for parts in (snippets, snippets[::-1], ())]
-    assert [len(row.texts) for row in rows] == [4, 4, 2], "where there is no snippet, an empty one is read"
-    together = pairs.all_scores(rows)
-    assert together[0] == pytest.approx(together[1], abs=1e-5)
-    for place, row in enumerate(rows):
-        assert pairs.all_scores([row])[0] == pytest.approx(together[place], abs=1e-5)
-    changed = pairs.row(Sides("is it heavy", "", (*snippets[:2], "it is a gift for my brother")))
-    assert abs(pairs.all_scores([changed])[0] - together[0]).max() > 1e-4
 
 
 def test_a_text_is_cut_to_the_places_that_an_encoder_has(small: Dataset, tmp_path: Path) -> None:

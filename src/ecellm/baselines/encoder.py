@@ -5,15 +5,12 @@ al. 2021) for product tasks and BERTweet (Nguyen et al. 2020) for sentiment; the
 score a product, trained by RankNet's pairwise loss (Burges et al. 2005) within each list.
 
 Deviations: the state that is read is the first token's beside the means of both texts, their difference and
-product, as MiniLM was trained to compare texts by their means; a question and its snippets are read apart, each
-alone, and compared snippet by snippet, as in Sentence-BERT (Reimers and Gurevych 2019, section 3), for read as one
-text a thousand rows taught it less than MiniLM's own likeness of two texts gives; rare classes weigh more where the
-metric is macro F1; word embeddings stay as they are; thresholds are fitted on validation rows as XS's are.
+product, as MiniLM was trained to compare texts by their means; rare classes weigh more where the metric is macro
+F1; word embeddings stay as they are; thresholds are fitted on validation rows as XS's are.
 
-Shapes: B rows, S texts of all rows, P snippets, T tokens, H hidden, C classes.
+Shapes: B rows, T tokens, H hidden, C classes.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,17 +46,11 @@ from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.task import Task
 
 MOST_TOKENS = 256
-#: Of a text that is read alone.
-MOST_ALONE = 64
 EPOCHS = 4
 #: Degrees of content are learned later than whether two texts fit.
 EPOCHS_OF = {"SA": 8}
 RATE, HEAD_RATE = 1e-4, 1e-3
 ROWS_AT_ONCE = 64
-#: Tasks whose second text is a list of snippets.
-READ_APART = {"AP"}
-#: Texts that are read alone are padded to one length in so many groups.
-GROUPS = 4
 #: Fewer validation rows than this say too little about a threshold.
 FEWEST_ROWS = 40
 #: Rare classes weigh by their share to the power of minus this, where the metric is macro F1.
@@ -70,59 +61,38 @@ UNKNOWN = -30.0
 
 @dataclass
 class Row:
-    """The texts of a sample as tokens, and its class."""
+    """A pair of texts as tokens, and its class."""
 
-    texts: list[Any]
-    """One that holds all; or, where the second text has several parts, the first and each part alone."""
+    tokens: Any
     label: int = 0
 
 
 class Encoder(nn.Module):
-    """The encoder under a head of two layers; between them the greatest over the second text's parts."""
+    """The encoder under a linear head."""
 
     def __init__(self, body: Any, classes: int):
         super().__init__()
         self.body = body
         self.classes = classes
         size = body.config.hidden_size
-        self.compare = nn.Sequential(nn.Linear(5 * size, size), nn.GELU())
-        self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(size, classes))
+        self.head = nn.Sequential(nn.Linear(5 * size, size), nn.GELU(), nn.Dropout(0.1), nn.Linear(size, classes))
 
-    def together(self, inputs: dict[str, Tensor], second: Tensor) -> Tensor:
-        """Return scores [B, C] of texts read as one; `second` [B, T] marks the tokens of the second text."""
+    def forward(self, inputs: dict[str, Tensor], second: Tensor) -> Tensor:
+        """Return scores [B, C]; `second` [B, T] marks the tokens of the second text."""
         states = read_states(self.body, inputs)
         one = mean_states(states, inputs["attention_mask"] * ~second)
         other = mean_states(states, inputs["attention_mask"] * second)
-        return self.head(self._compared(states[:, 0], one, other))
-
-    def apart(self, groups: Sequence[dict[str, Tensor]], places: Tensor, parts: Sequence[int]) -> Tensor:
-        """Return scores [B, C] of S texts read alone: of each row its first, then its `parts`.
-
-        Texts come in groups of like length; `places` [S] says where each of them stands among those of all groups.
-        """
-        states = [(read_states(self.body, inputs), inputs["attention_mask"]) for inputs in groups]
-        firsts = torch.cat([of_group[:, 0] for of_group, _ in states])[places]
-        means = torch.cat([mean_states(*of_group) for of_group in states])[places]
-        read, start = [], 0
-        for count in parts:
-            first, one = (found[start].expand(count, -1) for found in (firsts, means))
-            read.append(self._compared(first, one, means[start + 1 : start + 1 + count]).amax(0))
-            start += 1 + count
-        return self.head(torch.stack(read))
-
-    def _compared(self, first: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        found: Tensor = self.compare(torch.cat([first, one, other, one - other, one * other], -1))
-        return found
+        read = torch.cat([states[:, 0], one, other, one - other, one * other], -1)
+        return self.head(read)
 
 
 class Pairs:
     """An `Encoder` with its tokenizer: what classifier and ranker share."""
 
-    def __init__(self, net: Encoder, tokenizer: Any, device: str, task: str):
+    def __init__(self, net: Encoder, tokenizer: Any, device: str):
         self.net = net.to(device)
         self.tokenizer = tokenizer
         self.device = device
-        self.apart = task in READ_APART
 
     @classmethod
     def start(cls, choices: Choices, classes: int, task: Task) -> Self:
@@ -130,14 +100,14 @@ class Pairs:
         with seeded(choices.seed, "encoder", task.name):
             body, tokenizer = load_encoder(choices.base)
             body.get_input_embeddings().weight.requires_grad_(False)
-            return cls(Encoder(body, classes), tokenizer, choices.device, task.name)
+            return cls(Encoder(body, classes), tokenizer, choices.device)
 
     @classmethod
     def load(cls, part: Part, notes: dict[str, Any], weights: dict[str, Any], device: str) -> Self:
         """Return what `save` wrote."""
         net = Encoder(encoder_of(notes["config"]), notes["classes"])
         restore(net, weights)
-        return cls(net, load_tokenizer(part.folder), device, part.task)
+        return cls(net, load_tokenizer(part.folder), device)
 
     def save(self, part: Part, **notes: Any) -> None:
         """Write the weights, the tokenizer and notes."""
@@ -146,34 +116,17 @@ class Pairs:
         part.write({"config": config, "classes": self.net.classes, **notes}, arrays(self.net))
 
     def row(self, pair: Sides, label: int = 0) -> Row:
-        """Return a pair as tokens, the longer text cut first; of several parts each is cut by itself."""
-        most = longest_text(self.net.body, self.tokenizer)
-        if self.apart:
-            alone = min(MOST_ALONE, most)
-            return Row(
-                [tokens_of(self.tokenizer, (text,), alone) for text in (pair.left, *(pair.parts or ("",)))], label
-            )
+        """Return a pair as tokens, the longer text cut first."""
+        longest = min(MOST_TOKENS, longest_text(self.net.body, self.tokenizer))
         texts = (pair.left, pair.right) if pair.right else (pair.left,)
-        return Row([tokens_of(self.tokenizer, texts, min(MOST_TOKENS, most))], label)
+        return Row(tokens_of(self.tokenizer, texts, longest), label)
 
     def scores(self, rows: Sequence[Row]) -> Tensor:
         """Return [B, C]."""
-        texts = [text for row in rows for text in row.texts]
-        if self.apart:
-            order = sorted(range(len(texts)), key=lambda place: len(texts[place]["input_ids"]))
-            size = math.ceil(len(order) / GROUPS)
-            groups = [
-                self._padded([texts[place] for place in order[at : at + size]]) for at in range(0, len(order), size)
-            ]
-            places = torch.tensor(order, device=self.device).argsort()
-            return self.net.apart(groups, places, [len(row.texts) - 1 for row in rows])
-        inputs = self._padded(texts)
+        inputs = padded([row.tokens for row in rows], self.tokenizer, self.net.body.config, self.device)
         width = inputs["input_ids"].shape[1]
-        second = [text["second"] + [False] * (width - len(text["second"])) for text in texts]
-        return self.net.together(inputs, torch.tensor(second, device=self.device))
-
-    def _padded(self, texts: Sequence[Any]) -> dict[str, Tensor]:
-        return padded(texts, self.tokenizer, self.net.body.config, self.device)
+        second = [row.tokens["second"] + [False] * (width - len(row.tokens["second"])) for row in rows]
+        return self.net(inputs, torch.tensor(second, device=self.device))
 
     @torch.inference_mode()
     def all_scores(self, rows: Sequence[Row]) -> np.ndarray[Any, Any]:
@@ -187,8 +140,8 @@ class Pairs:
 
 
 def length(row: Row) -> int:
-    """Return the number of tokens of a row's longest text."""
-    return max(len(text["input_ids"]) for text in row.texts)
+    """Return the number of a row's tokens."""
+    return len(row.tokens["input_ids"])
 
 
 class Classifier:
@@ -225,7 +178,8 @@ class Classifier:
             logs = log_softmax(pairs.all_scores(held))
             return metric(labels, decide(logs, fit_offsets(logs, labels, metric)))
 
-        course = Course(choices.epochs or EPOCHS_OF.get(task.name, EPOCHS), RATE, 16, HEAD_RATE, half=True)
+        epochs = choices.epochs or EPOCHS_OF.get(task.name, EPOCHS)
+        course = Course(epochs, RATE, 16, HEAD_RATE, half=True)
         enough = len(held) >= FEWEST_ROWS
         train(pairs.net, known, loss, score if enough else None, course, choices, told, length)
         if enough:
