@@ -16,7 +16,7 @@ from ecellm.baselines.dictionary import Dictionary, Manner, fit_dictionary
 from ecellm.baselines.features import Terms, row_cosines
 from ecellm.baselines.part import Choices, Part, Told, rows_of
 from ecellm.baselines.recommend import Recommender, fit_recommender
-from ecellm.baselines.sides import Sides, ranked_sides, sides
+from ecellm.baselines.sides import Sides, counted_sides, ranked_sides, sides
 from ecellm.dataset.dataset import Dataset
 from ecellm.evaluation.metrics import GAINS, class_metric
 from ecellm.inference.generator import Reply
@@ -42,9 +42,9 @@ class CheapClasses:
         labels, held_out_labels = _labels(train, _names(task)), _labels(held_out, _names(task))
         classes = 1 + int(max(labels.max(), held_out_labels.max(initial=1)))
         model = fit_classifier(
-            [sides(sample) for sample in train],
+            [counted_sides(sample) for sample in train],
             labels,
-            [sides(sample) for sample in held_out],
+            [counted_sides(sample) for sample in held_out],
             held_out_labels,
             classes,
             class_metric(task.metric, classes),
@@ -62,7 +62,7 @@ class CheapClasses:
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the likeliest class."""
-        logs = self.model.log_probabilities([sides(sample) for sample in samples])
+        logs = self.model.log_probabilities([counted_sides(sample) for sample in samples])
         names = _names(self.task)
         return [
             Reply(_text(self.task, names[place], sample), float(np.exp(row[place])))

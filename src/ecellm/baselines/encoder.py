@@ -45,8 +45,10 @@ from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.task import Task
 
-MOST_TOKENS = 160
+MOST_TOKENS = 256
 EPOCHS = 4
+#: Degrees of content are learned later than whether two texts fit.
+EPOCHS_OF = {"SA": 8}
 RATE, HEAD_RATE = 1e-4, 1e-3
 ROWS_AT_ONCE = 64
 #: Fewer validation rows than this say too little about a threshold.
@@ -176,7 +178,8 @@ class Classifier:
             logs = log_softmax(pairs.all_scores(held))
             return metric(labels, decide(logs, fit_offsets(logs, labels, metric)))
 
-        course = Course(choices.epochs or EPOCHS, RATE, 16, HEAD_RATE, half=True)
+        epochs = choices.epochs or EPOCHS_OF.get(task.name, EPOCHS)
+        course = Course(epochs, RATE, 16, HEAD_RATE, half=True)
         enough = len(held) >= FEWEST_ROWS
         train(pairs.net, known, loss, score if enough else None, course, choices, told, length)
         if enough:
