@@ -103,6 +103,27 @@ def test_resume_starts_afresh_where_nothing_was_saved_and_changes_nothing_on_a_f
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
 
 
+def test_a_folder_that_another_run_is_tuning_to_is_left_alone(
+    tiny_recipe: Recipe, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a study was killed and started again while the run that it had begun went on."""
+    out = tmp_path / "model"
+    moved, refused = Progress.on_step_end, []
+
+    def meanwhile(self: Progress, args: object, state: object, control: object, **kept: object) -> None:
+        if not refused:
+            before = (out / "run.json").read_bytes()
+            with pytest.raises(ValueError, match="Another run is writing") as raised:
+                tune(tiny_recipe, tiny_data, out, resume=True)
+            refused.append(raised.value)
+            assert (out / "run.json").read_bytes() == before
+        moved(self, args, state, control, **kept)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Progress, "on_step_end", meanwhile)
+    tune(tiny_recipe, tiny_data, out)
+    assert refused and is_finished(out) and not (out / "run.lock").exists()
+
+
 def test_another_recipe_or_a_second_run_without_resume_is_refused(
     tiny_recipe: Recipe, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

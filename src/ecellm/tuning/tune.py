@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from transformers import Trainer, set_seed
 
 from ecellm.dataset.dataset import Dataset, spread
-from ecellm.files import refuse_existing, whole_file
+from ecellm.files import refuse_existing, whole_file, written_alone
 from ecellm.inference.calibration import calibrate
 from ecellm.models.card import CURVE, LOG, write_model_card
 from ecellm.models.folder import is_finished, write_facts
@@ -26,7 +27,7 @@ from ecellm.tuning.preflight import Preflight, preflight
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows
 
-RUN = "run.json"
+RUN, LOCK = "run.json", "run.lock"
 DEFAULT_SETTING = f"IND_{DIVERSE}"
 
 
@@ -46,7 +47,8 @@ def tune(
     Under torchrun or accelerate launch every process calls this; the first one writes.
 
     Raises ValueError where `out` holds something else, where a resumed run differs in dataset or recipe, where the
-    dataset has no training rows for the tasks and setting, and for XS in several processes.
+    dataset has no training rows for the tasks and setting, where another run is tuning to `out`, and for XS in
+    several processes.
     """
     first = os.environ.get("RANK", "0") == "0"
     console = console or Console(stderr=True, quiet=not first)
@@ -58,12 +60,28 @@ def tune(
     run = _checked_run(recipe, dataset, out, tasks, setting, limit, resume) if first else None
     set_seed(recipe.optimisation.seed)
     rows = _rows(dataset, tasks, setting, limit)
-    if first:
+    with nullcontext() if run is None else _begun(out, run):
+        found = _tuned(recipe, rows, out, last_checkpoint(out) if resume else None, console)
+        if first:
+            _finish(recipe, dataset, rows, out, found, console)
+
+
+@contextmanager
+def _begun(out: Path, run: dict[str, Any]) -> Iterator[None]:
+    """Write down what the run is made of, and keep others from the folder; raises ValueError where one is in it."""
+    with ExitStack() as alone:
+        if (out / LOCK).is_file():  # of a run that goes on, or was killed
+            alone.enter_context(written_alone(out / LOCK))
         with whole_file(out / RUN) as path:
             path.write_text(json.dumps(run, indent=2), encoding="utf-8")
-    found = _tuned(recipe, rows, out, last_checkpoint(out) if resume else None, console)
-    if not first:
-        return
+        if not (out / LOCK).is_file():
+            alone.enter_context(written_alone(out / LOCK))
+        yield
+        (out / LOCK).unlink()
+
+
+def _finish(recipe: Recipe, dataset: Dataset, rows: Rows, out: Path, found: dict[str, Any], console: Console) -> None:
+    """Write what stands beside the weights: facts, temperatures, picture and card."""
     facts = {
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.hash(),
