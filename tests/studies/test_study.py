@@ -159,7 +159,7 @@ def test_a_reproduction_shares_its_runs_and_says_what_it_takes(tiny_data: Datase
     assert not (tmp_path / "all").exists()
     code, said, _ = run("reproduce", "--data", tiny_data.path, "--out", tmp_path / "all", "--plan", "--small")
     assert code == 0 and said.startswith("xs: 10 models on ") and said.count(" models on ") == 1
-    assert " hours of tuning on two CPU cores" in said and "6 GB of memory" in said
+    assert " hours of tuning on two cores" in said and "6 GB of memory" in said
 
 
 def test_hours_grow_with_rows_and_are_unknown_where_no_header_says_them(recipe: Path) -> None:
