@@ -1,7 +1,7 @@
 """Which rows are read together: those of like length, where they are padded to the longest, or simply so many."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 #: Padding that is not worth another pass, as a share of a group's tokens.
 LITTLE = 0.04
@@ -15,28 +15,27 @@ def alike(lengths: Sequence[int], device: str) -> list[list[int]]:
     """Return which rows are read together, the longest first: a group ends where another row would bring more than a
     little padding, once it has tokens enough to keep the device busy, and on a CPU before it has many."""
     few, many = (FEW_ON_CPU, MANY_ON_CPU) if device == "cpu" else (FEW_ON_ACCELERATOR, math.inf)
-    groups: list[list[int]] = []
-    tokens = 0
-    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        longest = lengths[groups[-1][0]] if groups else 0
-        wide = longest * (len(groups[-1]) + 1) if groups else 0
+
+    def joins(group: Sequence[int], tokens: int, row: int) -> bool:
+        wide = lengths[group[0]] * (len(group) + 1)
         padding = wide - tokens - lengths[row]
-        if groups and (tokens < few or (padding <= LITTLE * tokens and wide <= many)):
-            groups[-1].append(row)
-            tokens += lengths[row]
-        else:
-            groups.append([row])
-            tokens = lengths[row]
-    return groups
+        return tokens < few or (padding <= LITTLE * tokens and wide <= many)
+
+    return _groups(lengths, joins)
 
 
 def end_to_end(lengths: Sequence[int], device: str) -> list[list[int]]:
     """Return which rows are read together where none is padded, the longest first: as many as a pass takes well."""
     most = MANY_ON_CPU if device == "cpu" else FEW_ON_ACCELERATOR
+    return _groups(lengths, lambda group, tokens, row: tokens + lengths[row] <= most)
+
+
+def _groups(lengths: Sequence[int], joins: Callable[[Sequence[int], int, int], bool]) -> list[list[int]]:
+    """Return the rows in groups, the longest first: a row goes to the last one where `joins(group, its tokens, row)`."""
     groups: list[list[int]] = []
     tokens = 0
     for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        if groups and tokens + lengths[row] <= most:
+        if groups and joins(groups[-1], tokens, row):
             groups[-1].append(row)
             tokens += lengths[row]
         else:
