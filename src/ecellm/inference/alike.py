@@ -31,7 +31,7 @@ def end_to_end(lengths: Sequence[int], device: str) -> list[list[int]]:
 
 
 def _groups(lengths: Sequence[int], joins: Callable[[Sequence[int], int, int], bool]) -> list[list[int]]:
-    """Return the rows in groups, the longest first: a row goes to the last one where `joins(group, its tokens, row)`."""
+    """Return rows in groups, the longest first: a row joins the last one where `joins(group, its tokens, row)`."""
     groups: list[list[int]] = []
     tokens = 0
     for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
