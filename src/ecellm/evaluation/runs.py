@@ -1,7 +1,7 @@
 """What belongs to a run: a folder such as `ecellm demo` leaves, or a file of scores or answers by itself.
 
     RUN/scores.json         SCORES.json
-    RUN/predictions.jsonl   the answers
+    RUN/predictions.jsonl   the answers; beside them .meta.json (what they depend on) and .took.jsonl (time, cost)
     RUN/dataset/            the DATASET that was asked, or only its manifest.json in RUN
     RUN/model/              ecellm.json (recipe, versions) and log.jsonl, or only log.jsonl in RUN
     RUN/run.json            machine, commands, seconds (`results_page.RunFacts`)

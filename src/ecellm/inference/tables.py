@@ -96,9 +96,8 @@ class CsvTable:
             begins = 1
             try:
                 for row in reader:
-                    if (
-                        ended
-                    ):  # the reader looked for more of this row: without this, the rest of the file is one cell
+                    # The reader looked for more of this row: without this, the rest of the file would be one cell.
+                    if ended:
                         raise ValueError(
                             f"{self.path}: a quotation mark in the row that begins at line {begins} is never closed."
                         )

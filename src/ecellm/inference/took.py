@@ -1,4 +1,4 @@
-"""What asking took, beside the answers: OUT.took.jsonl, a line for each run that asked something.
+"""What asking took, beside the answers: OUT.took.jsonl, a line for each run that asked something and was not killed.
 
 Seconds are wall-clock seconds of asking, without loading the model. Tokens and cost are there where a server counts.
 """
