@@ -41,7 +41,7 @@ from arithmetic import BACK_TO_ACTIVATIONS, BACK_TO_WEIGHTS, FORWARD, inner_weig
 from ecellm.tuning.arguments import computes_in_bf16
 from ecellm.tuning.language_trainer import LanguageTrainer
 from ecellm.tuning.lora import adapted
-from ecellm.tuning.memory import GIB, peak_memory
+from ecellm.tuning.memory import GIB, freed_memory_kept, peak_memory
 from ecellm.tuning.packing import Lesson
 from ecellm.tuning.recipe import Recipe, read_recipe
 
@@ -168,7 +168,8 @@ def main(shape: str, count: int, rounds: int, precision: str, row_tokens: int) -
         with tempfile.TemporaryDirectory() as space:
             folder = Path(space)
             theirs, their_loss, their_memory = _run(usual_trainer(shape, some, use_bf16, folder / "usual"))
-            own, own_loss, own_memory = _run(our_trainer(shape, some, use_bf16, row_tokens, folder / "ours"))
+            with freed_memory_kept():
+                own, own_loss, own_memory = _run(our_trainer(shape, some, use_bf16, row_tokens, folder / "ours"))
         print(
             f"  usual {count / theirs:.1f} samples/s, mean loss {their_loss:.3f}; ours {count / own:.1f} samples/s "
             f"({tokens / own:,.0f} tokens/s), mean loss {own_loss:.3f}{'' if turn else ' (to warm up)'}",

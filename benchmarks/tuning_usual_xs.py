@@ -28,6 +28,7 @@ from ecellm.cli.simulate import simulate
 from ecellm.dataset.dataset import read_dataset, spread
 from ecellm.models.prefix_lm import PrefixLM
 from ecellm.records import DIVERSE
+from ecellm.tuning.memory import freed_memory_kept
 from ecellm.tuning.prefix import prefix_trainer
 from ecellm.tuning.prefix_trainer import PrefixTrainer
 from ecellm.tuning.recipe import Recipe, read_recipe
@@ -84,7 +85,8 @@ def main(count: int, rounds: int, precision: str) -> None:
         ratios, seconds = [], []
         for turn in range(rounds + 1):
             theirs, their_loss = run(trainer_for(True, recipe, rows, Path(space) / "usual"))
-            own, own_loss = run(trainer_for(False, recipe, rows, Path(space) / "ours"))
+            with freed_memory_kept():
+                own, own_loss = run(trainer_for(False, recipe, rows, Path(space) / "ours"))
             print(
                 f"  usual {count / theirs:.1f} samples/s, validation loss {their_loss:.3f}; ours {count / own:.1f} "
                 f"samples/s, {own_loss:.3f}{'' if turn else ' (to warm up)'}",

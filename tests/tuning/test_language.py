@@ -295,6 +295,24 @@ def test_torchs_masked_attention_gives_the_same_loss(
         torch.testing.assert_close(gradient, second[weight], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_bf16_is_what_a_cpu_computes_in_with_nearly_the_same_losses(
+    name: str, bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    chosen = recipe(bases[name], name, lora=False)
+    some = taught(chosen, tiny_data)
+    losses = []
+    for use_bf16 in (False, True):
+        model = load_base(chosen, False)
+        scores: list[torch.dtype] = []
+        model.get_output_embeddings().register_forward_hook(lambda *call, seen=scores: seen.append(call[-1].dtype))
+        trainer = LanguageTrainer(model, chosen, some, some, tmp_path / str(use_bf16), use_bf16, 0)
+        trained = float(trainer.training_step(model, {"lessons": some}))
+        losses.append((trained, trainer.evaluate()["eval_loss"]))
+        assert set(scores) == {torch.bfloat16 if use_bf16 else torch.float32}
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
 def test_a_base_whose_scores_are_capped_is_refused_by_our_attention() -> None:
     row = torch.zeros(1, 1, 2, 4)
     with pytest.raises(ValueError, match="attention=eager"):

@@ -7,7 +7,7 @@ packed, accumulated or spread over devices. Logits are computed only where there
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,11 @@ class LanguageTrainer(Trainer):
         self.lessons = list(train)
         self.checks = list(validation)
         self.steps = SampleSteps(len(train), recipe.optimisation.samples, recipe.optimisation.seed)
+        on_cpu = not torch.cuda.is_available()
+        self.cpu_bf16 = use_bf16 and on_cpu
         super().__init__(
             model=model,
-            args=arguments(recipe, folder, len(self.steps), bool(validation), use_bf16),
+            args=arguments(recipe, folder, len(self.steps), bool(validation), use_bf16 and not on_cpu),
             train_dataset=self.lessons,
             eval_dataset=self.checks or None,
         )
@@ -67,6 +69,11 @@ class LanguageTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the steps; every process sees all samples of a step and takes its share of the micro-batches."""
         return EpochLoader(self.lessons, batch_sampler=self.steps, collate_fn=lambda some: {"lessons": some})  # type: ignore[arg-type]
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> AbstractContextManager[Any]:
+        """Compute in bf16 on a CPU. Elsewhere accelerate sees to it, which copies all logits and their gradients from
+        one precision to another, which a small model's CPU step is slowed by."""
+        return torch.autocast("cpu", torch.bfloat16) if self.cpu_bf16 else nullcontext()
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None

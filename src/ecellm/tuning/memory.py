@@ -1,13 +1,43 @@
-"""How much memory a run has taken so far, and how much its device has."""
+"""How much memory a run has taken so far, how much its device has, and how a CPU's is used again."""
 
+import ctypes
 import os
 import platform
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 GIB = 1 << 30
+#: What the C library of Linux (glibc) calls these choices (`man mallopt`).
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+#: Freed memory stays with the process, and none is mapped on its own.
+KEPT = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
+#: What the library itself comes to where large tensors are freed: it moves its thresholds up to these.
+USUAL = {MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20, MMAP_MAX: 65_536}
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep what large tensors free for the next ones, as torch does on a GPU.
+
+    The C library gives each back to the system and asks for it again, page by page: 3 to 9 % of a small model's
+    CPU step. Does nothing on an accelerator, or where the library is not glibc.
+    """
+    library = platform.libc_ver()[0]
+    if torch.cuda.is_available() or library != "glibc":
+        yield
+        return
+    choose = ctypes.CDLL(None).mallopt
+    for choice, value in KEPT.items():
+        choose(choice, value)
+    try:
+        yield
+    finally:
+        for choice, value in USUAL.items():
+            choose(choice, value)
 
 
 def peak_memory() -> int:

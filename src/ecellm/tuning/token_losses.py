@@ -47,4 +47,4 @@ class _TokenLosses(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         # In place: autograd refuses a second pass by itself.
         (shares,) = ctx.saved_tensors
-        return shares.mul_(gradient[:, None]), None
+        return shares.mul_(gradient[:, None].to(shares.dtype)), None

@@ -22,7 +22,7 @@ from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
 from ecellm.tuning.checkpoints import CHECKPOINTS, last_checkpoint
 from ecellm.tuning.curve import draw_losses
-from ecellm.tuning.memory import device_name
+from ecellm.tuning.memory import device_name, freed_memory_kept
 from ecellm.tuning.preflight import Preflight, preflight
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows
@@ -61,7 +61,8 @@ def tune(
     set_seed(recipe.optimisation.seed)
     rows = _rows(dataset, tasks, setting, limit)
     with nullcontext() if run is None else _begun(out, run):
-        found = _tuned(recipe, rows, out, last_checkpoint(out) if resume else None, console)
+        with freed_memory_kept():
+            found = _tuned(recipe, rows, out, last_checkpoint(out) if resume else None, console)
         if first:
             _finish(recipe, dataset, rows, out, found, console)
 
@@ -120,7 +121,8 @@ def check(
             from ecellm.tuning.language import language_trainer
 
             trainer, _, _ = language_trainer(recipe, rows, Path(folder), console)
-        return preflight(trainer, len(rows.train))
+        with freed_memory_kept():
+            return preflight(trainer, len(rows.train))
 
 
 def _rows(dataset: Dataset, tasks: Collection[str] | None, setting: str, limit: int | None) -> Rows:
