@@ -71,8 +71,8 @@ class LanguageTrainer(Trainer):
         return EpochLoader(self.lessons, batch_sampler=self.steps, collate_fn=lambda some: {"lessons": some})  # type: ignore[arg-type]
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> AbstractContextManager[Any]:
-        """Compute in bf16 on a CPU. Elsewhere accelerate sees to it, which copies all logits and their gradients from
-        one precision to another, which a small model's CPU step is slowed by."""
+        """Compute in bf16 on a CPU; on a GPU accelerate sees to it. Its way copies all scores to fp32 and their
+        gradients back, which takes a CPU long."""
         return torch.autocast("cpu", torch.bfloat16) if self.cpu_bf16 else nullcontext()
 
     def training_step(

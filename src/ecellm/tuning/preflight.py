@@ -56,7 +56,7 @@ class Preflight:
 
 def preflight(trainer: Trainer, samples: int) -> Preflight:
     """Measure a few steps of a run; its weights stay as they are."""
-    # Prepared as a run prepares it: only then it computes in the run's precision.
+    # Prepared as a run prepares it: without, XS and models on a GPU would not compute in the run's precision.
     model: Any = trainer.accelerator.prepare_model(trainer.model)
     loader = trainer.get_train_dataloader()
     trainer.current_gradient_accumulation_steps = 1  # Trainer sets it where it trains
