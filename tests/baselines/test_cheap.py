@@ -167,6 +167,23 @@ def test_one_class_alone_is_always_chosen() -> None:
     assert model.classes(model.log_probabilities(pairs)).tolist() == [1] * 5
 
 
+@pytest.mark.parametrize("rows", [79, 80])
+def test_thresholds_are_fitted_from_forty_rows_a_class(rows: int) -> None:
+    words, classes = ["good", "bad", "meh", "meh", "meh"], [0, 1, 0, 0, 1]
+    held_words, held_classes = ["good", "bad", "meh"] * 30, [0, 1, 1] * 30
+    model = fit_classifier(
+        [Sides(word) for word in words],
+        np.array(classes),
+        [Sides(word) for word in held_words[:rows]],
+        np.array(held_classes[:rows]),
+        2,
+        class_metric("accuracy", 2),
+    )
+    logs = model.log_probabilities([Sides("meh")])
+    assert np.argmax(logs[0]) == 0
+    assert model.classes(logs).tolist() == [1 if rows == 80 else 0]
+
+
 def test_features_of_empty_and_odd_texts() -> None:
     pairs = [Sides("", ""), Sides("茶 mug", "\ud800 mug", ("", "mug")), Sides("mug " * 10_000, "x")]
     rows = PairFeatures().fit(pairs).transform(pairs)

@@ -22,10 +22,11 @@ from transformers import (
     RobertaModel,
 )
 
-from ecellm.baselines.encoder import grades, mean_ndcg, ranknet
+from ecellm.baselines.encoder import GREATEST, MEAN, Encoder, grades, mean_ndcg, ranknet
 from ecellm.baselines.fit import fit_baseline
 from ecellm.baselines.part import Choices
-from ecellm.baselines.reading import load_encoder, longest_text, tokens_of
+from ecellm.baselines.reading import load_encoder, longest_text, padded, tokens_of
+from ecellm.baselines.sides import pieces
 from ecellm.baselines.training import batches
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.load import load_generator
@@ -93,7 +94,7 @@ def bertweet(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     counts = {"train": 12, "validation": 4, "test": 6}
-    tasks = ("PM", "SA", "QPR")
+    tasks = ("PM", "SA", "QPR", "AP")
     rows = [made(task, split, n) for task in tasks for split, count in counts.items() for n in range(count)]  # type: ignore[arg-type]
     return save(tmp_path_factory.mktemp("small") / "data", rows)
 
@@ -102,8 +103,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_any_encoder_is_tuned_saved_and_asked(kind: str, small: Dataset, tmp_path: Path) -> None:
     base = encoder(kind, tmp_path / "base")
     lines = answered("encoder", small, tmp_path, choices=Choices(str(base), epochs=1))
-    assert {line["task"] for line in lines} == {"PM", "SA", "QPR"} and all(line["answer"] for line in lines)
-    assert json.loads((tmp_path / "model" / "ecellm.json").read_text())["tasks"] == ["PM", "SA", "QPR"]
+    assert {line["task"] for line in lines} == {"PM", "SA", "QPR", "AP"} and all(line["answer"] for line in lines)
+    assert json.loads((tmp_path / "model" / "ecellm.json").read_text())["tasks"] == ["PM", "SA", "QPR", "AP"]
 
 
 @pytest.mark.parametrize("made_by", [deberta_v3, bertweet])
@@ -161,15 +162,60 @@ def test_equal_seeds_give_equal_models_and_others_do_not(small: Dataset, tiny_ba
     assert weights("b", 1) == first != weights("c", 2)
 
 
-def test_answers_do_not_depend_on_their_batch(small: Dataset, tiny_base: Path, tmp_path: Path) -> None:
-    answered("encoder", small, tmp_path, ["SA"], choices=Choices(str(tiny_base), 1))
-    model = load_generator(tmp_path / "model").models["SA"]  # type: ignore[attr-defined]
-    samples = small.samples("test", "IND", ["SA"])
-    long = Sample("long", "SA", "IND", "test", "word " * 300, samples[0].options, "")
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        ("SA", "A word. " * 100),
+        ("AP", json.dumps({"question": "word " * 300, "document": ["word " * 90] * 9})),
+        ("AP", json.dumps({"question": "word", "document": []})),
+    ],
+)
+def test_answers_do_not_depend_on_their_batch(
+    task: str, text: str, small: Dataset, tiny_base: Path, tmp_path: Path
+) -> None:
+    answered("encoder", small, tmp_path, [task], choices=Choices(str(tiny_base), 1))
+    model = load_generator(tmp_path / "model").models[task]  # type: ignore[attr-defined]
+    samples = small.samples("test", "IND", [task])
+    long = Sample("long", task, "IND", "test", text, samples[0].options, "")
     alone = [model.reply([sample])[0] for sample in samples]
     together = model.reply([*samples, long])[:-1]
     assert [one.text for one in alone] == [one.text for one in together]
     assert [one.probability for one in alone] == pytest.approx([one.probability for one in together], abs=1e-5)
+
+
+def test_a_review_falls_into_sentences_and_a_document_into_snippets() -> None:
+    review = Sample("a", "SA", "IND", "test", "Good? No!  It broke.\nSent back 2.5 kg of it", None, "")
+    assert pieces(review) == ("Good?", "No!", "It broke.", "Sent back 2.5 kg of it")
+    assert pieces(Sample("a", "SA", "IND", "test", "", None, "")) == ("",)
+    assert pieces(made("AP", "test", 1))[0].startswith("The ")
+    assert pieces(made("PM", "test", 1)) == ()
+
+
+@pytest.mark.parametrize(("pooling", "pooled"), [(GREATEST, torch.amax), (MEAN, torch.mean)])
+def test_pieces_are_scored_one_by_one_and_then_pooled(
+    pooling: str, pooled: Callable[..., torch.Tensor], tmp_path: Path
+) -> None:
+    body, tokenizer = load_encoder(str(encoder("bert", tmp_path / "base")))
+    net = Encoder(body, 3, pooling).eval()
+    rows = [
+        ("is it red", ["it is red", "a lamp of 5 watts and a cord"]),
+        ("a cord", ["no"]),
+        ("red", ["a", "b", "c"]),
+    ]
+    compared = pooling == GREATEST
+
+    def scores(rows: list[tuple[str, list[str]]]) -> torch.Tensor:
+        texts = [first for first, _ in rows if compared] + [piece for _, found in rows for piece in found]
+        inputs = padded([tokens_of(tokenizer, [text], 64) for text in texts], tokenizer, body.config, "cpu")
+        owners = [place for place, (_, found) in enumerate(rows) for _ in found]
+        return net.by_pieces(inputs, torch.tensor(owners))
+
+    with torch.inference_mode():
+        together = scores(rows)
+        for place, (first, found) in enumerate(rows):
+            alone = torch.cat([scores([(first, [piece])]) for piece in found])
+            assert torch.allclose(together[place], pooled(alone, 0), atol=1e-4)
+    assert together.shape == (3, 3) and not torch.allclose(together[0], together[1])
 
 
 def test_a_changed_file_is_refused_and_another_task_too(small: Dataset, tiny_base: Path, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 
 from ecellm.baselines.features import Floats, PairFeatures, State, nested, under
 from ecellm.baselines.sides import Sides
-from ecellm.inference.decide import Metric, decide, fit_offsets
+from ecellm.inference.decide import Metric, decide, enough_rows, fit_offsets
 
 Labels = NDArray[np.int64]
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
-#: Below this many validation rows neither strength nor thresholds are fitted.
+#: Below this many validation rows no strength is fitted; thresholds take more, by the number of classes.
 FEWEST_ROWS = 40
 ITERATIONS = 300
 #: Stands for a probability of 0, so that an offset can still be added to its logarithm.
@@ -96,7 +96,8 @@ def fit_classifier(
     held_out_rows = features.transform(held_out)
     fits = [_fit(rows, labels, strength) for strength in STRENGTHS]
     logs = [_log_probabilities(model, held_out_rows, classes) for model in fits]
-    offsets = [fit_offsets(log, held_out_labels, metric) for log in logs]
+    few = not enough_rows(len(held_out), classes)
+    offsets = [np.zeros(classes) if few else fit_offsets(log, held_out_labels, metric) for log in logs]
     chosen = [decide(log, offset) for log, offset in zip(logs, offsets, strict=True)]
     best = int(np.argmax([metric(held_out_labels, labels) for labels in chosen]))
     return Classifier(features, fits[best], offsets[best])

@@ -4,11 +4,18 @@ The classifier is that of BERT (Devlin et al. 2019, section 4.1), as the paper f
 al. 2021) for product tasks and BERTweet (Nguyen et al. 2020) for sentiment; the ranker is a cross-encoder with one
 score a product, trained by RankNet's pairwise loss (Burges et al. 2005) within each list.
 
+Some inputs fall into pieces. SA's review is read sentence by sentence, each has a tone of its own, and the scores'
+mean counts. AP's snippets, of which one answers or none does, are read a second time one by one, the question apart,
+under a head like that of Sentence-BERT's classifier (Reimers and Gurevych 2019, section 3: both means, their
+difference, and here their product too); the greatest score over snippets is added to that of the whole. To compare
+texts that were read apart is what MiniLM was made for; a thousand rows do not teach it to compare two that stand in
+one.
+
 Deviations: the state that is read is the first token's beside the means of both texts, their difference and
 product, as MiniLM was trained to compare texts by their means; rare classes weigh more where the metric is macro
 F1; word embeddings stay as they are; thresholds are fitted on validation rows as XS's are.
 
-Shapes: B rows, T tokens, H hidden, C classes.
+Shapes: B rows, N pieces of all rows, T tokens, H hidden, C classes.
 """
 
 from collections import Counter
@@ -33,12 +40,12 @@ from ecellm.baselines.reading import (
     save_tokenizer,
     tokens_of,
 )
-from ecellm.baselines.sides import Sides, ranked_sides, sides
+from ecellm.baselines.sides import Sides, pieces, ranked_sides, sides
 from ecellm.baselines.training import Course, arrays, restore, seeded, train
 from ecellm.dataset.dataset import Dataset
 from ecellm.evaluation.metrics import GAINS, class_metric, ndcg
 from ecellm.inference.closed import candidates_of, closed_reply
-from ecellm.inference.decide import decide, fit_offsets
+from ecellm.inference.decide import ROWS_A_CLASS, decide, enough_rows, fit_offsets
 from ecellm.inference.generator import Reply
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
@@ -51,8 +58,11 @@ EPOCHS = 4
 EPOCHS_OF = {"SA": 8}
 RATE, HEAD_RATE = 1e-4, 1e-3
 ROWS_AT_ONCE = 64
-#: Fewer validation rows than this say too little about a threshold.
-FEWEST_ROWS = 40
+#: How the scores of pieces become one, in torch's names.
+GREATEST, MEAN = "amax", "mean"
+POOLING = {"AP": GREATEST, "SA": MEAN}
+#: Pieces of a row at most, and tokens of each.
+MOST_PIECES, PIECE_TOKENS = 32, 64
 #: Rare classes weigh by their share to the power of minus this, where the metric is macro F1.
 BALANCE = 0.5
 #: Below the log-probability of every class that the model knows.
@@ -61,29 +71,61 @@ UNKNOWN = -30.0
 
 @dataclass
 class Row:
-    """A pair of texts as tokens, and its class."""
+    """A pair of texts as tokens, and its class; the pieces by themselves, where the task has them."""
 
     tokens: Any
     label: int = 0
+    pieces: Sequence[Any] = ()
+    first: Any = None
+    """Where pieces are compared with it."""
 
 
 class Encoder(nn.Module):
-    """The encoder under a linear head."""
+    """The encoder under a head for the whole, one for pieces, or both.
 
-    def __init__(self, body: Any, classes: int):
+    `pooling` is None without pieces, GREATEST where they are compared with the first text beside the whole, MEAN
+    where they stand for the whole.
+    """
+
+    def __init__(self, body: Any, classes: int, pooling: str | None = None):
         super().__init__()
         self.body = body
         self.classes = classes
+        self.pooling = pooling
         size = body.config.hidden_size
-        self.head = nn.Sequential(nn.Linear(5 * size, size), nn.GELU(), nn.Dropout(0.1), nn.Linear(size, classes))
+        if pooling != MEAN:
+            self.head = _head(5 * size, size, classes)
+        if pooling:
+            self.piece_head = _head((4 if pooling == GREATEST else 1) * size, size, classes)
 
     def forward(self, inputs: dict[str, Tensor], second: Tensor) -> Tensor:
-        """Return scores [B, C]; `second` [B, T] marks the tokens of the second text."""
+        """Return scores [B, C] of the whole; `second` [B, T] marks the tokens of the second text."""
         states = read_states(self.body, inputs)
         one = mean_states(states, inputs["attention_mask"] * ~second)
         other = mean_states(states, inputs["attention_mask"] * second)
         read = torch.cat([states[:, 0], one, other, one - other, one * other], -1)
         return self.head(read)
+
+    def by_pieces(self, inputs: dict[str, Tensor], owners: Tensor) -> Tensor:
+        """Return scores [B, C] of pieces; `inputs` hold N pieces, after B first texts where those are compared with.
+
+        `owners` [N] says whose each piece is.
+        """
+        means = mean_states(read_states(self.body, inputs), inputs["attention_mask"])
+        # Of about 1 in each place, as a freshly drawn layer takes it.
+        means = functional.normalize(means.float(), dim=-1) * means.shape[-1] ** 0.5
+        rows = int(owners.max()) + 1
+        if self.pooling == GREATEST:
+            one, other = means[:rows][owners], means[rows:]
+            means = torch.cat([one, other, (one - other).abs(), one * other], -1)
+        scores = self.piece_head(means).float()
+        places = owners[:, None].expand_as(scores)
+        pooled = scores.new_zeros(rows, self.classes)
+        return pooled.scatter_reduce(0, places, scores, self.pooling, include_self=False)
+
+
+def _head(inputs: int, size: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, size), nn.GELU(), nn.Dropout(0.1), nn.Linear(size, classes))
 
 
 class Pairs:
@@ -100,12 +142,12 @@ class Pairs:
         with seeded(choices.seed, "encoder", task.name):
             body, tokenizer = load_encoder(choices.base)
             body.get_input_embeddings().weight.requires_grad_(False)
-            return cls(Encoder(body, classes), tokenizer, choices.device)
+            return cls(Encoder(body, classes, POOLING.get(task.name)), tokenizer, choices.device)
 
     @classmethod
     def load(cls, part: Part, notes: dict[str, Any], weights: dict[str, Any], device: str) -> Self:
         """Return what `save` wrote."""
-        net = Encoder(encoder_of(notes["config"]), notes["classes"])
+        net = Encoder(encoder_of(notes["config"]), notes["classes"], notes["pooling"])
         restore(net, weights)
         return cls(net, load_tokenizer(part.folder), device)
 
@@ -113,20 +155,41 @@ class Pairs:
         """Write the weights, the tokenizer and notes."""
         save_tokenizer(self.tokenizer, part.folder)
         config = self.net.body.config.to_dict()
-        part.write({"config": config, "classes": self.net.classes, **notes}, arrays(self.net))
+        known = {"config": config, "classes": self.net.classes, "pooling": self.net.pooling}
+        part.write({**known, **notes}, arrays(self.net))
 
-    def row(self, pair: Sides, label: int = 0) -> Row:
+    def row(self, pair: Sides, label: int = 0, pieces: Sequence[str] = ()) -> Row:
         """Return a pair as tokens, the longer text cut first."""
-        longest = min(MOST_TOKENS, longest_text(self.net.body, self.tokenizer))
         texts = (pair.left, pair.right) if pair.right else (pair.left,)
-        return Row(tokens_of(self.tokenizer, texts, longest), label)
+        alone = [self._tokens([piece], PIECE_TOKENS) for piece in pieces[:MOST_PIECES]]
+        first = self._tokens([pair.left], PIECE_TOKENS) if self.net.pooling == GREATEST else None
+        return Row(self._tokens(texts, MOST_TOKENS), label, alone, first)
+
+    def _tokens(self, texts: Sequence[str], most: int) -> dict[str, Any]:
+        return tokens_of(self.tokenizer, texts, min(most, longest_text(self.net.body, self.tokenizer)))
 
     def scores(self, rows: Sequence[Row]) -> Tensor:
         """Return [B, C]."""
-        inputs = padded([row.tokens for row in rows], self.tokenizer, self.net.body.config, self.device)
+        if self.net.pooling is None:
+            return self._whole(rows)
+        if self.net.pooling == MEAN:
+            return self._by_pieces(rows)
+        return self._whole(rows) + self._by_pieces(rows)
+
+    def _whole(self, rows: Sequence[Row]) -> Tensor:
+        inputs = self._padded([row.tokens for row in rows])
         width = inputs["input_ids"].shape[1]
         second = [row.tokens["second"] + [False] * (width - len(row.tokens["second"])) for row in rows]
         return self.net(inputs, torch.tensor(second, device=self.device))
+
+    def _by_pieces(self, rows: Sequence[Row]) -> Tensor:
+        alone = [row.first for row in rows if row.first is not None]
+        alone += [piece for row in rows for piece in row.pieces]
+        owners = [place for place, row in enumerate(rows) for _ in row.pieces]
+        return self.net.by_pieces(self._padded(alone), torch.tensor(owners, device=self.device))
+
+    def _padded(self, texts: Sequence[Any]) -> dict[str, Tensor]:
+        return padded(texts, self.tokenizer, self.net.body.config, self.device)
 
     @torch.inference_mode()
     def all_scores(self, rows: Sequence[Row]) -> np.ndarray[Any, Any]:
@@ -159,8 +222,8 @@ class Classifier:
         held_samples = rows_of(task, dataset, "validation")
         classes = max(len(candidates_of(sample) or ()) for sample in train_samples)
         pairs = Pairs.start(choices, classes, task)
-        known = [pairs.row(sides(sample), label(sample)) for sample in train_samples]
-        held = [pairs.row(sides(sample), label(sample)) for sample in held_samples]
+        known = [pairs.row(sides(sample), label(sample), pieces(sample)) for sample in train_samples]
+        held = [pairs.row(sides(sample), label(sample), pieces(sample)) for sample in held_samples]
         shares = Counter(row.label for row in known)
         power = BALANCE if task.metric == "macro_f1" else 0.0
         weights = torch.tensor([max(shares[place], 1) ** -power for place in range(classes)], device=choices.device)
@@ -180,7 +243,7 @@ class Classifier:
 
         epochs = choices.epochs or EPOCHS_OF.get(task.name, EPOCHS)
         course = Course(epochs, RATE, 16, HEAD_RATE, half=True)
-        enough = len(held) >= FEWEST_ROWS
+        enough = enough_rows(len(held), classes)
         train(pairs.net, known, loss, score if enough else None, course, choices, told, length)
         if enough:
             found.offsets = fit_offsets(log_softmax(pairs.all_scores(held)), labels, metric).tolist()
@@ -198,7 +261,8 @@ class Classifier:
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the likeliest class."""
-        logs = log_softmax(self.pairs.all_scores([self.pairs.row(sides(sample)) for sample in samples]))
+        rows = [self.pairs.row(sides(sample), pieces=pieces(sample)) for sample in samples]
+        logs = log_softmax(self.pairs.all_scores(rows))
         replies = []
         for sample, row in zip(samples, logs, strict=True):
             classes = len(candidates_of(sample) or ())
@@ -231,7 +295,7 @@ class Ranker:
             return ranknet(scores, wanted, lists)
 
         course = Course(choices.epochs or EPOCHS, RATE, 6, HEAD_RATE, half=True)
-        score = (lambda: mean_ndcg(held, found.orders(held))) if len(held) >= FEWEST_ROWS else None
+        score = (lambda: mean_ndcg(held, found.orders(held))) if len(held) >= ROWS_A_CLASS else None
         train(pairs.net, known, loss, score, course, choices, told, lambda item: max(map(length, item[0])))
         return found
 

@@ -28,7 +28,7 @@ from ecellm.baselines.training import Course, arrays, restore, seeded, train
 from ecellm.dataset.dataset import Dataset
 from ecellm.evaluation.metrics import class_metric
 from ecellm.inference.closed import candidates_of, closed_reply
-from ecellm.inference.decide import decide, fit_offsets
+from ecellm.inference.decide import decide, enough_rows, fit_offsets
 from ecellm.inference.generator import Reply
 from ecellm.records import Sample
 from ecellm.tasks.task import Task
@@ -39,7 +39,6 @@ SIZE, BASES, DROPOUT = 128, 2, 0.3
 EPOCHS = 30
 #: A step predicts, and takes out of the graph, this share of the pairs.
 SHARE = 0.1
-FEWEST_ROWS = 40
 
 
 def convolution() -> Any:
@@ -137,7 +136,7 @@ class RGCN:
             logs = log_softmax(found._scores(held, held_features))
             return metric(labels, decide(logs, fit_offsets(logs, labels, metric)))
 
-        enough = len(held) >= FEWEST_ROWS
+        enough = enough_rows(len(held), classes)
         rows = max(1, round(SHARE * len(samples)))
         course = Course(choices.epochs or EPOCHS, 2e-3, rows, weight_decay=0.01)
         train(found.net, range(len(samples)), loss, score if enough else None, course, choices, told)

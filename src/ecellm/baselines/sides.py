@@ -8,6 +8,8 @@ from ecellm.records import Sample
 
 #: Set between texts that are joined, so that no word pair spans them.
 BREAK = " | "
+#: Between the sentences of a review.
+SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ def sides(sample: Sample) -> Sides:
         return Sides(str(read["question"]), BREAK.join(snippets), snippets)
     left, right = (str(value) for value in read.values())
     return Sides(left, right, (right,))
+
+
+def pieces(sample: Sample) -> tuple[str, ...]:
+    """Return what is worth reading by itself: AP's snippets, of which one may answer, and SA's sentences, of which
+    each has its tone; at least one. Other tasks have nothing such."""
+    if sample.task == "SA":
+        return tuple(piece for piece in SENTENCES.split(sample.input) if piece.strip()) or (sample.input,)
+    return (sides(sample).parts or ("",)) if sample.task == "AP" else ()
 
 
 def ranked_sides(sample: Sample) -> list[Sides]:

@@ -24,11 +24,12 @@ def baseline(
     from ecellm.baselines.part import Choices
     from ecellm.baselines.progress import Fitting
     from ecellm.dataset.dataset import read_dataset
+    from ecellm.models.device import best_device
     from ecellm.tasks import chosen_tasks
 
     tasks_of(name)
     chosen = None if tasks is None else [task.name for task in chosen_tasks(tasks)]
-    choices = Choices(base, epochs, limit, seed)
+    choices = Choices(base, epochs, limit, seed, best_device())
     with Fitting() as fitting:
         fitted = fit_baseline(name, read_dataset(data), out, chosen, choices, fitting)
     typer.echo(f"Fitted {name} on {', '.join(fitted)}; model written to {out}.")

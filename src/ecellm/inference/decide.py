@@ -14,6 +14,8 @@ Labels = NDArray[np.int64]
 Metric = Callable[[Labels, Labels], float]
 
 GRID = np.linspace(-4.0, 4.0, 65)
+#: Rows a class under which offsets, and the choice among passes, say more of these rows than of others.
+ROWS_A_CLASS = 40
 FOLDS = 5
 ROUNDS = 3
 
@@ -40,6 +42,11 @@ def fit_offsets(log_probabilities: Floats, labels: Labels, metric: Metric) -> Fl
     if metric(labels, chosen) <= metric(labels, decide(log_probabilities, zeros)):
         return zeros
     return _search(log_probabilities, labels, metric)
+
+
+def enough_rows(rows: int, classes: int) -> bool:
+    """Return whether so many validation rows say enough of so many classes."""
+    return rows >= ROWS_A_CLASS * classes
 
 
 def _search(logs: Floats, labels: Labels, metric: Metric) -> Floats:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.inference.generator import Decoding, Generator
 from ecellm.keys import keyed_hash
+from ecellm.models.device import best_device
 from ecellm.models.folder import FACTS, is_finished, model_hash, read_facts, write_facts
 from ecellm.prompts import CHAT, Template, template_for
 
@@ -67,17 +68,17 @@ def load_generator(
         if found.family == "prefix":
             from ecellm.inference.prefix import PrefixGenerator
 
-            return PrefixGenerator(found.folder, _device(), decoding)
+            return PrefixGenerator(found.folder, best_device(), decoding)
         if found.family in ("causal", "encoder-decoder"):
             from ecellm.inference.transformers_ import TransformersGenerator
 
-            return TransformersGenerator(found.folder, _device(), decoding)
+            return TransformersGenerator(found.folder, best_device(), decoding)
         if found.family == "baseline":
             from ecellm.baselines.generator import BaselineGenerator
 
             if decoding.free or decoding.temperature:
                 raise ValueError(f"{model} writes no text: ask it without --decoding free and --temperature.")
-            return BaselineGenerator(found.folder, _device())
+            return BaselineGenerator(found.folder, best_device())
         raise ValueError(f"{model} is of the family {found.family!r}, which this version cannot ask.")
 
 
@@ -161,9 +162,3 @@ def _fetched(name: str) -> Path:
             f"{name} is no model's folder, and cannot be had from the hub ({type(error).__name__}): look for a "
             "slip in the name, or whether the hub can be reached."
         ) from error
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
