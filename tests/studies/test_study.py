@@ -1,5 +1,6 @@
 """Studies: grids of ordinary runs that can be interrupted anywhere, and what they say."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -101,32 +102,70 @@ def test_a_plan_is_printed_and_mistakes_are_one_sentence(tiny_data: Dataset, tmp
         assert code == 1 and why in error and len(error.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
-def test_a_study_that_was_interrupted_goes_on_and_ends_the_same(
-    tiny_data: Dataset, recipe: Path, tmp_path: Path
-) -> None:
+def scale_study(data: Dataset, recipe: Path, out: Path) -> list[str]:
+    """The command of a study of two models, of which the second is tuned on 12 rows."""
     line = [sys.executable, "-m", "ecellm.cli", "study", "scale", "--sizes", "12", "--limit", "24"]
-    line += ["--recipe", str(recipe), "--data", str(tiny_data.path), "--out"]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    done = subprocess.run([*line, str(whole)], capture_output=True, text=True, check=False)
+    return [*line, "--recipe", str(recipe), "--data", str(data.path), "--out", str(out)]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_data: Dataset, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that nothing interrupted."""
+    out = tmp_path_factory.mktemp("study") / "whole"
+    done = subprocess.run(scale_study(tiny_data, recipe, out), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    process = subprocess.Popen([*line, str(cut)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = cut / "runs" / "tiny-all-seed42" / "predictions.jsonl"
-    until = time.monotonic() + 120
-    while not log.is_file() and time.monotonic() < until:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert not (cut / "study.md").exists()
-    again = subprocess.run([*line, str(cut)], capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert (cut / "study.md").read_bytes() == (whole / "study.md").read_bytes()
+    return out
+
+
+@pytest.mark.slow
+def test_a_study_compares_its_models_in_a_table_a_chart_and_a_report(
+    whole: Path, tiny_data: Dataset, recipe: Path
+) -> None:
     text = (whole / "study.md").read_text()
     assert "| PM | IND_Diverse_Instruction | f1 |" in text and ("within noise" in text or "worse" in text)
     page = (whole / "study.html").read_text()
     assert "<svg" in page and "12 rows" in page and (whole / "report.html").is_file()
-    other = subprocess.run([*line, str(cut), "--seeds", "2"], capture_output=True, text=True, check=False)
+    line = [*scale_study(tiny_data, recipe, whole), "--seeds", "2"]
+    other = subprocess.run(line, capture_output=True, text=True, check=False)
     assert other.returncode == 1 and "a study with another seeds" in other.stderr
+
+
+#: Files that are there from some point of a study on.
+TUNED, ASKED, SCORED = "runs/tiny-all-seed42/model/log.jsonl", "runs/tiny-*/predictions.jsonl", "sides/*/*"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("by", "point", "files"),
+    [
+        (signal.SIGINT, TUNED, 1),
+        (signal.SIGINT, ASKED, 1),
+        (signal.SIGKILL, TUNED, 1),
+        (signal.SIGKILL, ASKED, 2),
+        (signal.SIGKILL, SCORED, 2),
+    ],
+)
+def test_a_study_that_was_interrupted_goes_on_and_ends_the_same(
+    by: signal.Signals, point: str, files: int, whole: Path, tiny_data: Dataset, recipe: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut"
+    line = scale_study(tiny_data, recipe, cut)
+    process = subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=by == signal.SIGKILL
+    )
+    until = time.monotonic() + 180
+    while len(list(cut.glob(point))) < files and time.monotonic() < until:
+        time.sleep(0.02)
+    if by == signal.SIGKILL:  # the commands that it runs end with it, as when a machine goes down
+        os.killpg(process.pid, by)
+        assert process.wait(60) == -by
+    else:
+        process.send_signal(by)
+        assert process.wait(60) == 130
+    assert not (cut / "study.md").exists()
+    again = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert (cut / "study.md").read_bytes() == (whole / "study.md").read_bytes()
 
 
 @pytest.mark.slow
