@@ -1,7 +1,7 @@
 """Fitting a baseline and asking it, as the commands do."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ def answered(
     data: Dataset,
     folder: Path,
     tasks: Collection[str] | None = None,
-    setting: str = DIVERSE,
+    settings: Sequence[str] = (DIVERSE,),
     choices: Choices | None = None,
 ) -> list[dict[str, Any]]:
     """Fit a baseline into `folder`/model and return its lines of `folder`/answers.jsonl."""
     fitted = fit_baseline(name, data, folder / "model", tasks, choices)
-    asked = questions(data, [setting], fitted)
+    asked = questions(data, settings, fitted)
     predict(load_generator(folder / "model"), asked, folder / "answers.jsonl", {"model": name})
     return [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
 
@@ -34,6 +34,18 @@ def scored(
     name: str, data: Dataset, folder: Path, tasks: Collection[str], choices: Choices | None = None
 ) -> dict[str, dict[str, Any]]:
     """Fit a baseline, ask it, and return the main figures by task."""
-    answered(name, data, folder, tasks, choices=choices)
+    return {row["task"]: row for row in figures(name, data, folder, tasks, choices=choices)}
+
+
+def figures(
+    name: str,
+    data: Dataset,
+    folder: Path,
+    tasks: Collection[str],
+    settings: Sequence[str] = (DIVERSE,),
+    choices: Choices | None = None,
+) -> list[dict[str, Any]]:
+    """Fit a baseline, ask it, and return the main figures by task and setting."""
+    answered(name, data, folder, tasks, settings, choices)
     rows = evaluate(folder / "answers.jsonl", data)["scores"]
-    return {row["task"]: row for row in rows if row["main"] and row["scoring"] == "strict"}
+    return [row for row in rows if row["main"] and row["scoring"] == "strict"]

@@ -110,7 +110,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 @pytest.fixture(scope="module")
 def lines(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
-    return answered("cheap", data, tmp_path_factory.mktemp("all"), setting=SINGLE)
+    return answered("cheap", data, tmp_path_factory.mktemp("all"), settings=[SINGLE])
 
 
 SINGLE = "IND_Single_Instruction"

@@ -1,27 +1,33 @@
 """The task-specific models on the simulated shop: better than every trivial answer, and the encoder than TF-IDF."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
 from ecellm.baselines.part import Choices
 from ecellm.dataset.build import build
-from ecellm.dataset.config import read_config
+from ecellm.dataset.config import BuildConfig, read_config
 from ecellm.dataset.dataset import Dataset, read_dataset
 from ecellm.sources.simulator import DEMO_CONFIG, simulate
 from ecellm.tasks import TASKS
-from fitted import scored
+from fitted import figures, scored
 
 pytestmark = pytest.mark.slow
+BOTH = ("IND_Diverse_Instruction", "OOD_Diverse_Instruction")
+
+
+def built(folder: Path, seed: int, config: BuildConfig, tasks: Sequence[str] = tuple(TASKS)) -> Dataset:
+    simulate(folder / "sources", seed=seed)
+    chosen = [TASKS[name] for name in tasks]
+    build(folder / "sources", config, folder / "data", chosen, seed, lambda step: None)
+    return read_dataset(folder / "data")
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("shop")
-    simulate(folder / "sources", seed=42)
-    config = read_config(DEMO_CONFIG)
-    build(folder / "sources", config, folder / "data", list(TASKS.values()), 42, lambda step: None)
-    return read_dataset(folder / "data")
+    return built(tmp_path_factory.mktemp("shop"), 42, read_config(DEMO_CONFIG))
 
 
 @pytest.mark.parametrize(
@@ -55,3 +61,19 @@ def test_the_encoder_beats_words(task: str, shop: Dataset, tmp_path: Path) -> No
     encoder = scored("encoder", shop, tmp_path / "encoder", [task])[task]
     words = scored("cheap", shop, tmp_path / "cheap", [task])[task]
     assert encoder["value"] > words["value"], (encoder, words)
+
+
+@pytest.mark.timeout(2400)
+def test_the_encoder_beats_words_on_sentiment_over_two_shops(tmp_path: Path) -> None:
+    """Stars leave little room between the two: one shop's 150 rows cannot tell them apart."""
+    config = read_config(DEMO_CONFIG)
+    more = config.tasks["SA"].model_copy(update={"test": 600, "out_of_domain_test": 600})
+    config = config.model_copy(update={"tasks": {**config.tasks, "SA": more}})
+    values: dict[str, list[float]] = {"encoder": [], "cheap": []}
+    for seed in (42, 7):
+        data = built(tmp_path / f"shop-{seed}", seed, config, ["SA"])
+        for name, reached in values.items():
+            rows = figures(name, data, tmp_path / f"{name}-{seed}", ["SA"], BOTH)
+            reached += [row["value"] for row in rows]
+    assert len(values["cheap"]) == 4
+    assert mean(values["encoder"]) > mean(values["cheap"]) + 0.02, values
