@@ -131,7 +131,7 @@ def test_every_task_beats_its_floor(data: Dataset, lines: list[dict[str, object]
 
 def test_a_second_fit_says_the_same(data: Dataset, lines: list[dict[str, object]], tmp_path: Path) -> None:
     tasks = ["AVE", "PRP", "SR", "QPR"]
-    again = answered("cheap", data, tmp_path, tasks, SINGLE)
+    again = answered("cheap", data, tmp_path, tasks, [SINGLE])
     assert again == [line for line in lines if line["task"] in tasks]
 
 
