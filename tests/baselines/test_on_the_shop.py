@@ -38,6 +38,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         ("recformer", "SR", 0.2),
         ("suopentag", "AVE", 0.5),
         ("rgcn", "PRP", 0.1),
+        ("encoder", "MPC", 0.2),
+        ("encoder", "PSI", 0.05),
+        ("snippet", "AG", 0.03),
     ],
 )
 def test_it_beats_the_floor(name: str, task: str, gap: float, shop: Dataset, tmp_path: Path) -> None:
