@@ -156,6 +156,7 @@ def test_a_study_that_was_interrupted_goes_on_and_ends_the_same(
     until = time.monotonic() + 180
     while len(list(cut.glob(point))) < files and time.monotonic() < until:
         time.sleep(0.02)
+    assert len(list(cut.glob(point))) >= files, "the study never came to this point"
     if by == signal.SIGKILL:  # the commands that it runs end with it, as when a machine goes down
         os.killpg(process.pid, by)
         assert process.wait(60) == -by
