@@ -72,6 +72,21 @@ def test_learning_curves_are_shown_where_they_were_taken(folder: Path) -> None:
         results_page(folder)
 
 
+def test_other_seeds_stand_beside_ours_with_their_mean(folder: Path) -> None:
+    run = folder / "1-shop"
+    assert "By seed" not in results_page(folder)
+    (run / "seeds").mkdir()
+    text = (run / "cheap.json").read_text()
+    (run / "seeds" / "43.json").write_text(text)
+    told = json.loads(text)
+    for row in told["scores"]:
+        row["value"] = 0.367
+    (run / "seeds" / "44.json").write_text(json.dumps(told))
+    page = results_page(folder)
+    assert "| task | rows | XS | seed 43 | seed 44 | mean | apart at most | best trivial answer |" in page
+    assert "| PM | in domain | 0.667 | 0.667 | 0.367 | 0.567 | 0.300 | 0.400 |" in page
+
+
 def test_models_made_for_one_task_stand_beside_ours(folder: Path) -> None:
     run = folder / "1-shop"
     assert "made for one task" not in results_page(folder)

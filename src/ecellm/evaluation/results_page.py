@@ -8,10 +8,11 @@ A folder holds one folder a run, shown in order of their names, each with
     manifest.json  the dataset's manifest; its counts are shown
     text.md        what it shows and what it does not, written by hand
 
-and, for the learning curves, where they were taken,
+and, for the learning curves and for other seeds, where they were taken,
 
     log.jsonl      the tuning log: validation loss by task, pass by pass
     rows/N.json    SCORES.json of the same recipe tuned on N rows
+    seeds/N.json   SCORES.json of the same recipe and rows with seed N
 
 and, where models made for one task answered the same rows,
 
@@ -100,6 +101,7 @@ def _section(run: Path) -> str:
             f"### Rows\n\n{_count_table(read_json(run / 'manifest.json'), run)}",
             *tables,
             *_models(run, facts, scores, cheap),
+            *_seeds(run, facts.model, scores),
             *_curves(run, scores),
             _text(run / "text.md"),
         ]
@@ -175,6 +177,26 @@ def _verdicts(run: Path) -> dict[tuple[str, str, str], str]:
         (name, difference.task, difference.setting): difference.verdict + ("" if paired else ", by intervals")
         for (name, paired, _), difference in zip(found, adjusted, strict=True)
     }
+
+
+def _seeds(run: Path, model: str, scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the same recipe's scores by seed, with their mean: what the order of the rows alone changes."""
+    others = {path.stem: main_rows(_scores(path)) for path in sorted((run / "seeds").glob("*.json"))}
+    if not others:
+        return []
+    columns = [main_rows(scores), *others.values()]
+    lines = []
+    for task in TASKS:
+        for domain in DOMAINS:
+            place = (task, f"{domain}_{DIVERSE}")
+            if not all(place in column for column in columns):
+                continue
+            values = [column[place]["value"] for column in columns]
+            apart = max(values) - min(values)
+            cells = [*values, sum(values) / len(values), apart, columns[0][place]["floor"]]
+            lines.append([task, DOMAIN_NAMES[domain].lower(), *(f"{cell:.3f}" for cell in cells)])
+    head = ["task", "rows", model, *(f"seed {name}" for name in others), "mean", "apart at most", "best trivial answer"]
+    return [f"### By seed\n\n{markdown_table(head, lines)}"]
 
 
 def _curves(run: Path, scores: Sequence[dict[str, Any]]) -> list[str]:
