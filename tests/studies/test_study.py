@@ -190,7 +190,7 @@ def test_a_reproduction_shares_its_runs_and_says_what_it_takes(tiny_data: Datase
     assert (
         code == 0
         and said.startswith(f"m: {1 + tasks + 1 + 2} models on ")
-        and "36 GB of GPU memory" in said
+        and "52 GB of GPU memory" in said
         and "AdamW" not in said
     )
     assert f"l: {1 + tasks} models on {2 * rows:,} training rows in all, about " in said
