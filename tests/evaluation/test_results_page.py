@@ -149,6 +149,8 @@ def test_runs_stand_in_the_order_of_their_folders(folder: Path) -> None:
         (second / file.name).write_text(file.read_text().replace("A small shop", "Another shop"))
     page = results_page(folder)
     assert 0 < page.index("## Another shop") < page.index("## A small shop")
+    # The paper's figures are the same for all, and stand with the first.
+    assert page.count("Quoted from") == 1 and page.index("Quoted from") < page.index("## A small shop")
 
 
 @pytest.mark.parametrize("name", ["run.json", "scores.json", "cheap.json", "manifest.json", "text.md"])

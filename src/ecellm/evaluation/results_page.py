@@ -70,7 +70,8 @@ def results_page(folder: Path) -> str:
     found = sorted(path for name in ("run.json", STUDY) for path in folder.glob(f"*/{name}"))
     if not any(path.name == "run.json" for path in found):
         raise ValueError(f"{folder} has no run: put run.json, scores.json and the rest in a folder below it.")
-    sections = (_study(path.parent) if path.name == STUDY else _section(path.parent) for path in found)
+    first = next(path for path in found if path.name == "run.json")
+    sections = (_study(path.parent) if path.name == STUDY else _section(path.parent, path == first) for path in found)
     return "\n\n".join([_text(folder / INTRODUCTION), *sections]) + "\n"
 
 
@@ -81,7 +82,8 @@ def write_results_page(folder: Path, out: Path) -> None:
         beside.write_text(page, encoding="utf-8")
 
 
-def _section(run: Path) -> str:
+def _section(run: Path, quoting: bool) -> str:
+    """A run's section; the paper's figures, which are the same for all, stand where it is `quoting` them."""
     facts = read_run_facts(run / "run.json")
     scores, cheap = _scores(run / "scores.json"), _scores(run / "cheap.json")
     times = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in facts.seconds.items())
@@ -89,9 +91,9 @@ def _section(run: Path) -> str:
     said += [f"{name[:1].upper()}{name[1:]}: {value}." for name, value in facts.facts.items()]
     commands = "\n".join(f"    {command}" for command in facts.commands)
     tables = [
-        f"### {DOMAIN_NAMES[domain]}\n\n{_score_table(domain, facts.model, scores, cheap)}\n\n{_quoted_table(domain)}"
+        "\n\n".join([f"### {DOMAIN_NAMES[domain]}", table, *([_quoted_table(domain)] if quoting else [])])
         for domain in DOMAINS
-        if any(row["setting"] == f"{domain}_{DIVERSE}" for row in scores)
+        if (table := _score_table(domain, facts.model, scores, cheap))
     ]
     return "\n\n".join(
         [
@@ -238,7 +240,8 @@ def _loss_table(log: Path) -> str:
 
 
 def _score_table(domain: str, model: str, scores: Sequence[dict[str, Any]], cheap: Sequence[dict[str, Any]]) -> str:
-    """One line a task: strict value with its interval, beside cheap model, floor, unseen and published."""
+    """One line a task: strict value with its interval, beside cheap model, floor, unseen and published; empty where
+    there is none."""
     strict, published = main_rows(scores), main_rows(scores, "published")
     beside = main_rows(cheap)
     lines = []
@@ -261,6 +264,8 @@ def _score_table(domain: str, model: str, scores: Sequence[dict[str, Any]], chea
                 f"{row['missing']:,}",
             ]
         )
+    if not lines:
+        return ""
     names = ["task", "metric", model, "cheap model", "best trivial answer", f"{model}, unseen instruction"]
     return markdown_table([*names, "published rules", "rows", "unparsed", "missing"], lines)
 
