@@ -1,13 +1,16 @@
 """Asking a server: what it is sent, what is made of its answers, and what happens when it fails or refuses."""
 
 import builtins
+import gc
 import json
 import math
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -357,6 +360,29 @@ def test_no_connection_is_left_open_once_asking_ends(
     while server.connected and time.monotonic() < limit:
         time.sleep(0.01)
     assert model.url and not server.connected
+
+
+def test_a_connection_that_is_made_only_once_asking_has_ended_is_closed_too(
+    server: ChatServer, tiny_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, turn, left, threads = socket.create_connection, count(), Event(), threading.active_count()
+
+    def second_is_late(*args: Any, **how: Any) -> socket.socket:
+        if next(turn) == 1:
+            assert left.wait(30)
+        return connect(*args, **how)
+
+    monkeypatch.setattr(socket, "create_connection", second_is_late)
+    model = generator(server, concurrency=2)
+    answers = model.stream(questions(tiny_data, model))
+    assert next(answers)
+    del answers
+    left.set()
+    limit = time.monotonic() + 30
+    while threading.active_count() > threads and time.monotonic() < limit:
+        time.sleep(0.01)
+    gc.collect()  # a socket left open is told of by a warning, which is an error here
+    assert next(turn) == 2 and threading.active_count() == threads and not server.connected
 
 
 def test_answers_come_as_they_are_there(server: ChatServer, tiny_data: Dataset) -> None:

@@ -315,6 +315,9 @@ class OpenAIGenerator:
             except httpx2.TransportError as error:
                 broken = self._openai.APIConnectionError(message=str(error), request=request)
                 raise _BrokenOffError(broken) from error
+            finally:
+                if client.is_closed():  # while this connection was being made, which the client then forgot
+                    raw.http_response.extensions["network_stream"].close()
             return bytes(read)
 
     def _pause(self, question: Question, tries: int) -> float:
