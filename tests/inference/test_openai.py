@@ -379,10 +379,10 @@ def test_a_connection_that_is_made_only_once_asking_has_ended_is_closed_too(
     del answers
     left.set()
     limit = time.monotonic() + 30
-    while threading.active_count() > threads and time.monotonic() < limit:
+    while (threading.active_count() > threads or server.connected) and time.monotonic() < limit:
         time.sleep(0.01)
     gc.collect()  # a socket left open is told of by a warning, which is an error here
-    assert next(turn) == 2 and threading.active_count() == threads and not server.connected
+    assert next(turn) == 2 and threading.active_count() <= threads and not server.connected
 
 
 def test_answers_come_as_they_are_there(server: ChatServer, tiny_data: Dataset) -> None:
