@@ -1,10 +1,14 @@
 # make demo   install, then the main job on the simulated shop, offline, into runs/demo
 # make test   install, then linting, types and the quick tests
+# make test-slow, make test-long   the tests that take longer; CI runs the slow ones, the long ones take half an hour
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+# Tests run in processes side by side, one thread each: small models gain little from a second thread.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
 
-.PHONY: install demo test test-slow lint bench pins clean
+.PHONY: install demo test test-slow test-long lint bench pins clean
 
 install: $(STAMP)
 
@@ -25,10 +29,13 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m 'slow and not long'
+
+test-long: install
+	$(PYTEST) -m long
 
 bench: install
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

@@ -59,13 +59,16 @@ def test_the_ranker_beats_the_floor(shop: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("task", ["PRP", "PM", "AP"])
+@pytest.mark.parametrize(
+    "task", ["PRP", pytest.param("PM", marks=pytest.mark.long), pytest.param("AP", marks=pytest.mark.long)]
+)
 def test_the_encoder_beats_words(task: str, shop: Dataset, tmp_path: Path) -> None:
     encoder = scored("encoder", shop, tmp_path / "encoder", [task])[task]
     words = scored("cheap", shop, tmp_path / "cheap", [task])[task]
     assert encoder["value"] > words["value"], (encoder, words)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(2400)
 def test_the_encoder_beats_words_on_sentiment_over_two_shops(tmp_path: Path) -> None:
     """Stars leave little room between the two: one shop's 150 rows cannot tell them apart."""
