@@ -4,7 +4,8 @@ Sources fill it, tasks draw from it. Every table is an Ibis expression, so nothi
 asks for its (few) sampled rows, and the same expressions run on DuckDB and on PySpark.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -158,6 +159,12 @@ class Engine(Protocol):
     def forget(self, table: ir.Table, *columns: str) -> None:
         """Let go of a kept table, or of columns of it, from which nothing is computed any more."""
 
+    def owning(self) -> AbstractContextManager[list[str]]:
+        """Note the tables that are kept within, but for those that a further `owning` within notes."""
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Let go of kept tables that were noted."""
+
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Collect an expression's rows. Only what is sampled may be collected, whatever the shop's size."""
 
@@ -180,6 +187,13 @@ class IbisEngine:
 
     def forget(self, table: ir.Table, *columns: str) -> None:
         """Leave a table to Python."""
+
+    def owning(self) -> AbstractContextManager[list[str]]:
+        """Note nothing: Python owns the tables."""
+        return nullcontext([])
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Leave tables to Python."""
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Collect an expression's rows."""
@@ -261,7 +275,8 @@ class Store:
     def once(self, name: str, make: Callable[[], ir.Table]) -> ir.Table:
         """Return the kept table of this name, which is made and kept the first time."""
         if name not in self.shared:
-            self.shared[name] = self.keep(make())
+            with self.engine.owning():  # by no task
+                self.shared[name] = self.keep(make())
         return self.shared[name]
 
     def given(self, rows: Iterable[Mapping[str, Any]], **kinds: str) -> ir.Table:

@@ -1,14 +1,14 @@
-"""DuckDB: its memory is limited, beyond which it spills to disk."""
+"""DuckDB: its memory is limited, beyond which it spills to disk; gzip files are unpacked for it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from source_files import review, review_file, write_lines
+from source_files import read, review, review_file, write_lines
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import Engine, Wanted, open_store
+from ecellm.sources import Engine, Wanted, duckdb_, open_store
 
 REVIEWS = Sources(amazon_reviews="amazon_review_2018")
 
@@ -17,7 +17,7 @@ def test_too_little_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
     write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(2000)])
     with (
         pytest.raises(ValueError, match="took more memory"),
-        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], engine=Engine(memory="10MB")),
+        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], engine=Engine(memory="1MB")),
     ):
         pass
 
@@ -36,3 +36,46 @@ def test_what_does_not_fit_is_spilled_and_a_full_disk_is_said_then(
     assert kept() == 800 * 800
     with file_limit(10_000), pytest.raises(OSError, match="No space left"):
         kept()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("PACKED_AT_ONCE", 1, id="one gzip file after the other"),
+        pytest.param("AT_ONCE", 2, id="two files at a time"),
+        pytest.param("MOST_UNPACKED", 0, id="DuckDB unpacks"),
+    ],
+)
+def test_however_gzip_files_are_read_rows_and_rejects_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: int
+) -> None:
+    names = [f"Shop {number}" for number in range(5)]
+    for number, category in enumerate(names):
+        good = [review(user=f"A{number}{turn}") for turn in range(30)]
+        write_lines(review_file(tmp_path, category), [*good[:number], b"bad", *good[number:], b"bad", b"\xff"])
+    usual = read(tmp_path, REVIEWS, reviews=names)
+    assert [row["line"] for row in usual.rejects[:4]] == [1, 32, 33, 2]
+    monkeypatch.setattr(duckdb_, name, value)
+    other = read(tmp_path, REVIEWS, reviews=names)
+    assert other.tables == usual.tables and other.rejects == usual.rejects
+    assert sorted(other.inputs, key=str) == sorted(usual.inputs, key=str)
+
+
+def test_unpacked_files_are_gone_once_they_are_read(tmp_path: Path) -> None:
+    write_lines(review_file(tmp_path), [review(), b"bad"])
+    space = tmp_path / "space"
+    space.mkdir()
+    with open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], temporary=space):
+        assert not list(space.rglob("*Beauty*"))
+
+
+def test_no_room_to_unpack_is_a_full_disk(
+    tmp_path: Path, file_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(800)])
+    with (
+        file_limit(10_000),
+        pytest.raises(OSError, match="No space left"),
+        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"]),
+    ):
+        pass

@@ -72,6 +72,47 @@ def test_row_order_and_repeated_purchases_do_not_matter() -> None:
     assert other.dropped["purchase repeats"] == 7
 
 
+def core(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is left of distinct purchases once users and items with fewer than 5 are gone, again and again."""
+    while True:
+        kept = [
+            row
+            for row in rows
+            if all(sum(other[name] == row[name] for other in rows) >= 5 for name in ("user_id", "product_id"))
+        ]
+        if len(kept) == len(rows):
+            return kept
+        rows = kept
+
+
+def chain(links: int) -> list[dict[str, Any]]:
+    """Users and items of whom each has five purchases until the one before is gone; the first has four."""
+    found = []
+    for link in range(links):
+        user, item = 40 + link, 50 + link
+        found += [purchase(user, number, 100) for number in range(3)]
+        found += [purchase(user, item, 101), *(purchase(other, item, 102) for other in range(4))]
+        if link:
+            found.append(purchase(user, item - 1, 103))
+            found.remove(purchase(0, item - 1, 102))
+    return found
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.sets(st.tuples(st.integers(28, 46), st.integers(36, 56), st.integers(0, 2)), max_size=60),
+)
+def test_the_core_is_what_a_loop_over_all_purchases_leaves(links: int, others: set[tuple[int, int, int]]) -> None:
+    more = [*chain(links), *(purchase(user, item, 200 + time) for user, item, time in others)]
+    rows = [*purchases(), *more]
+    found = draw(rows, [product(number) for number in range(60)])
+    left = core(rows)
+    assert found.dropped["purchase of a user or item with fewer than 5"] == len(rows) - len(left)
+    items = {row["product_id"] for row in left}
+    assert {key.split("|")[1] for sample in found.samples for key in sample.products} <= items
+
+
 def test_users_items_and_unknown_products_below_the_core_are_left_out_and_counted() -> None:
     rows = [*purchases(), purchase(90, 1, 5), *(purchase(user, 99, 50) for user in range(3))]
     found = draw(rows)

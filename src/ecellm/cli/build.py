@@ -28,7 +28,7 @@ def build(
     ] = None,
     engine: Annotated[str, typer.Option(help="What computes the draws: duckdb or spark.")] = "duckdb",
     seed: Annotated[int | None, typer.Option(help="Instead of the config's seed.")] = None,
-    memory: Annotated[str, typer.Option(help="DuckDB's memory, beyond it spills to disk; or Spark's.")] = "2500MB",
+    memory: Annotated[str, typer.Option(help="DuckDB's memory, beyond it spills to disk; or Spark's.")] = "3GB",
     master: Annotated[
         str, typer.Option(help="Spark's master address, such as spark://host:7077; local[*] is this machine.")
     ] = "local[*]",

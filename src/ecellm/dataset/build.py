@@ -18,7 +18,8 @@ from ecellm.dataset.quality import unfit
 from ecellm.dataset.select import BEYOND, Part, Rules, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
-from ecellm.sources import PROVIDERS, Engine, Wanted, obstacles, open_store
+from ecellm.sources import Engine, Wanted, obstacles, open_shelf
+from ecellm.sources.shelf import PROVIDERS, Shelf
 from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
 from ecellm.tasks import Task
@@ -67,34 +68,43 @@ def build(
     say("reading sources")
     tables = {table for task in tasks for table in _needs(task, plans[task.name])}
     with ExitStack() as stack:
-        with open_store(sources, config.sources, _wanted(tasks, plans), tables, engine) as (store, bench):
-            plans = {task.name: _with_categories(task, plans[task.name], store, config) for task in tasks}
-            draws, selection = _chosen(store, tasks, plans, config, say)
+        with open_shelf(sources, config.sources, _wanted(tasks, plans), tables, engine, say=say) as shelf:
+            own = shelf.store(set())
+            plans = {task.name: _with_categories(task, plans[task.name], own, config) for task in tasks}
+            draws, selection = _chosen(shelf, tasks, plans, config, say, keep=lost is not None)
             if not any(selection.split(split) for split in SPLITS):
                 raise ValueError(
                     f"No task has a row: check that {sources} holds the categories that the config names."
                 )
-            rejected = bench.rejected()
-            manifest = _manifest(config, chosen, plans, draws, selection, rejected, bench, engine or Engine())
+            rejected = shelf.bench.rejected()
+            manifest = _manifest(config, chosen, plans, draws, selection, rejected, shelf.bench, engine or Engine())
             if lost is not None:
                 say("writing what was left out")
-                write_lost(store, draws, selection, stack.enter_context(whole_folder(lost)))
+                write_lost(shelf.bench, draws, selection, stack.enter_context(whole_folder(lost)))
         say("writing")
         _write(stack.enter_context(whole_folder(out)), manifest, selection, rejected)
     return manifest
 
 
 def _chosen(
-    store: Store, tasks: Sequence[Task], plans: Mapping[str, Plan], config: BuildConfig, say: Say
+    shelf: Shelf, tasks: Sequence[Task], plans: Mapping[str, Plan], config: BuildConfig, say: Say, keep: bool
 ) -> tuple[dict[str, Draw], Selection]:
-    """Draw and select; draw more for the tasks whose reserve the filters used up."""
+    """Draw and select; draw more for the tasks whose reserve the filters used up. What was read and computed is let
+    go where memory is short, unless all is to be kept."""
     draws: dict[str, Draw] = {}
     drawn: dict[str, Counter[Part]] = {}
     wanting, reserve = list(tasks), RESERVE
     while True:
-        for task in wanting:
+        for place, task in enumerate(wanting):
+            store = shelf.store(_needs(task, plans[task.name]) - {"products"} or None)
             say(f"drawing {task.name}")
-            draw = task.draw(store, replace(plans[task.name], reserve=reserve))
+            with shelf.bench.owning() as own:
+                draw = task.draw(store, replace(plans[task.name], reserve=reserve))
+            if not keep:
+                shelf.bench.drop(own)
+                later = {name for other in wanting[place + 1 :] for name in other.needs}
+                if later:  # the last may be drawn from again
+                    shelf.let_go(later)
             drawn[task.name] = Counter((sample.split, sample.domain) for sample in draw.samples)
             _drop_unfit(draw, task, config)
             draws[task.name] = draw

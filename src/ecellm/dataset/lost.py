@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ecellm.dataset.select import Selection
 from ecellm.records import Sample
-from ecellm.store import Store
+from ecellm.store import Engine
 from ecellm.tasks.task import Draw
 
 
@@ -21,7 +21,7 @@ def sample_row(sample: Sample) -> dict[str, Any]:
     return asdict(sample)
 
 
-def write_lost(store: Store, draws: Mapping[str, Draw], selection: Selection, folder: Path) -> None:
+def write_lost(engine: Engine, draws: Mapping[str, Draw], selection: Selection, folder: Path) -> None:
     """Write the rows that tasks and rules left out to TASK/REASON.parquet; a reason's further tables end in -2 and so
     on. The engine writes its own rows: they may be many. Spark writes a folder for each file."""
     for task, draw in draws.items():
@@ -40,7 +40,7 @@ def write_lost(store: Store, draws: Mapping[str, Draw], selection: Selection, fo
                 if isinstance(table, list):
                     pq.write_table(pa.Table.from_pylist(table), path)
                 else:
-                    store.engine.write(table, path)
+                    engine.write(table, path)
 
 
 def slug(reason: str) -> str:

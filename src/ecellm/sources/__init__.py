@@ -1,33 +1,20 @@
 """Sources: one reader per raw format, each filling tables of the Store and knowing nothing of tasks."""
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import ibis
-import ibis.expr.types as ir
 
 from ecellm.dataset.config import Sources
 from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave, own_tables
 from ecellm.sources.interrupt import interruptible
+from ecellm.sources.shelf import PROVIDERS, Reading, Shelf
 from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
 
 ENGINES = ("duckdb", "spark")
-
-#: Which source provides which tables, for messages.
-PROVIDERS = {
-    "reviews": "amazon_reviews",
-    "purchases": "amazon_reviews",
-    "relations": "amazon_reviews",
-    "products": "any source",
-    "matches": "amazon_google",
-    "judgements": "esci",
-    "attributes": "mave",
-    "questions": "amazon_qa",
-}
 
 
 @dataclass(frozen=True)
@@ -45,7 +32,7 @@ class Engine:
 
     name: str = "duckdb"
     """duckdb or spark."""
-    memory: str = "2500MB"
+    memory: str = "3GB"
     """DuckDB's limit, beyond which it spills to disk; for Spark, the memory of this process's part of it."""
     master: str = "local[*]"
     """Spark's master address, such as spark://host:7077; local[2] computes here on two cores."""
@@ -79,12 +66,28 @@ def open_store(
     engine: Engine | None = None,
     temporary: Path | None = None,
 ) -> Iterator[tuple[Store, Workbench]]:
-    """Read what the named tables need and give the Store, with the workbench that says what was read.
+    """Read all that the named tables need and give the Store, with the workbench that says what was read; see
+    `open_shelf`."""
+    with open_shelf(root, sources, wanted, tables, engine, temporary) as shelf:
+        yield shelf.store(), shelf.bench
+
+
+@contextmanager
+def open_shelf(
+    root: Path,
+    sources: Sources,
+    wanted: Wanted,
+    tables: Collection[str],
+    engine: Engine | None = None,
+    temporary: Path | None = None,
+    say: Callable[[str], None] = lambda step: None,
+) -> Iterator[Shelf]:
+    """Give the sources of the named tables, which are read when they are asked for; `say` is told so.
 
     The tables lie in a folder below `temporary` (None: the system's, TMPDIR), which is removed at the end; the
     engine is DuckDB unless told otherwise. Raises ValueError with one sentence where a folder or file is missing
-    or cannot be read or the memory is too small, OSError where the disk is full; both also for what is computed
-    within.
+    or cannot be read or the memory is too small, OSError where the disk is full; both also for what is read and
+    computed within.
     """
     if not root.is_dir():
         raise ValueError(f"There is no sources folder {root}.")
@@ -94,7 +97,12 @@ def open_store(
     ):
         try:
             with interruptible(bench.stop):
-                yield _read(bench, root, sources, wanted, tables, Path(space)), bench
+                readings = _readings(bench, root, sources, wanted, tables, Path(space))
+                for reading in readings:
+                    bench.look(reading.parts)
+                named = sources.tables.named()
+                own = own_tables.read(bench, root, sources.tables, tables, Path(space)) if named else {}
+                yield Shelf(bench, readings, own, say)
         except Exception as error:
             told = bench.shortage(error)
             if told is None:
@@ -102,55 +110,41 @@ def open_store(
             raise told from error
 
 
-def _read(
+def _readings(
     bench: Workbench, root: Path, sources: Sources, wanted: Wanted, tables: Collection[str], space: Path
-) -> Store:
-    found: dict[str, ir.Table] = {}
-    products: list[ir.Table] = []
-    catalogues: dict[str, ir.Table] = {}
-
-    def take(provided: Mapping[str, ir.Table], *names: str) -> None:
-        found.update({name: table for name, table in provided.items() if name != "products"})
-        if "products" in provided:
-            table = provided["products"]
-            products.append(table)
-            alone = len(names) == 1
-            catalogues.update({name: table if alone else table.filter(table.catalogue == name) for name in names})
-
+) -> list[Reading]:
+    found: list[Reading] = []
     if sources.amazon_reviews is not None:
         folder = _folder(root, sources.amazon_reviews)
         if "reviews" in tables and wanted.reviews:
-            take({"reviews": amazon_reviews.read_reviews(bench, folder, wanted.reviews)})
+            texts = amazon_reviews.review_parts(folder, wanted.reviews)
+            read = partial(amazon_reviews.read_reviews, bench, texts)
+            found.append(Reading("reviews", {"reviews"}, texts, read))
         if "purchases" in tables and wanted.ratings:
-            take({"purchases": amazon_reviews.read_purchases(bench, folder, wanted.ratings)})
+            rated = amazon_reviews.rating_parts(folder, wanted.ratings)
+            read = partial(amazon_reviews.read_purchases, bench, rated)
+            found.append(Reading("ratings", {"purchases"}, rated, read))
         if wanted.metadata:
-            take(amazon_reviews.read_metadata(bench, folder, wanted.metadata), "amazon_2018")
+            new = amazon_reviews.metadata_parts(folder, wanted.metadata)
+            read = partial(amazon_reviews.read_metadata, bench, new)
+            # Reviews may be told by their products' brands.
+            found.append(Reading("metadata", {"relations"}, new, read, ["amazon_2018"], {"purchases", "reviews"}))
     # 2014's metadata fills gaps of what was bought, nothing else.
     if sources.amazon_reviews_2014 is not None and wanted.ratings:
-        folder = _folder(root, sources.amazon_reviews_2014)
-        old = amazon_reviews.read_metadata_2014(bench, folder, wanted.ratings, space)
-        take({"products": old}, "amazon_2014")
-    if sources.amazon_google is not None and "matches" in tables:
-        take(amazon_google.read(bench, _folder(root, sources.amazon_google)), "amazon", "google")
-    if sources.esci is not None and "judgements" in tables:
-        take(esci.read(bench, _folder(root, sources.esci)), "esci")
-    if sources.mave is not None and "attributes" in tables:
-        take(mave.read(bench, _folder(root, sources.mave)), "mave")
-    if sources.amazon_qa is not None and "questions" in tables:
-        take(amazon_qa.read(bench, _folder(root, sources.amazon_qa)))
-    if sources.tables.named():
-        own = own_tables.read(bench, root, sources.tables, tables, space)
-        twice = sorted(own.keys() & found.keys())
-        if twice:
-            raise ValueError(
-                f"Two sources give {twice[0]}: leave it out of [sources.tables], or leave the source out."
-            )
-        take(own)
-        if "products" in own:  # of any catalogue
-            catalogues.clear()
-    if products:
-        found["products"] = ibis.union(*products) if len(products) > 1 else products[0]
-    return Store(found, _absent(found), bench, catalogues)
+        old = amazon_reviews.metadata_2014_parts(_folder(root, sources.amazon_reviews_2014), wanted.ratings)
+        read = partial(amazon_reviews.read_metadata_2014, bench, old, space)
+        found.append(Reading("metadata of 2014", set(), old, read, ["amazon_2014"], {"purchases"}))
+    for module, table, name, catalogues in (
+        (amazon_google, "matches", sources.amazon_google, ["amazon", "google"]),
+        (esci, "judgements", sources.esci, ["esci"]),
+        (mave, "attributes", sources.mave, ["mave"]),
+        (amazon_qa, "questions", sources.amazon_qa, []),
+    ):
+        if name is not None and table in tables:
+            folder = _folder(root, name)
+            read = partial(module.read, bench, folder)
+            found.append(Reading(name, {table}, module.parts(folder), read, catalogues))
+    return found
 
 
 def obstacles(root: Path, sources: Sources) -> dict[str, str]:
@@ -162,12 +156,6 @@ def obstacles(root: Path, sources: Sources) -> dict[str, str]:
         return {}
     given = [name for name, provider in PROVIDERS.items() if getattr(sources, provider, None) is not None]
     return own_tables.obstacles(own_tables.own_columns(root, sources.tables), given)
-
-
-def _absent(found: Mapping[str, ir.Table]) -> dict[str, str]:
-    return {
-        name: f"name the source {provider} in the config" for name, provider in PROVIDERS.items() if name not in found
-    }
 
 
 def _folder(root: Path, name: str) -> Path:

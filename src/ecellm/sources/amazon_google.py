@@ -8,23 +8,29 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.workbench import Workbench, no_texts
+from ecellm.sources.workbench import Part, Workbench, no_texts
 from ecellm.store import conform
 
 ENCODING = "latin-1"
+AMAZON, GOOGLE, MAPPING = "Amazon.csv", "GoogleProducts.csv", "Amzon_GoogleProducts_perfectMapping.csv"
+
+
+def parts(folder: Path) -> list[Part]:
+    """Return the three files."""
+    return [Part(folder / name) for name in (AMAZON, GOOGLE, MAPPING)]
 
 
 def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
     """Return `products` (catalogues amazon and google) and `matches`; rows without an id are set aside."""
     no_id = {"id is missing": lambda row: row.id.isnull() | (row.id == "")}
     amazon = bench.csv_table(
-        folder / "Amazon.csv", ["id", "title", "description", "manufacturer", "price"], ENCODING, no_id, ["id"]
+        folder / AMAZON, ["id", "title", "description", "manufacturer", "price"], ENCODING, no_id, ["id"]
     )
     google = bench.csv_table(
-        folder / "GoogleProducts.csv", ["id", "name", "description", "manufacturer", "price"], ENCODING, no_id, ["id"]
+        folder / GOOGLE, ["id", "name", "description", "manufacturer", "price"], ENCODING, no_id, ["id"]
     )
     mapping = bench.csv_table(
-        folder / "Amzon_GoogleProducts_perfectMapping.csv",
+        folder / MAPPING,
         ["idAmazon", "idGoogleBase"],
         ENCODING,
         {"id is missing": lambda row: row.idAmazon.isnull() | row.idGoogleBase.isnull()},

@@ -24,11 +24,15 @@ STRUCTURE = {
 NEEDED = ("asin", "category", "questionText", "is_answerable")
 
 
+def parts(folder: Path) -> list[Part]:
+    """Return the files of questions."""
+    return [Part(folder / f"{name}-qar.jsonl", {"split": split}) for name, split in SPLITS.items()]
+
+
 def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
     """Return `questions`; `helpful` is [up-votes, all votes] in the source, of which the up-votes are kept."""
-    parts = [Part(folder / f"{name}-qar.jsonl", {"split": split}) for name, split in SPLITS.items()]
     rows = bench.json_lines(
-        parts,
+        parts(folder),
         STRUCTURE,
         NEEDED,
         {

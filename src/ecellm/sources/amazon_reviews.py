@@ -10,7 +10,7 @@ import ast
 import gzip
 import json
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.workbench import Part, Workbench, no_texts, pieces
+from ecellm.sources.workbench import Part, Tables, Workbench, no_texts, pieces
 from ecellm.store import conform
 
 REVIEW = {
@@ -46,15 +46,34 @@ META_2014: dict[str, Any] = {"asin": "VARCHAR", "title": "VARCHAR", "brand": "VA
 SIMILAR = r"(?:asin=[\"'\\]*|/dp/|/gp/product/)([A-Z0-9]{10})\b"
 
 
-def read_reviews(bench: Workbench, folder: Path, categories: Collection[str]) -> ir.Table:
+def review_parts(folder: Path, categories: Collection[str]) -> list[Part]:
+    """Return the files of reviews."""
+    kind = folder / "review" / "all_category"
+    return [Part(kind / f"{name}.json.gz", {"category": name}) for name in sorted(categories)]
+
+
+def rating_parts(folder: Path, categories: Collection[str]) -> list[Part]:
+    """Return the files of ratings."""
+    kind = folder / "rating" / "all_category"
+    return [Part(kind / f"{name}.csv", {"category": name}) for name in sorted(categories)]
+
+
+def metadata_parts(folder: Path, categories: Collection[str]) -> list[Part]:
+    """Return the files of metadata."""
+    kind = folder / "meta" / "all_category"
+    return [Part(kind / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)]
+
+
+def metadata_2014_parts(folder: Path, categories: Collection[str]) -> list[Part]:
+    """Return the files of 2014's metadata."""
+    return [Part(folder / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)]
+
+
+def read_reviews(bench: Workbench, parts: Sequence[Part]) -> Tables:
     """Return `reviews`; rows without product, user or time, or whose stars are not 1 to 5, are set aside.
 
     A review without text has an empty one.
     """
-    parts = [
-        Part(folder / "review" / "all_category" / f"{name}.json.gz", {"category": name})
-        for name in sorted(categories)
-    ]
     rows = bench.json_lines(
         parts,
         REVIEW,
@@ -62,16 +81,12 @@ def read_reviews(bench: Workbench, folder: Path, categories: Collection[str]) ->
         {"stars are not 1 to 5": lambda row: row.overall.notin(STARS)},
     )
     rows = rows.mutate(text=rows.reviewText.fill_null(""))
-    return conform(
-        rows.rename(product_id="asin", user_id="reviewerID", stars="overall", time="unixReviewTime"), "reviews"
-    )
+    rows = rows.rename(product_id="asin", user_id="reviewerID", stars="overall", time="unixReviewTime")
+    return {"reviews": conform(rows, "reviews")}
 
 
-def read_purchases(bench: Workbench, folder: Path, categories: Collection[str]) -> ir.Table:
+def read_purchases(bench: Workbench, parts: Sequence[Part]) -> Tables:
     """Return `purchases`; lines without four columns, a rating of 1 to 5 or a whole time are set aside."""
-    parts = [
-        Part(folder / "rating" / "all_category" / f"{name}.csv", {"category": name}) for name in sorted(categories)
-    ]
     rows = bench.csv_lines(
         parts,
         ["product_id", "user_id", "rating", "time"],
@@ -81,14 +96,12 @@ def read_purchases(bench: Workbench, folder: Path, categories: Collection[str]) 
             "time is not a whole number": lambda row: row.time.try_cast("int64").isnull(),
         },
     )
-    return conform(rows, "purchases")
+    bench.forget(rows, "rating")
+    return {"purchases": conform(rows, "purchases")}
 
 
-def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -> dict[str, ir.Table]:
+def read_metadata(bench: Workbench, parts: Sequence[Part]) -> Tables:
     """Return `products` and `relations`; of a product that stands twice in a category one row is kept."""
-    parts = [
-        Part(folder / "meta" / "all_category" / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)
-    ]
     rows = bench.json_lines(parts, META, ["asin"], by=["page", "asin"])
     products = rows.select(
         catalogue=ibis.literal("amazon_2018"),
@@ -107,9 +120,9 @@ def read_metadata(bench: Workbench, folder: Path, categories: Collection[str]) -
     return {"products": conform(products, "products"), "relations": relations}
 
 
-def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[str], space: Path) -> ir.Table:
+def read_metadata_2014(bench: Workbench, given: Sequence[Part], space: Path) -> Tables:
     """Return 2014's `products`, title, brand and categories only; `space` takes the converted files."""
-    originals = pieces([Part(folder / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)])
+    originals = pieces(given)
     bench.inspect([part.path for part in originals])
     parts = [
         replace(part, path=_as_json(part.path, space / f"2014-{place}.jsonl"), converted_from=part.path)
@@ -130,7 +143,7 @@ def read_metadata_2014(bench: Workbench, folder: Path, categories: Collection[st
         categories=rows.categories[0].fill_null(no_texts()),
         fields=no_texts(),
     )
-    return conform(products, "products")
+    return {"products": conform(products, "products")}
 
 
 def _relations(rows: ir.Table) -> ir.Table:
@@ -143,18 +156,24 @@ def _relations(rows: ir.Table) -> ir.Table:
         rows.select(
             category=rows.page,
             product_id=rows.asin,
-            other_id=others.fill_null(no_texts()).unnest(),
+            other_id=_distinct(others.fill_null(no_texts())).unnest(),
             relation=ibis.literal(relation),
         )
         for relation, others in found.items()
     ]
+    # A product has one row: what is distinct in each of its lists is distinct.
     pairs = ibis.union(*tables).filter(lambda t: (t.other_id != "") & (t.other_id != t.product_id))
-    return conform(pairs.distinct(), "relations")
+    return conform(pairs, "relations")
 
 
 @ibis.udf.scalar.builtin(name="regexp_extract_all", signature=(("string", "string", "int"), "array<string>"))
 def _extract_all(text, pattern, group):  # type: ignore[no-untyped-def]
     """Return every match's group; DuckDB and Spark both have this function."""
+
+
+@ibis.udf.scalar.builtin(name="array_distinct", signature=(("array<string>",), "array<string>"))
+def _distinct(texts):  # type: ignore[no-untyped-def]
+    """Return each text once; DuckDB and Spark both have this function."""
 
 
 def _joined(texts: ir.ArrayValue) -> ir.StringValue:

@@ -5,8 +5,11 @@ This file and `spark.py` are the only ones that write SQL; the sources build Ibi
 
 import glob
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from ecellm.sources.workbench import (
     REPEATED,
     Check,
     Part,
+    Tables,
     Workbench,
     check_header,
     full_disk,
@@ -44,8 +48,11 @@ AS_LINES = (
 
 #: The column that says which part a row came from, by its number.
 PART = "part"
-#: Files read in one query.
-AT_ONCE = 8
+#: Files read in one query: so many, and gzip files of so many bytes together, or one.
+AT_ONCE, PACKED_AT_ONCE = 8, 128 << 20
+#: Gzip files up to this size are unpacked to disk before they are read, which takes a third of the time that DuckDB
+#: takes, and lets several threads read one file; those of two or three queries lie there at a time.
+MOST_UNPACKED = 1 << 30
 #: Which lines hold something, and which an object: to trim them all takes half as long as to parse them.
 FILLED = "CASE WHEN line = '' OR starts_with(line, ' ') THEN trim(line) <> '' ELSE line IS NOT NULL END"
 OBJECT = "CASE WHEN starts_with(line, '{') THEN true ELSE starts_with(ltrim(line), '{') END"
@@ -78,6 +85,22 @@ OWN_TYPES = {
 }
 
 
+#: A line that DuckDB could not read at all: its number (as DuckDB counts), the reason and the text.
+Line = tuple[Any, ...]
+#: The numbers of bad lines by mark, and those of lines that are not UTF-8.
+Numbers = tuple[Mapping[str, Sequence[int]], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class _Bad:
+    """What is bad of one part."""
+
+    place: int
+    part: Part
+    lines: Sequence[Line]
+    numbers: Future[Numbers]
+
+
 class DuckWorkbench(Workbench):
     """A DuckDB connection for one build, the files it read, and the rows it set aside."""
 
@@ -87,7 +110,10 @@ class DuckWorkbench(Workbench):
         self.con = ibis.duckdb.connect(":memory:", memory_limit=memory_limit, temp_directory=str(temporary / "spill"))
         self._sql("SET preserve_insertion_order = false")
         self._sql("SET enable_progress_bar = false")
+        # Nothing is kept beyond the build: to compress tables that lie in memory is time lost.
+        self._sql("SET checkpoint_threshold = '1TB'")
         self._sql("SET TimeZone = 'UTC'")
+        self._owned: list[list[str]] = [[]]
         self._sql("CREATE TABLE rejects (file VARCHAR, line BIGINT, reason VARCHAR, excerpt VARCHAR)")
 
     def json_lines(
@@ -253,6 +279,32 @@ class DuckWorkbench(Workbench):
         if not columns:
             self._sql(f'DROP TABLE "{table.get_name()}"')
 
+    @contextmanager
+    def owning(self) -> Iterator[list[str]]:
+        """Note the tables that are made within; see `Engine`."""
+        self._owned.append([])
+        try:
+            yield self._owned[-1]
+        finally:
+            self._owned.pop()
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Let go of tables that were noted, where they are still there."""
+        for name in names:
+            self._sql(f'DROP TABLE IF EXISTS "{name}"')
+
+    def short(self) -> bool:
+        """Say whether half of the memory is taken, or some of the disk."""
+        taken = "sum(memory_usage_bytes) > parse_formatted_bytes(current_setting('memory_limit')) / 2"
+        return bool(self._one(f"SELECT sum(temporary_storage_bytes) > 0 OR {taken} FROM duckdb_memory()"))
+
+    def again(self, read: Callable[[], Tables]) -> Tables:
+        """Read once more; see `Workbench`."""
+        last = self._one("SELECT coalesce(max(rowid), -1) FROM rejects")
+        found = read()
+        self._sql(f"DELETE FROM rejects WHERE rowid > {last}")
+        return found
+
     def stop(self) -> None:
         """End the query that runs, if any."""
         self.con.con.interrupt()
@@ -292,20 +344,42 @@ class DuckWorkbench(Workbench):
         """
         assert parts
         parts = pieces(parts)
-        self.inspect([part.path for part in parts if part.converted_from is None])
+        self.look(parts)
         name = self._name()
-        # Several files at a time: each is unpacked by one thread.
         kinds = {shared: _enumeration(part.shared[shared] for part in parts) for shared in parts[0].shared}
-        for start in range(0, len(parts), AT_ONCE):
-            some = dict(enumerate(parts[start : start + AT_ONCE], start))
-            into = f'INSERT INTO "{name}"' if start else f'CREATE TABLE "{name}" AS'
-            self._load(into, some, select, names, kinds, checks, text, twins if by else "false")
-            self._take_bad(name, some, numbered)
+        into = f'CREATE TABLE "{name}" AS'
+        batches = [*_together(parts), {}]
+        bad: list[_Bad] = []
+        # Beside the queries, which leave a processor idle now and then.
+        with ThreadPoolExecutor() as beside:
+            plain_files = [part.path for part in parts if not _packed(part) and part.converted_from is None]
+            hashed = beside.submit(self.inspect, plain_files)
+            unpacked = beside.submit(self._unpacked, batches[0])
+            for some, after in pairwise(batches):
+                plain = unpacked.result()
+                unpacked = beside.submit(self._unpacked, after)
+                there = {**some, **plain}
+                self._load(into, there, select, names, kinds, checks, text, twins if by else "false")
+                bad += self._bad(name, there, numbered, beside, plain)
+                into = f'INSERT INTO "{name}"'
+            hashed.result()
+            self._take_bad(name, bad, numbered)
         if by:
             self._take_repeats(name, by, [self.relative(part.origin) for part in parts])
         for column in (PART, "reason", "mark", "excerpt", "hint"):
             self._sql(f'ALTER TABLE "{name}" DROP COLUMN "{column}"')
         return self.con.table(name)
+
+    def _unpacked(self, parts: Mapping[int, Part]) -> dict[int, Part]:
+        """Note the gzip files among the parts, and return those that were unpacked, as parts of plain files."""
+        packed = {number: part for number, part in parts.items() if _packed(part)}
+        plain = {
+            number: replace(part, path=self.temporary / f"{number}-{part.path.stem}", converted_from=part.path)
+            for number, part in packed.items()
+            if part.path.stat().st_size <= MOST_UNPACKED
+        }
+        self.inspect([part.path for part in packed.values()], {part.origin: part.path for part in plain.values()})
+        return plain
 
     def _load(
         self,
@@ -348,33 +422,52 @@ class DuckWorkbench(Workbench):
             wrong = ValueError(f"{_either(parts.values())} cannot be read: {first}. Get the file again.")
             raise self.shortage(error) or wrong from error
 
-    def _take_bad(self, name: str, parts: Mapping[int, Part], numbered: bool) -> None:
-        """Move the parts' bad rows, and what DuckDB could not read at all, from the table to the rejects."""
+    def _bad(
+        self, name: str, parts: Mapping[int, Part], numbered: bool, beside: Executor, plain: Mapping[int, Part]
+    ) -> list[_Bad]:
+        """Return what is bad of the parts, whose lines are numbered `beside`; the `plain` files go after that."""
         broken = self._broken()
         counted = self._sql(
             f"SELECT {PART}, count(*) FILTER (reason IS NULL), count(*) FILTER (reason IS NOT NULL), min(reason) "
-            f'FROM "{name}" GROUP BY {PART}'
+            f'FROM "{name}" WHERE {PART} IN ({", ".join(map(str, parts))}) GROUP BY {PART}'
         ).fetchall()
         counts = {place: numbers for place, *numbers in counted}
-        tasks = []
+        bad = []
         for place, part in parts.items():
             lines = broken.get(str(part.path), [])
-            good, bad, reason = counts.get(place, (0, 0, None))
+            good, wrong, reason = counts.get(place, (0, 0, None))
             if not good:
                 why = lines[0][1] if lines else reason or "it is empty"
                 raise ValueError(f"{part.origin} has no usable row ({why}): is it the right file?")
-            found = numbered and 0 < bad + len(lines) <= MOST_NUMBERED
-            tasks.append((part, self._marks(name, place) if found else [], lines, found))
-        with ThreadPoolExecutor() as pool:
-            numbers = list(pool.map(lambda task: _numbers(*task), tasks))
-        for place, (part, _, lines, _), (known, undecodable) in zip(parts, tasks, numbers, strict=True):
-            file = _text(self.relative(part.origin))
+            found = numbered and 0 < wrong + len(lines) <= MOST_NUMBERED
+            marks = self._marks(name, place) if found else []
+            numbers = beside.submit(self._numbers, part, marks, lines, found, place in plain)
+            bad.append(_Bad(place, part, lines, numbers))
+        return bad
+
+    def _numbers(
+        self, part: Part, bad: Sequence[tuple[str, str]], lines: Sequence[Line], numbered: bool, last: bool
+    ) -> Numbers:
+        """Return the numbers of a part's bad lines by mark, and those of its broken lines, where they are to be
+        known; remove the file where that is the `last` of it."""
+        numbers: Numbers = ({}, [])
+        if numbered:
+            numbers = line_numbers(part.path, {mark for mark, _ in bad}, {hint for _, hint in bad}, bool(lines))
+        if last:
+            self.discard(part.path)
+        return numbers
+
+    def _take_bad(self, name: str, bad: Sequence[_Bad], numbered: bool) -> None:
+        """Move bad rows, and what DuckDB could not read at all, from the table to the rejects."""
+        for one in bad:
+            known, undecodable = one.numbers.result()
+            file, lines = _text(self.relative(one.part.origin)), one.lines
             if len(undecodable) == len(lines):
                 lines = [(number, *row[1:]) for number, row in zip(undecodable, lines, strict=True)]
             elif numbered:
                 lines = [(None, *row[1:]) for row in lines]
             self._reject_rows(file, lines)
-            self._reject_marked(name, place, file, known)
+            self._reject_marked(name, one.place, file, known)
         self._sql(f'DELETE FROM "{name}" WHERE reason IS NOT NULL')
 
     def _marks(self, name: str, place: int) -> list[tuple[str, str]]:
@@ -382,11 +475,11 @@ class DuckWorkbench(Workbench):
         bad = f'SELECT DISTINCT mark, hint FROM "{name}" WHERE reason IS NOT NULL AND {PART} = {place}'
         return [(mark, hint) for mark, hint in self._sql(bad).fetchall()]
 
-    def _broken(self) -> dict[str, list[tuple[Any, ...]]]:
+    def _broken(self) -> dict[str, list[Line]]:
         """Return the lines that DuckDB could not read at all, by path: number (as DuckDB counts), reason, text."""
         if not self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"):
             return {}
-        found: dict[str, list[tuple[Any, ...]]] = {}
+        found: dict[str, list[Line]] = {}
         for path, *row in self._sql(
             "SELECT file_path, line, lower(replace(min(error_type::VARCHAR), '_', ' ')), min(csv_line) FROM "
             "reject_errors JOIN reject_scans USING (scan_id, file_id) GROUP BY file_path, line ORDER BY line"
@@ -413,7 +506,7 @@ class DuckWorkbench(Workbench):
         self._sql(f'DELETE FROM "{name}" WHERE rowid IN (SELECT place FROM repeats)')
         self._sql("DROP TABLE repeats")
 
-    def _reject_rows(self, file: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _reject_rows(self, file: str, rows: Sequence[Line]) -> None:
         lines, reasons, excerpts = ([row[place] for row in rows] for place in range(3))
         self.con.con.execute(
             f"INSERT INTO rejects SELECT {file}, unnest(?::BIGINT[]), unnest(?::VARCHAR[]), "
@@ -434,6 +527,11 @@ class DuckWorkbench(Workbench):
             [marks, turns, lines],
         )
 
+    def _name(self) -> str:
+        name = super()._name()
+        self._owned[-1].append(name)
+        return name
+
     def _one(self, sql: str) -> Any:
         return self._sql(sql).fetchall()[0][0]
 
@@ -441,13 +539,22 @@ class DuckWorkbench(Workbench):
         return self.con.raw_sql(sql)
 
 
-def _numbers(
-    part: Part, bad: Sequence[tuple[str, str]], broken: Sequence[tuple[Any, ...]], numbered: bool
-) -> tuple[Mapping[str, Sequence[int]], list[int]]:
-    """Return the numbers of a part's bad lines by mark, and those of its broken lines, where they are to be known."""
-    if not numbered:
-        return {}, []
-    return line_numbers(part.path, {mark for mark, _ in bad}, {hint for _, hint in bad}, bool(broken))
+def _together(parts: Sequence[Part]) -> Iterator[dict[int, Part]]:
+    """Give the parts by number, so many at a time as are read in one query."""
+    some: dict[int, Part] = {}
+    packed = 0
+    for number, part in enumerate(parts):
+        size = part.path.stat().st_size if _packed(part) else 0
+        if some and (len(some) == AT_ONCE or packed + size > PACKED_AT_ONCE):
+            yield some
+            some, packed = {}, 0
+        some[number] = part
+        packed += size
+    yield some
+
+
+def _packed(part: Part) -> bool:
+    return part.path.suffix == ".gz"
 
 
 def _enumeration(values: Iterable[str]) -> str:
@@ -468,7 +575,7 @@ def _wrong_type(name: str, kind: Any) -> str:
     value = f'"row"."{name}"'
     if kind == "VARCHAR":
         look = f"json_type(line, '$.{name}') IN ('OBJECT', 'ARRAY')"
-        return f"CASE WHEN left({value}, 1) IN ('{{', '[') THEN {look} ELSE false END"
+        return f"CASE WHEN starts_with({value}, '{{') OR starts_with({value}, '[') THEN {look} ELSE false END"
     there = f"coalesce(json_type(line, '$.{name}'), 'NULL') <> 'NULL' AND (line ->> '$.{name}') <> ''"
     return f"CASE WHEN {value} IS NULL THEN {there} ELSE false END"
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.workbench import Workbench, no_texts
+from ecellm.sources.workbench import Part, Workbench, no_texts
 from ecellm.store import conform
 
+EXAMPLES_FILE = "shopping_queries_dataset_examples.parquet"
+PRODUCTS_FILE = "shopping_queries_dataset_products.parquet"
 US = "product_locale = 'us'"
 LABELS = ("E", "S", "C", "I")
 SPLITS = ("train", "test")
@@ -32,11 +34,16 @@ PRODUCTS = {
 }
 
 
+def parts(folder: Path) -> list[Part]:
+    """Return the two files."""
+    return [Part(folder / name) for name in (EXAMPLES_FILE, PRODUCTS_FILE)]
+
+
 def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
     """Return `products` (catalogue esci) and `judgements`, of the US locale; judgements without query, product,
     known label or known split are set aside, and so are products without id."""
     rows = bench.parquet(
-        folder / "shopping_queries_dataset_examples.parquet",
+        folder / EXAMPLES_FILE,
         EXAMPLES,
         {
             "query is missing": lambda row: row["query"].isnull() | (row["query"].strip() == ""),
@@ -59,7 +66,7 @@ def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
 
 def _products(bench: Workbench, folder: Path) -> ir.Table:
     rows = bench.parquet(
-        folder / "shopping_queries_dataset_products.parquet",
+        folder / PRODUCTS_FILE,
         PRODUCTS,
         {"product is missing": lambda row: row.product_id.isnull()},
         by=["product_id"],

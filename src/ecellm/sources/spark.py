@@ -37,6 +37,7 @@ from ecellm.sources.workbench import (
     REPEATED,
     Check,
     Part,
+    Tables,
     Workbench,
     check_header,
     full_disk,
@@ -251,6 +252,13 @@ class SparkWorkbench(Workbench):
             found,
             key=lambda row: (row["file"], row["line"] is None, row["line"] or 0, row["reason"], row["excerpt"] or ""),
         )
+
+    def again(self, read: Callable[[], Tables]) -> Tables:
+        """Read once more; see `Workbench`."""
+        rejects = list(self._rejects)
+        found = read()
+        self._rejects = rejects
+        return found
 
     def keep(self, table: ir.Table) -> ir.Table:
         """Compute an expression once and return the table that holds it.

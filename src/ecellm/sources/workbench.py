@@ -9,6 +9,7 @@ import errno
 import gzip
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,12 +28,14 @@ import pyarrow.parquet as pq
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
+from ecellm.files import NO_ROOM
 from ecellm.store import IbisEngine
 
 #: What reading a damaged gzip file raises.
 DAMAGED: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, cast(type[Exception], isal_zlib.error))
 CHUNK = 1 << 20
-BLOCK = 16 << 20
+#: What is searched for lines at a time: small enough to stay in the processor's cache.
+BLOCK = 2 << 20
 #: Longer lines are set aside (DuckDB takes sixteen times this for each buffer).
 LONGEST_LINE = 4 << 20
 #: Characters at the end of a bad line by which its number is found.
@@ -52,6 +55,9 @@ DELIMITERS = ",;\t|"
 #: Says which rows of a table are bad.
 Check = Callable[[ir.Table], ir.BooleanValue]
 NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
+#: Tables of the Store that a source gives, by name.
+Tables = Mapping[str, ir.Table]
+NOWHERE: Mapping[Path, Path] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,10 @@ class Workbench(IbisEngine, ABC):
         """Return the rows set aside (file, line, reason, excerpt), in that order; line is null where unknown."""
 
     @abstractmethod
+    def again(self, read: Callable[[], Tables]) -> Tables:
+        """Read once more what was read and let go: rows that it sets aside are set aside already."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Ask what is being computed to end; harmless where nothing is."""
 
@@ -180,6 +190,10 @@ class Workbench(IbisEngine, ABC):
     def close(self) -> None:
         """Let go of the engine."""
 
+    def short(self) -> bool:
+        """Say whether so much is kept in memory that some of it would be written to disk soon."""
+        return False
+
     def discard(self, path: Path) -> None:
         """Remove a converted file that has been read."""
         path.unlink()
@@ -188,33 +202,45 @@ class Workbench(IbisEngine, ABC):
         """Return the path below the sources folder, with forward slashes."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
 
-    def inspect(self, paths: Sequence[Path]) -> None:
-        """Note the files with their hashes.
+    def inspect(self, paths: Sequence[Path], unpacked: Mapping[Path, Path] = NOWHERE) -> None:
+        """Note the files with their hashes; what a gzip file holds is written to where `unpacked` says.
 
-        Raises ValueError where one is missing, empty, or a damaged gzip (DuckDB takes some of those silently).
+        Raises ValueError where one is missing, empty, or a damaged gzip (DuckDB takes some of those silently), and
+        OSError where there is no room.
         """
         with ThreadPoolExecutor() as pool:
-            for found in pool.map(self._inspected, paths):
+            for found in pool.map(lambda path: self._inspected(path, unpacked.get(path)), paths):
                 if found not in self.inputs:
                     self.inputs.append(found)
 
-    def _inspected(self, path: Path) -> InputFile:
-        if not path.is_file():
-            raise ValueError(f"There is no file {path}: check --sources and the config's categories.")
-        if not path.stat().st_size:
-            raise ValueError(f"{path} is empty. Get the file again.")
+    def look(self, parts: Sequence[Part]) -> None:
+        """Raise ValueError where a part's file is missing or empty, before any is read."""
+        for part in pieces(parts):
+            _look(part.path)
+
+    def _inspected(self, path: Path, unpacked: Path | None) -> InputFile:
+        _look(path)
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if path.suffix == ".gz":
-                check_gzip(path)
+                unpack(path, unpacked or Path(os.devnull))
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise full_disk(self.temporary.parent) from error
             raise ValueError(f"{path} cannot be read ({error.strerror or error}).") from error
         return InputFile(self.relative(path), path.stat().st_size, digest)
 
     def _name(self) -> str:
         self._tables += 1
         return f"table_{self._tables}"
+
+
+def _look(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}: check --sources and the config's categories.")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty. Get the file again.")
 
 
 def full_disk(folder: Path) -> OSError:
@@ -227,12 +253,12 @@ def no_texts() -> ir.ArrayValue:
     return ibis.array([ibis.literal("")])[:0]
 
 
-def check_gzip(path: Path) -> None:
-    """Raise ValueError where a gzip file is cut short or damaged."""
+def unpack(path: Path, into: Path) -> None:
+    """Write what a gzip file holds; raises ValueError where it is cut short or damaged."""
     try:
-        with opened(path) as file:
-            while file.read(CHUNK):
-                pass
+        with opened(path) as file, into.open("wb") as plain:
+            while data := file.read(CHUNK):
+                plain.write(data)
     except DAMAGED as error:
         raise ValueError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOST_WORDS = 50
 #: Negatives that read alike: of so many nearest titles each, by words that so many products have at most.
 NEAR, NEAREST, COMMON = "near", 5, 200
+#: The catalogues whose records stand left and right.
+SIDES = {"left": "amazon", "right": "google"}
 RECORD = ("title", "description", "brand", "price")
 
 
@@ -61,22 +63,24 @@ def _pairs(store: Store, seed: int, near: bool, found: Draw) -> tuple[ir.Table, 
 
     from ecellm.store import keyed
 
-    left = _record(store.catalogue("amazon"), "left")
-    right = _record(store.catalogue("google"), "right")
+    records = {side: _record(store.catalogue(name), side) for side, name in SIDES.items()}
+    # Random and near pairs are chosen by these alone: whole records would be moved about for nothing.
+    left, right = (table.select(f"{side}_id", f"{side}_title") for side, table in records.items())
     matches = store["matches"].distinct()
-    listed = matches.inner_join(left, "left_id").inner_join(right, "right_id")
+    listed = matches.inner_join(records["left"], "left_id").inner_join(records["right"], "right_id")
     # Records of other ids may read the same: a pair of texts counts once.
     texts = [name for name in listed.columns if not name.endswith("_id")]
     first_id = ibis.row_number().over(group_by=texts, order_by=["left_id", "right_id"])
     yes = store.keep(listed.mutate(turn=first_id).filter(lambda t: t.turn == 0).drop("turn"))
-    crossed = _nearest(left, right, seed) if near else _at_random(left, right, seed)
+    crossed = store.keep(_nearest(left, right, seed) if near else _at_random(left, right, seed))
     same_titles = yes.select("left_title", "right_title").distinct()
     apart = crossed.anti_join(matches, ["left_id", "right_id"])
     apart = apart.anti_join(same_titles, ["left_title", "right_title"])
     key = keyed(seed, "PM no", apart.left_id, apart.right_id)
     matching = store.count(yes)
     # Of near pairs the nearest of each product come first.
-    no = apart.order_by(["place", key] if near else key).limit(matching)
+    no = apart.order_by(["place", key] if near else key).limit(matching).select("left_id", "right_id")
+    no = no.inner_join(records["left"], "left_id").inner_join(records["right"], "right_id")
     ids = ["left_id", "right_id"]
     turn = ibis.row_number().over(group_by=ids, order_by=ids)
     known = store["matches"].mutate(turn=turn).left_join(yes.select(*ids, named="left_title"), ids)

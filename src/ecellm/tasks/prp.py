@@ -71,6 +71,7 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
         "category",
         "relation",
         "outside",
+        number=_number(both.relation),
         key=keyed(plan.seed, "PRP", first, second),
         apart=first != second,
         crossing=both.outside != both.other_outside,
@@ -80,28 +81,49 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
     grouped = store.keep(
         both.group_by(["category", "key", "apart", "crossing"]).agg(
             rows=both.count(),
-            relation=both.relation.min(),
-            last=both.relation.max(),
+            number=both.number.min(),
+            last=both.number.max(),
             first_id=both.first_id.min(),
             second_id=both.second_id.min(),
             outside=both.outside.max(),
         )
     )
-    pairs = grouped.filter(grouped.apart & ~grouped.crossing).drop("apart", "crossing")
-    clear = pairs.filter(pairs.relation == pairs["last"]).drop("last", "rows")
+    good = grouped.apart & ~grouped.crossing
+    pairs = grouped.filter(good).drop("apart", "crossing")
+    named = pairs.mutate(relation=_name(pairs.number), last=_name(pairs["last"]))
+    clear = named.filter(pairs.number == pairs["last"]).drop("last", "rows", "number")
     lost = (
         ("relation to a product without a usable title", _untitled(relations, titles)),
-        ("pair of equal titles", both.filter(~both.apart)),
-        ("pair has one product out of domain", both.filter(both.apart & both.crossing)),
-        ("pair has several relations", pairs.filter(pairs.relation != pairs["last"]).drop("rows")),
+        ("pair of equal titles", both.filter(~both.apart).drop("number")),
+        ("pair has one product out of domain", both.filter(both.apart & both.crossing).drop("number")),
+        ("pair has several relations", named.filter(pairs.number != pairs["last"]).drop("rows", "number")),
     )
-    there = (grouped, grouped.filter(grouped.apart), pairs)
-    counts = [store.count(relations), *(store.sum(table, "rows") for table in there)]
-    left_out = [before - after for before, after in pairwise(counts)]
-    left_out.append(store.count(pairs) - store.count(clear))
+    (counted,) = store.rows(
+        grouped.aggregate(
+            titled=grouped.rows.sum(),
+            apart=grouped.rows.sum(where=grouped.apart),
+            good=grouped.rows.sum(where=good),
+            torn=(good & (grouped.number != grouped["last"])).sum(),
+        )
+    )
+    counts = [store.count(relations), *(int(counted[name] or 0) for name in ("titled", "apart", "good"))]
+    left_out = [*(before - after for before, after in pairwise(counts)), int(counted["torn"] or 0)]
     for (reason, rows), count in zip(lost, left_out, strict=True):
         found.drop(reason, count, rows)
     return clear.mutate(split=split_of(clear.key), answer=clear.relation)
+
+
+def _number(relation: ir.StringValue) -> ir.IntegerValue:
+    """Return a relation's place in `LETTERS`, its texts' own order: numbers take less time and memory than texts."""
+    import ibis
+
+    return ibis.cases(*((relation == name, place) for place, name in enumerate(LETTERS))).cast("int8")
+
+
+def _name(number: ir.IntegerValue) -> ir.StringValue:
+    import ibis
+
+    return ibis.cases(*((number == place, name) for place, name in enumerate(LETTERS)))
 
 
 def _titles(store: Store) -> ir.Table:
