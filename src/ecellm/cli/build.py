@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 #: A size of memory that both engines understand.
 SIZE = re.compile(r"[1-9][0-9]*(MB|GB)", re.IGNORECASE)
-#: Steps of a build beside one per task: reading, selecting, writing.
-OTHER_STEPS = 3
+#: Steps of a build beside one per task: selecting, writing.
+OTHER_STEPS = 2
 
 
 def build(
@@ -69,15 +69,21 @@ def build(
 
 @contextmanager
 def _progress(console: "Console", steps: int) -> Iterator["Say"]:
-    """Give a function that names the next step on a progress bar."""
+    """Give a function that names the next step on a progress bar. What is read meanwhile, or drawn once more, is
+    shown and no step of its own: how much of that there will be nobody knows."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from ecellm.sources.shelf import READING
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("starting", total=steps, completed=-1)
+        bar = progress.add_task("starting", total=steps)
+        told: set[str] = set()
 
         def say(step: str) -> None:
-            progress.update(bar, description=step, advance=1)
+            if not step.startswith(READING):
+                told.add(step)
+            progress.update(bar, description=step, completed=max(len(told) - 1, 0))
 
         yield say
 

@@ -19,7 +19,7 @@ from ecellm.dataset.select import BEYOND, Part, Rules, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
 from ecellm.sources import Engine, Wanted, obstacles, open_shelf
-from ecellm.sources.shelf import PROVIDERS, Shelf
+from ecellm.sources.shelf import PROVIDERS, READING, Shelf
 from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
 from ecellm.tasks import Task
@@ -65,7 +65,7 @@ def build(
         if task.name in missing:
             raise ValueError(f"{task.name} cannot be built: {missing[task.name]}.")
         _check(task, plans[task.name], config)
-    say("reading sources")
+    say(f"{READING} sources")
     tables = {table for task in tasks for table in _needs(task, plans[task.name])}
     with ExitStack() as stack:
         with open_shelf(sources, config.sources, _wanted(tasks, plans), tables, engine, say=say) as shelf:

@@ -23,6 +23,10 @@ PROVIDERS = {
 }
 
 
+#: What is said of a source begins with this.
+READING = "reading"
+
+
 @dataclass
 class Reading:
     """One source, or a part of one, that is read at once."""
@@ -100,7 +104,7 @@ class Shelf:
     def _read(self, reading: Reading) -> None:
         if reading.tables is not None:
             return
-        self._say(f"reading {reading.name}")
+        self._say(f"{READING} {reading.name}")
         with self.bench.owning() as reading.kept:
             reading.tables = self.bench.again(reading.read) if reading.before else reading.read()
         reading.before = True
