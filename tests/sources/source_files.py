@@ -4,8 +4,8 @@ import csv
 import gzip
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import Engine, Wanted, open_store
+from ecellm.sources import Engine, Wanted, open_shelf
 from ecellm.sources.workbench import InputFile, Workbench
 from ecellm.store import SCHEMAS, Store
 
@@ -77,11 +77,19 @@ def read(
         return Read(found, bench.rejected(), list(bench.inputs))
 
 
+@contextmanager
 def opened(
-    root: Path, sources: Sources, wanted: Wanted, tables: Collection[str], temporary: Path | None = None
-) -> AbstractContextManager[tuple[Store, Workbench]]:
-    """Open the Store with the engine that is being tested."""
-    return open_store(root, sources, wanted, tables, ENGINE, temporary)
+    root: Path,
+    sources: Sources,
+    wanted: Wanted,
+    tables: Collection[str],
+    temporary: Path | None = None,
+    engine: Engine | None = None,
+) -> Iterator[tuple[Store, Workbench]]:
+    """Read all that the tables need, with the engine that is being tested or the one given; the Store and its
+    workbench."""
+    with open_shelf(root, sources, wanted, tables, engine or ENGINE, temporary) as shelf:
+        yield shelf.store(), shelf.bench
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

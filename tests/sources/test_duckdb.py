@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from source_files import read, review, review_file, write_lines
+from source_files import opened, read, review, review_file, write_lines
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import Engine, Wanted, duckdb_, open_store
+from ecellm.sources import Engine, Wanted, duckdb_
 
 REVIEWS = Sources(amazon_reviews="amazon_review_2018")
 
@@ -17,7 +17,7 @@ def test_too_little_memory_is_said_in_one_sentence(tmp_path: Path) -> None:
     write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(2000)])
     with (
         pytest.raises(ValueError, match="took more memory"),
-        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], engine=Engine(memory="1MB")),
+        opened(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], engine=Engine(memory="1MB")),
     ):
         pass
 
@@ -28,7 +28,7 @@ def test_what_does_not_fit_is_spilled_and_a_full_disk_is_said_then(
     write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(800)])
 
     def kept() -> int:
-        with open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], Engine(memory="300MB")) as (store, _):
+        with opened(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], engine=Engine(memory="300MB")) as (store, _):
             users = [store["reviews"].select(**{name: "user_id"}) for name in ("a", "b")]
             pairs = users[0].cross_join(users[1])
             return store.count(store.keep(pairs.mutate(text=(pairs.a + pairs.b).hexdigest("md5").repeat(20))))
@@ -65,7 +65,7 @@ def test_unpacked_files_are_gone_once_they_are_read(tmp_path: Path) -> None:
     write_lines(review_file(tmp_path), [review(), b"bad"])
     space = tmp_path / "space"
     space.mkdir()
-    with open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], temporary=space):
+    with opened(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"], temporary=space):
         assert not list(space.rglob("*Beauty*"))
 
 
@@ -76,6 +76,6 @@ def test_no_room_to_unpack_is_a_full_disk(
     with (
         file_limit(10_000),
         pytest.raises(OSError, match="No space left"),
-        open_store(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"]),
+        opened(tmp_path, REVIEWS, Wanted(["Beauty"]), ["reviews"]),
     ):
         pass

@@ -12,7 +12,6 @@ from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave,
 from ecellm.sources.interrupt import interruptible
 from ecellm.sources.shelf import PROVIDERS, Reading, Shelf
 from ecellm.sources.workbench import Workbench
-from ecellm.store import Store
 
 ENGINES = ("duckdb", "spark")
 
@@ -55,21 +54,6 @@ class Engine:
         from ecellm.sources.duckdb_ import DuckWorkbench
 
         return DuckWorkbench(root, space, self.memory)
-
-
-@contextmanager
-def open_store(
-    root: Path,
-    sources: Sources,
-    wanted: Wanted,
-    tables: Collection[str],
-    engine: Engine | None = None,
-    temporary: Path | None = None,
-) -> Iterator[tuple[Store, Workbench]]:
-    """Read all that the named tables need and give the Store, with the workbench that says what was read; see
-    `open_shelf`."""
-    with open_shelf(root, sources, wanted, tables, engine, temporary) as shelf:
-        yield shelf.store(), shelf.bench
 
 
 @contextmanager
