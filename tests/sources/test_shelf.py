@@ -97,6 +97,23 @@ def test_what_is_not_needed_is_let_go_where_memory_is_short_and_read_again_alike
     assert said == 2 * ["reading reviews", "reading metadata", "reading mave"]
 
 
+def test_what_is_read_again_is_set_aside_once_on_either_engine(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_some(tmp_path)
+    said: list[str] = []
+    with open_shelf(tmp_path, SOME, WANTED, ["reviews"], engine, say=said.append) as shelf:
+        store = shelf.store()
+        first, rejects = in_order(store.rows(store["reviews"])), shelf.bench.rejected()
+        assert len(rejects) == 3
+        monkeypatch.setattr(type(shelf.bench), "short", lambda bench: True)
+        shelf.let_go(set())
+        again = shelf.store()
+        assert in_order(again.rows(again["reviews"])) == first
+        assert shelf.bench.rejected() == rejects
+    assert said == 2 * ["reading reviews", "reading metadata"]
+
+
 def test_memory_is_short_once_half_of_it_is_taken(tmp_path: Path) -> None:
     write_lines(review_file(tmp_path), [review(user=f"A{number}") for number in range(800)])
     wanted = Wanted(["Beauty"])
