@@ -7,8 +7,8 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,10 +77,9 @@ def written_alone(out: Path, empty: bool = False) -> Iterator[None]:
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` only when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    beside = Path(name)
+    beside = _part_of(path)
     try:
+        beside.touch(mode=0o600, exist_ok=False)
         with naming(path, beside):
             yield beside
         beside.chmod(0o666 & ~_umask())
@@ -97,8 +96,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     refuse_existing(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    beside = _part_of(path)
     try:
+        beside.mkdir(mode=0o700)
         with naming(path, beside):
             yield beside
         beside.chmod(0o777 & ~_umask())
@@ -128,6 +128,11 @@ def refuse_overwriting(paths: Iterable[Path], overwrite: bool, inputs: Iterable[
             raise ValueError(f"{path} is a folder: name a file.")
         if path.exists() and not overwrite:
             raise ValueError(f"{path} exists already: name another file, or add --overwrite.")
+
+
+def _part_of(path: Path) -> Path:
+    """A new name beside `path`: known before anything of it exists, so that Ctrl-C at any moment leaves nothing."""
+    return path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
 
 
 def _umask() -> int:

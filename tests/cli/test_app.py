@@ -42,7 +42,7 @@ def test_the_version_is_said(run: Run) -> None:
 
 def test_help_loads_no_heavy_library() -> None:
     code = (
-        "import ecellm.cli, sys; print([name for name in ('torch', 'transformers', 'ibis', 'sklearn', 'pandas') "
+        "import ecellm.cli.app, sys; print([name for name in ('torch', 'transformers', 'ibis', 'sklearn', 'pandas') "
         "if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,13 +5,12 @@ Every kind of broken raw file and row is tested beside the readers (tests/source
 
 import gzip
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -250,13 +249,23 @@ def test_bad_lines_of_a_source_file_are_counted_and_set_aside(reviews: Path, run
     assert any('"reviewText"' in line for line in after) and any("Latin-1" in line for line in after)
 
 
+@contextmanager
+def started(arguments: list[object]) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, which does not outlive the test, however that ends."""
+    line = [sys.executable, "-m", "ecellm.cli", *(str(argument) for argument in arguments)]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def interrupted(arguments: list[object], after: float) -> tuple[int, str]:
     """Start a command, press Ctrl-C after some seconds, and return its exit code and standard error."""
-    line = [sys.executable, "-m", "ecellm.cli", *(str(argument) for argument in arguments)]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ})
-    time.sleep(after)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    with started(arguments) as process:
+        time.sleep(after)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     return process.returncode, err
 
 
@@ -284,15 +293,15 @@ def test_ctrl_c_while_tuning_can_be_resumed(tmp_path: Path, tiny_base: Path, com
     out = tmp_path / "model"
     changes = [f"base={tiny_base}", "max_tokens=200", "optimisation.epochs=80", "optimisation.batch_tokens=1024"]
     sets = [part for change in [*changes, "validation.per_epoch=3"] for part in ("--set", change)]
-    line = [sys.executable, "-m", "ecellm.cli", "tune", "xs", "--data", str(data), "--out", str(out), *sets]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(out.glob("checkpoints/checkpoint-*/trainer_state.json")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    tune: list[object] = ["tune", "xs", "--data", data, "--out", out, *sets]
+    with started(tune) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("checkpoints/checkpoint-*/trainer_state.json")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "interrupted" in one_sentence(err) and not (out / "ecellm.json").exists()
-    done = command(*line[3:], "--resume")
+    done = command(*tune, "--resume")
     assert done.returncode == 0, done.stderr
     assert (out / "ecellm.json").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import ecellm.cli  # noqa: F401
+import ecellm.cli.app  # noqa: F401
 from ecellm.dataset.dataset import read_dataset
 
 Run = Callable[..., tuple[int, str, str]]

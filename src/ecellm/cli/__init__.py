@@ -1,6 +1,7 @@
 """The `ecellm` command: one file a verb; errors become one clear line and an exit code.
 
 Exit codes: 0 done; 1 a user's mistake or a full disk; 2 a wrong option; 70 a fault of ours; 130 interrupted.
+Little is imported here, so that Ctrl-C is heard soon after the start.
 """
 
 import os
@@ -8,91 +9,23 @@ import signal
 import sys
 from collections.abc import Callable
 
-import typer
-
-from ecellm import __version__
-from ecellm.cli.ask import ask
-from ecellm.cli.baseline import baseline
-from ecellm.cli.build import build
-from ecellm.cli.calibrate import calibrate
-from ecellm.cli.card import card
-from ecellm.cli.check import check
-from ecellm.cli.compare import compare
-from ecellm.cli.demo import demo
-from ecellm.cli.download import download
-from ecellm.cli.evaluate import evaluate
-from ecellm.cli.export import export
-from ecellm.cli.import_ import import_
-from ecellm.cli.join import join
-from ecellm.cli.merge import merge
-from ecellm.cli.predict import predict
-from ecellm.cli.recipes import recipes
-from ecellm.cli.report import report
-from ecellm.cli.reproduce import reproduce
-from ecellm.cli.results import results
-from ecellm.cli.show import show
-from ecellm.cli.simulate import simulate
-from ecellm.cli.study import study
-from ecellm.cli.tune import tune
-from ecellm.files import NO_ROOM
+from ecellm.cli.interrupt import hear_ctrl_c
 
 FAULT, INTERRUPTED = 70, 130
-
-app = typer.Typer(
-    name="ecellm",
-    help="One small language model for ten e-commerce tasks: build the data, tune, ask, score, report.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for verb in (
-    simulate,
-    download,
-    build,
-    check,
-    card,
-    export,
-    show,
-    tune,
-    calibrate,
-    merge,
-    predict,
-    ask,
-    join,
-    baseline,
-    evaluate,
-    compare,
-    report,
-    results,
-    study,
-    reproduce,
-    recipes,
-    demo,
-):
-    app.command()(verb)
-    if verb is export:  # `import` is a word of Python's
-        app.command("import")(import_)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"ecellm {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say which version."),
-) -> None:
-    pass
 
 
 def main() -> None:
     """Run the command and turn errors into one line on standard error and an exit code."""
-    code = guarded(app)
+    hear_ctrl_c()
+    code = guarded(_command)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done or given up: Ctrl-C changes nothing now
     sys.exit(code)
+
+
+def _command() -> None:
+    from ecellm.cli.app import app
+
+    app()
 
 
 def guarded(run: Callable[[], object]) -> int:
@@ -123,6 +56,8 @@ def _interrupted() -> int:
 
 
 def _about_files(error: OSError) -> str:
+    from ecellm.files import NO_ROOM
+
     where = f" {error.filename}" if error.filename else ""
     if error.errno in NO_ROOM:
         return f"no space left to write{where}: free some, then run the command again; nothing is half-written."

@@ -39,7 +39,7 @@ def interruptible(stop_query: Callable[[], None]) -> Iterator[None]:
             insisting.append(threading.Thread(target=insist, daemon=True))
             insisting[0].start()
         elif late.is_set() and not over.is_set():
-            raise KeyboardInterrupt
+            (before if callable(before) else signal.default_int_handler)(number, frame)
 
     before = signal.signal(signal.SIGINT, pressed)
     try:

@@ -1,0 +1,77 @@
+"""The verbs of the `ecellm` command, in the order of its help; each has a file of its own."""
+
+import typer
+
+from ecellm import __version__
+from ecellm.cli.ask import ask
+from ecellm.cli.baseline import baseline
+from ecellm.cli.build import build
+from ecellm.cli.calibrate import calibrate
+from ecellm.cli.card import card
+from ecellm.cli.check import check
+from ecellm.cli.compare import compare
+from ecellm.cli.demo import demo
+from ecellm.cli.download import download
+from ecellm.cli.evaluate import evaluate
+from ecellm.cli.export import export
+from ecellm.cli.import_ import import_
+from ecellm.cli.join import join
+from ecellm.cli.merge import merge
+from ecellm.cli.predict import predict
+from ecellm.cli.recipes import recipes
+from ecellm.cli.report import report
+from ecellm.cli.reproduce import reproduce
+from ecellm.cli.results import results
+from ecellm.cli.show import show
+from ecellm.cli.simulate import simulate
+from ecellm.cli.study import study
+from ecellm.cli.tune import tune
+
+app = typer.Typer(
+    name="ecellm",
+    help="One small language model for ten e-commerce tasks: build the data, tune, ask, score, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (
+    simulate,
+    download,
+    build,
+    check,
+    card,
+    export,
+    show,
+    tune,
+    calibrate,
+    merge,
+    predict,
+    ask,
+    join,
+    baseline,
+    evaluate,
+    compare,
+    report,
+    results,
+    study,
+    reproduce,
+    recipes,
+    demo,
+):
+    app.command()(verb)
+    if verb is export:  # `import` is a word of Python's
+        app.command("import")(import_)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecellm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say which version."),
+) -> None:
+    pass
