@@ -8,7 +8,7 @@ import pytest
 from source_files import opened, read, review, review_file, write_lines
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import Engine, Wanted, duckdb_
+from ecellm.sources import Engine, Wanted, duckdb_, workbench
 
 REVIEWS = Sources(amazon_reviews="amazon_review_2018")
 
@@ -59,6 +59,17 @@ def test_however_gzip_files_are_read_rows_and_rejects_are_the_same(
     other = read(tmp_path, REVIEWS, reviews=names)
     assert other.tables == usual.tables and other.rejects == usual.rejects
     assert sorted(other.inputs, key=str) == sorted(usual.inputs, key=str)
+
+
+def test_bad_lines_are_numbered_however_far_apart_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is looked through block by block, no further than its last bad line."""
+    monkeypatch.setattr(workbench, "BLOCK", 300)
+    good = [review(user=f"A{number}") for number in range(40)]
+    write_lines(review_file(tmp_path), [b"bad", *good[:15], b"bad", b"{}", *good[15:], b"bad"])
+    found = read(tmp_path, REVIEWS, reviews=["Beauty"])
+    assert [row["line"] for row in found.rejects] == [1, 17, 18, 44]
+    write_lines(review_file(tmp_path), [*good[:15], b"bad", *good[15:]])
+    assert [row["line"] for row in read(tmp_path, REVIEWS, reviews=["Beauty"]).rejects] == [16]
 
 
 def test_unpacked_files_are_gone_once_they_are_read(tmp_path: Path) -> None:

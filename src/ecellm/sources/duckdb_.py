@@ -150,7 +150,7 @@ class DuckWorkbench(Workbench):
 
     def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
         """Return unquoted lines as a table; see `Workbench`."""
-        columns = ", ".join(f'trim(cells[{place}]) AS "{name}"' for place, name in enumerate(names, 1))
+        columns = ", ".join(f'{_trimmed(f"cells[{place}]")} AS "{name}"' for place, name in enumerate(names, 1))
         problem = f"CASE WHEN len(cells) <> {len(names)} THEN 'not {len(names)} columns' END"
         return self._collect(
             parts,
@@ -198,23 +198,16 @@ class DuckWorkbench(Workbench):
     ) -> ir.Table:
         """Return a Parquet file as a table; see `Workbench`."""
         wanted = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in columns.items())
-
-        def rows(read: Path) -> str:
-            return f"(SELECT {wanted} FROM read_parquet({_file(read)}))"
-
-        # A column of keys is read quickly: only rows whose key stands there twice need be told apart.
-        key = ", ".join(f'"{name}"' for name in by)
-        whole = " UNION ALL ".join(f"FROM {rows(part.path)} WHERE {where}" for part in pieces([Part(path)]))
-        twins = f"({key}) IN (SELECT ({key}) FROM ({whole}) GROUP BY ALL HAVING count(*) > 1)"
         return self._collect(
             [Part(path)],
-            lambda part: f'{AS_OBJECTS} {rows(part.path)} AS "row" WHERE {where}',
+            lambda part: (
+                f'{AS_OBJECTS} (SELECT {wanted} FROM read_parquet({_file(part.path)})) AS "row" WHERE {where}'
+            ),
             list(columns),
             checks,
             by,
             numbered=False,
             text=OBJECT_TEXT,
-            twins=twins,
         )
 
     def own(self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str]) -> ir.Table:
@@ -334,13 +327,11 @@ class DuckWorkbench(Workbench):
         by: Sequence[str],
         numbered: bool = True,
         text: str = "line",
-        twins: str = "true",
     ) -> ir.Table:
         """Read the parts into one table, in one pass each, and move the bad rows to the rejects.
 
         `select` gives the SQL that reads a part: its `line`, of which `text` makes a text, the named columns, and
-        `problem`, which is null where the row is good. `twins` is the SQL for the rows that may repeat others in the
-        columns `by`.
+        `problem`, which is null where the row is good.
         """
         assert parts
         parts = pieces(parts)
@@ -359,13 +350,13 @@ class DuckWorkbench(Workbench):
                 plain = unpacked.result()
                 unpacked = beside.submit(self._unpacked, after)
                 there = {**some, **plain}
-                self._load(into, there, select, names, kinds, checks, text, twins if by else "false")
+                self._load(into, there, select, names, kinds, checks, text)
                 bad += self._bad(name, there, numbered, beside, plain)
                 into = f'INSERT INTO "{name}"'
             hashed.result()
             self._take_bad(name, bad, numbered)
         if by:
-            self._take_repeats(name, by, [self.relative(part.origin) for part in parts])
+            self._take_repeats(name, by, [*names, *kinds], [self.relative(part.origin) for part in parts])
         for column in (PART, "reason", "mark", "excerpt", "hint"):
             self._sql(f'ALTER TABLE "{name}" DROP COLUMN "{column}"')
         return self.con.table(name)
@@ -390,10 +381,9 @@ class DuckWorkbench(Workbench):
         kinds: Mapping[str, str],
         checks: Mapping[str, Check],
         text: str,
-        marked: str,
     ) -> None:
-        """Put the parts' rows into a table with the number of their part, bad ones with reason and excerpt, these and
-        those to be `marked` with their md5 mark. `kinds` are the types of the shared values."""
+        """Put the parts' rows into a table with the number of their part, bad ones with reason, md5 mark and excerpt.
+        `kinds` are the types of the shared values."""
         try:
             readings = []
             for number, part in parts.items():
@@ -410,7 +400,7 @@ class DuckWorkbench(Workbench):
             # A select around Ibis's own, so that the reason is computed once.
             self._sql(
                 f"{into} SELECT {columns}reason, "
-                f"CASE WHEN reason IS NOT NULL OR {marked} THEN md5({text}) END AS mark, "
+                f"CASE WHEN reason IS NOT NULL THEN md5({text}) END AS mark, "
                 f"CASE WHEN reason IS NOT NULL THEN left({text}, {EXCERPT}) END AS excerpt, "
                 f"CASE WHEN reason IS NOT NULL THEN strlen({text}) || '|' || right({text}, {LAST}) END AS hint "
                 f"FROM ({ibis.to_sql(judged, dialect='duckdb')})"
@@ -441,18 +431,25 @@ class DuckWorkbench(Workbench):
                 raise ValueError(f"{part.origin} has no usable row ({why}): is it the right file?")
             found = numbered and 0 < wrong + len(lines) <= MOST_NUMBERED
             marks = self._marks(name, place) if found else []
-            numbers = beside.submit(self._numbers, part, marks, lines, found, place in plain)
+            numbers = beside.submit(self._numbers, part, marks, wrong, lines, found, place in plain)
             bad.append(_Bad(place, part, lines, numbers))
         return bad
 
     def _numbers(
-        self, part: Part, bad: Sequence[tuple[str, str]], lines: Sequence[Line], numbered: bool, last: bool
+        self,
+        part: Part,
+        bad: Sequence[tuple[str, str]],
+        wrong: int,
+        lines: Sequence[Line],
+        numbered: bool,
+        last: bool,
     ) -> Numbers:
-        """Return the numbers of a part's bad lines by mark, and those of its broken lines, where they are to be
+        """Return the numbers of a part's `wrong` lines by mark, and those of its broken `lines`, where they are to be
         known; remove the file where that is the `last` of it."""
         numbers: Numbers = ({}, [])
         if numbered:
-            numbers = line_numbers(part.path, {mark for mark, _ in bad}, {hint for _, hint in bad}, bool(lines))
+            marks, hints = ({row[place] for row in bad} for place in (0, 1))
+            numbers = line_numbers(part.path, marks, hints, wrong, bool(lines))
         if last:
             self.discard(part.path)
         return numbers
@@ -489,20 +486,20 @@ class DuckWorkbench(Workbench):
         self._sql("DROP TABLE reject_scans")
         return found
 
-    def _take_repeats(self, name: str, by: Sequence[str], files: Sequence[str]) -> None:
-        """Move all but the row with the smallest mark, for each value of the `by` columns, to the rejects, which name
-        the parts' `files`."""
+    def _take_repeats(self, name: str, by: Sequence[str], columns: Sequence[str], files: Sequence[str]) -> None:
+        """Move all but the row whose `columns` have the smallest mark, for each value of the columns `by`, to the
+        rejects, which name the parts' `files`."""
         key = ", ".join(f'"{column}"' for column in by)
+        row = ", ".join(f'{_text(column)}: "{column}"' for column in columns)
+        file = f"list_extract([{', '.join(map(_text, files))}], {PART} + 1)"
         self._sql(
-            f'CREATE TEMP TABLE repeats AS SELECT * FROM (SELECT rowid AS place, {PART}, "{by[-1]}" AS excerpt, '
-            f'row_number() OVER (PARTITION BY {key} ORDER BY mark) AS turn FROM "{name}" '
-            f'WHERE ({key}) IN (SELECT ({key}) FROM "{name}" GROUP BY {key} HAVING count(*) > 1)) WHERE turn > 1'
+            f"CREATE TEMP TABLE repeats AS SELECT * FROM (SELECT rowid AS place, {file} AS file, "
+            f'"{by[-1]}" AS excerpt, '
+            f"row_number() OVER (PARTITION BY {key} ORDER BY md5(to_json({{{row}}})::VARCHAR), {file}) AS turn "
+            f'FROM "{name}" WHERE ({key}) IN (SELECT ({key}) FROM "{name}" GROUP BY {key} HAVING count(*) > 1)) '
+            "WHERE turn > 1"
         )
-        names = ", ".join(map(_text, files))
-        self._sql(
-            f"INSERT INTO rejects SELECT list_extract([{names}], {PART} + 1), NULL, {_text(REPEATED)}, "
-            f"left(excerpt, {EXCERPT}) FROM repeats"
-        )
+        self._sql(f"INSERT INTO rejects SELECT file, NULL, {_text(REPEATED)}, left(excerpt, {EXCERPT}) FROM repeats")
         self._sql(f'DELETE FROM "{name}" WHERE rowid IN (SELECT place FROM repeats)')
         self._sql("DROP TABLE repeats")
 
@@ -578,6 +575,11 @@ def _wrong_type(name: str, kind: Any) -> str:
         return f"CASE WHEN starts_with({value}, '{{') OR starts_with({value}, '[') THEN {look} ELSE false END"
     there = f"coalesce(json_type(line, '$.{name}'), 'NULL') <> 'NULL' AND (line ->> '$.{name}') <> ''"
     return f"CASE WHEN {value} IS NULL THEN {there} ELSE false END"
+
+
+def _trimmed(text: str) -> str:
+    """Return the SQL for a text without spaces at its ends; to trim all takes many times as long as to look."""
+    return f"CASE WHEN starts_with({text}, ' ') OR ends_with({text}, ' ') THEN trim({text}) ELSE {text} END"
 
 
 def _or_empty(name: str, kind: Any) -> str:

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -357,20 +357,21 @@ class SparkWorkbench(Workbench):
         paths = {self.relative(part.origin): part.path for part in parts} if numbered else {}
         shown = (FILE, "mark", "reason", "excerpt", "hint")
         self._rejects.append(Rejects(judged.where("reason IS NOT NULL").select(*shown), paths))
-        good = judged.where("reason IS NULL").drop("reason", "excerpt", "hint")
+        good = judged.where("reason IS NULL").drop("reason", "mark", "excerpt", "hint")
         if by:
-            ranked = good.withColumn("turn", F.row_number().over(Window.partitionBy(*by).orderBy("mark")))
-            ranked = ranked.persist(StorageLevel.MEMORY_AND_DISK)
+            mark = F.md5(F.expr(_json([*names, *parts[0].shared])))
+            turn = F.row_number().over(Window.partitionBy(*by).orderBy(mark, FILE))
+            ranked = good.withColumn("turn", turn).persist(StorageLevel.MEMORY_AND_DISK)
             again = ranked.where("turn > 1").selectExpr(
                 FILE,
-                "mark",
+                "'' AS mark",
                 f"'{REPEATED}' AS reason",
                 f"left({_quoted(by[-1])}, {EXCERPT}) AS excerpt",
                 "'' AS hint",
             )
             self._rejects.append(Rejects(again, {}))
             good = ranked.where("turn = 1").drop("turn")
-        return self._table(good.drop(FILE, "mark"))
+        return self._table(good.drop(FILE))
 
     def _judged(
         self,
@@ -401,7 +402,7 @@ class SparkWorkbench(Workbench):
         return judged.selectExpr(
             *map(_quoted, [*names, *shared, FILE]),
             "reason",
-            "md5(line) AS mark",
+            "CASE WHEN reason IS NOT NULL THEN md5(line) END AS mark",
             f"CASE WHEN reason IS NOT NULL THEN left(make_valid_utf8(line), {EXCERPT}) END AS excerpt",
             f"CASE WHEN reason IS NOT NULL THEN octet_length(line) || '|' || "
             f"if(is_valid_utf8(line), right(line, {LAST}), '') END AS hint",
@@ -492,9 +493,12 @@ def _quiet() -> Iterator[None]:
 
 def _as_objects(rows: DataFrame) -> DataFrame:
     """Return the rows with `line`, each as JSON text, and no problem."""
-    columns = ", ".join(map(_quoted, rows.columns))
-    line = f"to_json(struct({columns}), map('ignoreNullFields', 'false')) AS line"
-    return rows.selectExpr(line, "*", "cast(NULL AS string) AS problem")
+    return rows.selectExpr(f"{_json(rows.columns)} AS line", "*", "cast(NULL AS string) AS problem")
+
+
+def _json(columns: Iterable[str]) -> str:
+    """Return the SQL for a row's columns as JSON text."""
+    return f"to_json(struct({', '.join(map(_quoted, columns))}), map('ignoreNullFields', 'false'))"
 
 
 def _odd_rows(path: Path, name: str, width: int, delimiter: str, encoding: str) -> list[dict[str, Any]]:
@@ -518,7 +522,7 @@ def _numbered(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, Path]) -> l
         numbers: dict[str, list[int]] = {}
         if file in paths and len(own) <= MOST_NUMBERED:
             marks, hints = {row["mark"] for row in own}, {row["hint"] for row in own}
-            numbers, _ = line_numbers(paths[file], marks, hints, broken=False)
+            numbers, _ = line_numbers(paths[file], marks, hints, len(own), broken=False)
         turns = {mark: iter(lines) for mark, lines in numbers.items()}
         for row in own:
             line = next(turns[row["mark"]], None) if row["mark"] in turns else None

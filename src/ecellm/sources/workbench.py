@@ -125,8 +125,8 @@ class Workbench(IbisEngine, ABC):
         Wherever a file is expected, here and below, a folder of that name may hold it in several files. Set aside
         are lines that are no JSON object, hold a value of the wrong type, lack a needed key (or have
         it empty), or meet a check (reason to condition). Where columns are named in `by`, one row per value of
-        them is kept: the one whose line has the smallest md5, whatever the order of the rows. Raises ValueError
-        where a file is missing, damaged, empty or has no usable line.
+        them is kept: the one whose columns, as JSON, have the smallest md5, whatever the order of the rows.
+        Raises ValueError where a file is missing, damaged, empty or has no usable line.
         """
 
     @abstractmethod
@@ -264,13 +264,14 @@ def unpack(path: Path, into: Path) -> None:
 
 
 def line_numbers(
-    path: Path, marks: Collection[str], hints: Collection[str], broken: bool
+    path: Path, marks: Collection[str], hints: Collection[str], count: int, broken: bool
 ) -> tuple[dict[str, list[int]], list[int]]:
     """Find the numbers, from 1, of the lines with these md5 marks, and, where there are said to be `broken` ones,
     of those that are not UTF-8.
 
-    A hint is a wanted line's length in bytes, a bar, and its last characters (none where they cannot be shown): it
-    saves the md5 of all other lines.
+    Without broken ones the search ends where `count` lines, all that have these marks, were found. A hint is a wanted
+    line's length in bytes, a bar, and its last characters (none where they cannot be shown): it saves the md5 of all
+    other lines.
     """
     found: dict[str, list[int]] = defaultdict(list)
     undecodable = []
@@ -293,6 +294,8 @@ def line_numbers(
             undecodable += [first + place for place, (start, stop) in enumerate(places)
                             if not _decodes(block[start:stop])]  # fmt: skip
         first += len(starts)
+        if not broken and sum(map(len, found.values())) >= count:
+            break
     marked = {number for numbers in found.values() for number in numbers}
     return found, [number for number in undecodable if number not in marked]
 

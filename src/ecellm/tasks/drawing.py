@@ -48,22 +48,24 @@ def normalised(text: ir.StringValue) -> ir.StringValue:
     """Return the text in lower case with single spaces for white space: equal results are the same text."""
     import ibis
 
-    spaced = text.re_search(r"[\t\n\x0B\f\r]|  ")
-    # To look is eight times as fast as to replace.
+    # To look for each sign takes a sixth of the time of an expression, and that an eighth of the time to replace.
+    spaced = reduce(or_, (text.contains(sign) for sign in ("  ", *WHITE[1:])))
     return trimmed(ibis.ifelse(spaced, text.re_replace(r"[\t\n\x0B\f\r ]+", " "), text)).lower()
 
 
 def trimmed(text: ir.StringValue) -> ir.StringValue:
     """Return the text without spaces at its ends; many times as fast as stripping all white space."""
-    return _trim(text)
+    import ibis
+
+    return ibis.ifelse(text.startswith(" ") | text.endswith(" "), _trim(text), text)
 
 
 def stripped(text: ir.StringValue) -> ir.StringValue:
     """Return the text without white space at its ends; as fast where there is none as `trimmed`."""
     import ibis
 
-    # To look at the last character takes many times as long: all before it are counted.
-    spaced = reduce(or_, (text.startswith(sign) | text.endswith(sign) for sign in WHITE))
+    # White space sorts before "!". To look at the last character takes many times as long: all before it are counted.
+    spaced = reduce(or_, (text.endswith(sign) for sign in WHITE), text < "!")
     return ibis.ifelse(spaced, text.strip(), text)
 
 

@@ -58,7 +58,7 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
 
     from ecellm.store import keyed
 
-    titles = _titles(store)
+    titles = _titles(store.catalogue("amazon_2018"))
     titles = store.keep(titles.mutate(outside=outside(titles, plan)).drop("brand"))
     relations = store["relations"]
     one = relations.inner_join(titles, ["category", "product_id"])
@@ -126,9 +126,9 @@ def _name(number: ir.IntegerValue) -> ir.StringValue:
     return ibis.cases(*((number == place, name) for place, name in enumerate(LETTERS)))
 
 
-def _titles(store: Store) -> ir.Table:
+def _titles(products: ir.Table) -> ir.Table:
     """Return the products whose title is a name."""
-    named = store.catalogue("amazon_2018").filter(lambda t: t.title.notnull())
+    named = products.filter(lambda t: t.title.notnull())
     title = stripped(named.title)
     good = title != ""
     for sign in MARKUP:
@@ -151,7 +151,8 @@ def _shown(store: Store, rows: list[dict[str, Any]]) -> dict[tuple[str, str], st
         {"category": row["category"], "product_id": row[side]} for row in rows for side in ("first_id", "second_id")
     ]
     drawn = store.given(sides, category="string", product_id="string")
-    found = store.rows(_titles(store).semi_join(drawn, ["category", "product_id"]))
+    near = store.catalogue("amazon_2018").semi_join(drawn, ["category", "product_id"]).view()
+    found = store.rows(_titles(near))
     return {(row["category"], row["product_id"]): row["title"] for row in found}
 
 
