@@ -45,9 +45,16 @@ SCHEMAS: Mapping[str, ibis.Schema] = {
     ),
     "purchases": ibis.schema({"category": "string", "product_id": "string", "user_id": "string", "time": "int64"}),
     "relations": ibis.schema(
-        {"category": "string", "product_id": "string", "other_id": "string", "relation": "string"}
+        {
+            "category": "string",
+            "product_id": "string",
+            "other_id": "string",
+            "relation": "string",
+            "split": "string",
+        }
     ),
     "matches": ibis.schema({"left_id": "string", "right_id": "string"}),
+    "pairs": ibis.schema({"left_id": "string", "right_id": "string", "label": "string", "split": "string"}),
     "judgements": ibis.schema(
         {
             "query": "string",
@@ -116,17 +123,24 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "product_id": "the page's product",
         "other_id": "the product it points to, in any category",
         "relation": "also_buy, also_view or similar",
+        "split": "the split of a labelled pair of the user's own: train, validation or test; null where none is given",
     },
     "matches": {
         "left_id": "product_id in catalogue amazon",
         "right_id": "product_id in catalogue google that is the same product",
+    },
+    "pairs": {
+        "left_id": "product_id in catalogue amazon",
+        "right_id": "product_id in catalogue google",
+        "label": "yes where both are the same product, no where they are not",
+        "split": "train, validation or test; null where none is given",
     },
     "judgements": {
         "query": "the shopper's query",
         "product_id": "the judged product, in catalogue esci",
         "label": "E exact, S substitute, C complement, I irrelevant",
         "small": "whether the row is in the source's small version (the ranking task)",
-        "split": "the source's own split: train or test",
+        "split": "the source's own split: train or test; in a user's own table also validation",
     },
     "attributes": {
         "category": "the product's category",
@@ -144,7 +158,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "kind": "descriptive or yesno",
         "answerable": "whether the snippets answer it",
         "snippets": "review snippets, best first",
-        "answers": "shoppers' answers with their count of helpful votes, in the source's order",
+        "answers": "shoppers' answers with their count of helpful votes (null where votes are not known), in the source's "
+        "order",
         "split": "the source's own split: train, validation or test",
     },
 }

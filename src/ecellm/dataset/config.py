@@ -48,6 +48,7 @@ class OwnTables(Strict):
     purchases: OwnTable | None = None
     relations: OwnTable | None = None
     matches: OwnTable | None = None
+    pairs: OwnTable | None = None
     judgements: OwnTable | None = None
     attributes: OwnTable | None = None
     questions: OwnTable | None = None
@@ -65,6 +66,8 @@ class Sources(Strict):
     amazon_reviews_2014: str | None = None
     """Amazon Review 2014 metadata, which fills gaps of 2018's for SR."""
     amazon_google: str | None = None
+    amazon_google_encoding: Literal["latin-1", "utf-8"] = "latin-1"
+    """How its files are read. utf-8 is the authors' way: what is not UTF-8 becomes U+FFFD, in 138 records."""
     esci: str | None = None
     mave: str | None = None
     amazon_qa: str | None = None
@@ -90,6 +93,8 @@ class TaskPlan(Strict):
     """How wrong answers are drawn, harder than the paper's way: PM near; SR popular or same_category."""
     users_apart: bool = False
     """SR alone: no shopper in two splits; in the paper the shoppers that are tested are also trained on."""
+    first_reviews: int | None = Field(default=None, gt=0)
+    """SA alone: only the first so many lines of each review file are read; 200,000 in the paper. Left out: all."""
     labels: Literal["natural", "stratified", "balanced"] = "natural"
     """In which shares the classes' rows are drawn: as they come; in the source's shares, in every split; or in equal
     shares while they last."""
@@ -165,6 +170,8 @@ def _problem(task: Task, plan: TaskPlan) -> str | None:
         if given and given not in known:
             choice = f"choose from {', '.join(known)}, or leave it out" if known else "leave it out"
             return f"{key} cannot be {given!r}: {choice}"
+    if plan.first_reviews and task.name != "SA":
+        return "first_reviews: only SA reads reviews; leave it out"
     if plan.users_apart and task.name != "SR":
         return "users_apart: only SR has shoppers; leave it out"
     if plan.labels != NATURAL and not task.classes:

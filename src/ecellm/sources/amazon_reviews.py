@@ -158,6 +158,7 @@ def _relations(rows: ir.Table) -> ir.Table:
             product_id=rows.asin,
             other_id=_distinct(others.fill_null(no_texts())).unnest(),
             relation=ibis.literal(relation),
+            split=ibis.null("string"),
         )
         for relation, others in found.items()
     ]

@@ -175,7 +175,7 @@ def _short(description: str | None) -> str | float:
     words = description.split(" ")
     if len(words) <= MOST_WORDS:
         return description
-    return " ".join(words[:MOST_WORDS]).removesuffix(".") + "..."
+    return " ".join(words[:MOST_WORDS]).strip(".") + "..."
 
 
 def pieces(sample: Sample) -> Pieces:

@@ -73,6 +73,9 @@ class Plan:
     """In which shares the answers are drawn."""
     reserve: float = RESERVE
     """What is drawn beyond each quota, as a share of it."""
+    given_split: bool = False
+    """Whether the task's table is the user's own and says each row's split: its rows are taken as they are, even
+    where they repeat or stand in two splits."""
 
     def enough(self, split: Split, domain: Domain) -> int:
         """Return how many rows to draw for a quota, the reserve included."""
