@@ -18,7 +18,7 @@ def question(text: str, split: str = "train", category: str = "Home", **more: An
         "kind": "descriptive",
         "answerable": True,
         "snippets": ["very quiet"],
-        "answers": [{"text": "It is quiet.", "helpful": 0}],
+        "answers": [{"text": "It is quiet.", "helpful": 1}],
         "split": split,
     }
     return {**row, **more}

@@ -24,8 +24,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The real sample's folder: ECELLM_REAL_DATA, or shared/data/raw beside the checkout."""
-    folder = Path(os.environ.get("ECELLM_REAL_DATA", REPOSITORY.parent / "shared" / "data" / "raw"))
+    """The real sample's folder: ECELLM_REAL_DATA, or shared/data/sample beside the checkout."""
+    folder = Path(os.environ.get("ECELLM_REAL_DATA", REPOSITORY.parent / "shared" / "data" / "sample"))
     if not folder.is_dir():
         pytest.skip("the real sample is not here (ECELLM_REAL_DATA)")
     return folder

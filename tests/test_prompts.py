@@ -30,6 +30,7 @@ from ecellm.tasks import TASKS, pm
 from ecellm.tasks.answers import option_texts
 from ecellm.tasks.pieces import Cut, json_pieces, option_pieces
 from ecellm.tasks.task import Piece, Pieces
+from repository import REPOSITORY
 
 COMPACT, ALPACA = TEMPLATES["compact"], TEMPLATES["alpaca"]
 WORDS = ["mug", "blue", "large", "red", "steel", "pot", "glass", "lamp", "green", "wood", "small", "soft"]
@@ -365,6 +366,22 @@ def test_the_alpaca_layout_is_the_papers() -> None:
     assert "### Options:" not in ALPACA.prompt_no_options
     assert TEMPLATES["mistral"].prompt_input.startswith("[INST] ")
     assert TEMPLATES["mistral"].prompt_input.endswith("\n\n [/INST] ### Response:")
+
+
+def test_the_template_file_of_the_authors_mistral_model_lays_prompts_out_as_its_tuning_did() -> None:
+    template = named_template(str(REPOSITORY / "docs" / "templates" / "ecellm-mistral.json"))
+    sections = "\n\n### Instruction:\nPick the best product.\n\n### Input:\n"
+    asked, end = Pieces((Piece("blue mug"),), options_of(["mug", "pot"])), "\n\n [/INST] ### Response:\n"
+    with_options = rendered(asked, 1_000, template=template).text
+    without = rendered(Pieces(asked.input, ()), 1_000, template=template).text
+    for prompt in (with_options, without):
+        assert prompt.startswith("[INST] ") and prompt.count(sections) == 1
+    assert with_options.endswith(f'{sections}blue mug\n\n### Options:\n["A: mug", "B: pot"]{end}')
+    assert without.endswith(f"{sections}blue mug{end}")
+    # What the model wrote after the prompt; a second turn of its own is no part of the answer.
+    assert template.answer(" A: mug ") == "A: mug"
+    assert template.answer("A: mug\n\n [/INST] ### Response:\nB: pot") == "A: mug"
+    assert template.answer("see ### Response: above") == "see ### Response: above"
 
 
 def test_an_answer_ends_where_a_second_response_begins() -> None:

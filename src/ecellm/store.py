@@ -99,7 +99,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "description": "paragraphs joined by ', '; null where missing",
         "feature": "bullet points joined by ', '; null where missing",
         "brand": "brand or manufacturer; null where missing",
-        "price": "text as the source wrote it, no unit added; null where missing",
+        "price": "text as the source wrote it, no unit added (Amazon-Google's amazon: of a float); null where missing",
         "categories": "category path from the root; empty where missing",
         "fields": "MAVE: which of title, description, feature, price, brand exist, in the order of "
         "their first paragraph; empty elsewhere",
@@ -123,7 +123,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "product_id": "the page's product",
         "other_id": "the product it points to, in any category",
         "relation": "also_buy, also_view or similar",
-        "split": "the split of a labelled pair of the user's own: train, validation or test; null where none is given",
+        "split": "the split of a user's own labelled pair: train, validation or test; null where none is given",
     },
     "matches": {
         "left_id": "product_id in catalogue amazon",
@@ -158,8 +158,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "kind": "descriptive or yesno",
         "answerable": "whether the snippets answer it",
         "snippets": "review snippets, best first",
-        "answers": "shoppers' answers with their count of helpful votes (null where votes are not known), in the source's "
-        "order",
+        "answers": "shoppers' answers in the source's order, with their helpful votes (null where not known)",
         "split": "the source's own split: train, validation or test",
     },
 }

@@ -14,6 +14,7 @@ from ecellm.dataset.card import data_card
 from ecellm.dataset.check import INPUT, check
 from ecellm.dataset.dataset import Dataset, read_dataset
 from ecellm.dataset.importing import import_published
+from ecellm.tasks import TASKS
 from repository import REPOSITORY
 
 Run = Callable[..., tuple[int, str, str]]
@@ -62,25 +63,16 @@ def test_the_verb_writes_the_page_into_the_folder(tiny_data: Dataset, tmp_path: 
     assert run("card", tmp_path)[0] == 1
 
 
-def test_what_was_drawn_otherwise_than_in_the_paper_is_said(tiny_data: Dataset) -> None:
-    plans = {
-        "SA": {"out_of_domain_by": "time", "out_of_domain": ["2017-01-01"], "labels": "balanced"},
-        "PM": {"negatives": "near", "near_duplicates": False, "most_words": 80},
-        "SR": {"users_apart": True, "out_of_domain_by": "brand", "out_of_domain": ["Acme"]},
-        "MPC": {"language": "", "labels": "natural"},
-        "PSI": {"language": "en"},
-    }
-    page = data_card(Dataset(tiny_data.path, {**tiny_data.manifest, "config": {"tasks": plans}}), [])
-    for said in (
-        "SA: out of domain: the time from 2017-01-01 on; answers in balanced shares",
-        "PM: wrong answers: near; no near-duplicates across splits; no row of more than 80 words",
-        "SR: no shopper stands in two splits; out of domain: the brands Acme",
-        "MPC: texts in any language",
-    ):
-        assert f"<li>{said}</li>" in page
-    assert "PSI: " not in page
-    plain = data_card(Dataset(tiny_data.path, {**tiny_data.manifest, "config": {"tasks": {}}}), [])
-    assert "Drawn as in the paper" in plain and "Drawn otherwise" not in plain
+def test_where_the_dataset_differs_from_the_paper_is_said(tiny_data: Dataset, shop: Dataset) -> None:
+    rows = [
+        {"tasks": list(TASKS), "text": "The instructions are our own."},
+        {"tasks": ["PM"], "text": "Wrong answers <b>near</b>."},
+    ]
+    page = data_card(Dataset(tiny_data.path, {**tiny_data.manifest, "deviations": rows}), [])
+    assert "<li><strong>All tasks</strong>: The instructions are our own.</li>" in page
+    assert "<li><strong>PM</strong>: Wrong answers &lt;b&gt;near&lt;/b&gt;.</li>" in page
+    assert "as in the paper" not in page
+    assert "Imported: the rows are those of the file." in data_card(shop, [])
 
 
 @pytest.mark.slow

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecellm.dataset.dataset import Dataset, read_dataset
+from ecellm.dataset.dataset import PUBLISHED, Dataset, read_dataset
 from ecellm.dataset.importing import import_published
 from ecellm.dataset.published import export, published_rows
+from ecellm.evaluation.evaluate import evaluate
 from ecellm.records import ONE_SHOT, SETTINGS, SPLITS
 from ecellm.tasks import TASKS
 
@@ -216,6 +217,78 @@ def test_export_of_an_import_gives_the_same_rows_back(rows: list[Row]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         assert list(published_rows(imported(rows, Path(folder)))) == rows
+
+
+AUTHORS = {
+    "PRP": "Product_Relation_Predicition",
+    "PSI": "Product_Substitue_Identification",
+    "QPR": "Query_Product_Ranking",
+}
+
+
+RELATIONS = '["A: bought with it", "B: viewed with it", "C: like it"]'
+#: Labels of the QPR rows of `rows_to_test`.
+LABELS = [["E", "S"], ["C", "E"], ["I", "S"]]
+
+
+def rows_to_test(named: Callable[[str], str]) -> list[Row]:
+    """Return three test rows of PM and of each task that the authors spell otherwise; `named` gives a task's name."""
+    texts = {
+        "PM": ('{"product 1": {}, "product 2": {}}', None, ("no", "yes", "no")),
+        "PRP": ('{"product 1:": "mug", "product 2:": "pot"}', RELATIONS, ("A", "B", "A")),
+        "PSI": ('{"query": "mug", "product": "pot"}', None, ("yes", "yes", "no")),
+        "QPR": ('{"query": "mug", "product list": ["A: mug", "B: pot"]}', None, ("A,B", "B,A", "B,A")),
+    }
+    return [
+        row(task=named(name), input=text.replace("mug", f"mug {n}"), options=options, output=output, split="test")
+        for name, (text, options, outputs) in texts.items()
+        for n, output in enumerate(outputs)
+    ]
+
+
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_authors_spelling_names_the_tasks_as_their_evaluation_does(
+    is_imported: bool, tmp_path: Path, run: Run
+) -> None:
+    data = imported(rows_to_test(lambda name: name.lower() if is_imported else TASKS[name].title), tmp_path)
+    if not is_imported:  # as a built dataset has none
+        (data.path / PUBLISHED).unlink()
+    for name, options in (("kept", ()), ("authors", ("--spelling", "authors"))):
+        assert run("export", data.path, "--out", tmp_path / f"{name}.json", *options)[0] == 0
+    kept, authors = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("kept", "authors"))
+    own = {name: name.lower() if is_imported else TASKS[name].title for name in ("PM", *AUTHORS)}
+    theirs = {"PM": "Product_Matching", **AUTHORS}
+    assert {each["task"] for each in kept} == set(own.values())
+    named = {own[name]: theirs[name] for name in own}
+    assert [each["task"] for each in authors] == [named[each["task"]] for each in kept]
+    assert [{**each, "task": None} for each in authors] == [{**each, "task": None} for each in kept]
+
+
+def test_a_file_in_authors_spelling_gives_the_same_samples_and_figures(tmp_path: Path) -> None:
+    first = imported(rows_to_test(lambda name: TASKS[name].title), tmp_path / "1", LABELS)
+    export(first, tmp_path / "authors.json", authors_names=True)
+    second = imported(json.loads((tmp_path / "authors.json").read_text()), tmp_path / "2", LABELS)
+    assert second.samples("test") == first.samples("test")
+    setting = "IND_Diverse_Instruction"
+    with (tmp_path / "said.jsonl").open("w") as file:
+        for place, sample in enumerate(first.samples("test")):
+            text = "it is hard to tell" if place % 3 == 0 else sample.output
+            said = {"id": sample.id, "task": sample.task, "setting": setting, "text": text}
+            file.write(json.dumps(said) + "\n")
+    scores = [evaluate(tmp_path / "said.jsonl", data)["scores"] for data in (first, second)]
+    assert scores[0] == scores[1]
+    main = {row["task"]: row for row in scores[0] if row["main"] and row["scoring"] == "published"}
+    assert main.keys() == {"PM", *AUTHORS}
+    assert all(row["value"] > 0 and row["unparsed"] == 1 for row in main.values())
+
+
+def test_spelling_is_refused_for_lm_evaluation_harness(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:
+    code, _, error = run(
+        "export", tiny_data.path, "--out", tmp_path / "tasks", "--format", "lm-eval", "--spelling", "authors"
+    )
+    assert code == 1
+    assert "--spelling belongs to the published rows" in error
+    assert not (tmp_path / "tasks").exists()
 
 
 def test_the_verbs_go_both_ways_and_refuse_to_overwrite(tiny_data: Dataset, tmp_path: Path, run: Run) -> None:

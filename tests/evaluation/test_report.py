@@ -28,7 +28,6 @@ from ecellm.records import Sample
 from ecellm.tasks import TASKS
 
 Run = Callable[..., tuple[int, str, str]]
-DOCS = Path(__file__).parents[2] / "docs"
 UNSEEN = "IND_Unseen_Instruction"
 
 INSIDE = [
@@ -320,15 +319,6 @@ def test_scores_by_another_model_are_not_drawn_on_the_papers_scale(
     drawn.clear()
     page_of(f"XS={folder}")
     assert "AG" in drawn[0]
-
-
-def test_the_documented_run_makes_a_page() -> None:
-    text = page_of(f"XS={DOCS / 'results' / '1-real-sample'}")
-    Page(text).check_it_stands_alone()
-    line = next(
-        line for line in (DOCS / "results.md").read_text().splitlines() if line.startswith("| SA | macro_f1 |")
-    )
-    assert line.split(" | ")[2].split(" ", 1)[0] in text
 
 
 def shown(page: str, folder: Path, width: int, scheme: str) -> tuple[dict[str, Any], Path]:

@@ -153,10 +153,33 @@ def test_runs_stand_in_the_order_of_their_folders(folder: Path) -> None:
     assert page.count("Quoted from") == 1 and page.index("Quoted from") < page.index("## A small shop")
 
 
+def test_without_a_run_the_page_is_the_introduction(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no results: put introduction\.md there"):
+        results_page(tmp_path)
+    with pytest.raises(ValueError, match="has no results"):
+        results_page(tmp_path / "nothing")
+    (tmp_path / "introduction.md").write_text("# Results\n\nNone are stored.\n\n")
+    assert results_page(tmp_path) == "# Results\n\nNone are stored.\n"
+
+
+def test_runs_without_an_introduction_are_refused(folder: Path) -> None:
+    (folder / "introduction.md").unlink()
+    with pytest.raises(ValueError, match=r"no file .*introduction\.md"):
+        results_page(folder)
+
+
+def test_a_study_needs_no_run_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "introduction.md").write_text("# Results\n")
+    (tmp_path / "scale").mkdir()
+    (tmp_path / "scale" / "study.md").write_text("# More and fewer rows\n")
+    (tmp_path / "scale" / "text.md").write_text("More is better.\n")
+    assert results_page(tmp_path) == "# Results\n\n## More and fewer rows\n\nMore is better.\n"
+
+
 @pytest.mark.parametrize("name", ["run.json", "scores.json", "cheap.json", "manifest.json", "text.md"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / "1-shop" / name).unlink()
-    with pytest.raises(ValueError, match="no run" if name == "run.json" else name):
+    with pytest.raises(ValueError, match=name):
         results_page(folder)
 
 
@@ -177,6 +200,6 @@ def test_a_file_out_of_form_is_named(folder: Path, name: str, content: str, prob
     assert not (folder / "page.md").exists()
 
 
-@pytest.mark.skipif(not (DOCS / "results").is_dir(), reason="no stored scores in this checkout")
+@pytest.mark.skipif(not (DOCS / "results").is_dir(), reason="no documents in this checkout")
 def test_the_committed_page_is_what_the_command_makes() -> None:
     assert (DOCS / "results.md").read_text(encoding="utf-8") == results_page(DOCS / "results")

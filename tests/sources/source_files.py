@@ -67,10 +67,11 @@ def read(
     reviews: Collection[str] = (),
     metadata: Collection[str] = (),
     ratings: Collection[str] = (),
+    first_reviews: int | None = None,
     tables: Collection[str] = tuple(SCHEMAS),
 ) -> Read:
     """Open the Store, collect every table (rows sorted), and close it."""
-    with opened(root, sources, Wanted(reviews, metadata, ratings), tables) as (store, bench):
+    with opened(root, sources, Wanted(reviews, metadata, ratings, first_reviews), tables) as (store, bench):
         found = {name: in_order(store.rows(table)) for name, table in store.tables.items()}
         for name, table in store.tables.items():
             assert table.schema() == SCHEMAS[name], name

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from source_files import page, page_file, rating_file, read, review, review_file, write_lines
 
-from ecellm.dataset.config import Sources
+from ecellm.dataset.build import build
+from ecellm.dataset.config import BuildConfig, Sources
+from ecellm.sources import Engine
+from ecellm.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -88,6 +91,62 @@ def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
     found = read(tmp_path, REVIEWS, reviews=["Beauty"])
     assert len(found["reviews"]) == 3
     assert found.places() == {2: "not valid JSON", 4: "invalid encoding"}
+
+
+def test_only_the_first_lines_of_each_file_of_reviews_are_read(tmp_path: Path) -> None:
+    for category in ("Beauty", "Garden"):
+        lines = [*(review(user=f"{category}{number}") for number in range(6)), b"bad and late"]
+        lines[1], lines[3] = b"", b"bad"
+        write_lines(review_file(tmp_path, category), lines)
+    found = read(tmp_path, REVIEWS, reviews=["Beauty", "Garden"], first_reviews=5)
+    # Blank and broken lines count.
+    assert {row["user_id"] for row in found["reviews"]} == {
+        f"{category}{number}" for category in ("Beauty", "Garden") for number in (0, 2, 4)
+    }
+    folder = "amazon_review_2018/review/all_category"
+    assert {(row["file"], row["line"], row["reason"]) for row in found.rejects} == {
+        (f"{folder}/{category}.json.gz", 4, "not valid JSON") for category in ("Beauty", "Garden")
+    }
+    assert {(file.path, file.bytes) for file in found.inputs} == {
+        (f"{folder}/{path.name}", path.stat().st_size)
+        for path in (review_file(tmp_path, "Beauty"), review_file(tmp_path, "Garden"))
+    }
+
+
+@pytest.mark.parametrize("first", [None, 100])
+def test_all_reviews_are_read_where_no_number_or_a_large_one_is_given(tmp_path: Path, first: int | None) -> None:
+    write_lines(review_file(tmp_path), [*(review(user=f"A{number}") for number in range(6)), b"bad"])
+    found = read(tmp_path, REVIEWS, reviews=["Beauty"], first_reviews=first)
+    assert len(found["reviews"]) == 6
+    assert found.places() == {7: "not valid JSON"}
+
+
+@pytest.mark.parametrize("ending", [".json", ".json.gz"])
+def test_the_first_reviews_of_a_folder_are_counted_over_its_files_in_their_order(tmp_path: Path, ending: str) -> None:
+    folder = review_file(tmp_path)
+    for place in (2, 0, 1):
+        users = [review(user=f"{place}-{number}") for number in range(3)]
+        write_lines(folder / f"part-{place}{ending}", [*users[:2], b"bad", users[2]])
+    found = read(tmp_path, REVIEWS, reviews=["Beauty"], first_reviews=7)
+    assert {row["user_id"] for row in found["reviews"]} == {"0-0", "0-1", "0-2", "1-0", "1-1"}
+    names = [f"amazon_review_2018/review/all_category/Beauty.json.gz/part-{place}{ending}" for place in (0, 1)]
+    assert sorted((row["file"], row["line"]) for row in found.rejects) == [(name, 3) for name in names]
+    # What is not read at all is no input.
+    assert sorted(file.path for file in found.inputs) == names
+
+
+@pytest.mark.parametrize(("first", "read_rows"), [({"first_reviews": 12}, 12), ({}, 40)])
+def test_a_build_reads_as_many_reviews_as_the_config_says(
+    tmp_path: Path, engine: Engine, first: dict[str, int], read_rows: int
+) -> None:
+    made = "one two three four five six seven eight nine ten and number {} of all reviews here"
+    rows = [review(user=f"A{n}", item=f"B{n:09}", reviewText=made.format(n * 7919)) for n in range(40)]
+    write_lines(review_file(tmp_path), rows)
+    plan = {"in_domain": ["Beauty"], "out_of_domain_test": 0, **first}
+    config = BuildConfig.model_validate({"sources": {"amazon_reviews": "amazon_review_2018"}, "tasks": {"SA": plan}})
+    manifest = build(tmp_path, config, tmp_path / "out", [TASKS["SA"]], None, lambda step: None, engine)
+    assert sum(manifest["counts"]["SA"].values()) == read_rows
+    assert manifest["config"]["tasks"]["SA"]["first_reviews"] == first.get("first_reviews")
 
 
 def test_a_rating_becomes_a_purchase(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_the_addresses_are_those_that_the_papers_build_reads(tmp_path: Path) -> 
     config = read_config(REPOSITORY / "examples" / "published.toml")
     known = read_addresses()
     for name, folder in config.sources:
-        if name != "tables":
+        if name not in ("tables", "amazon_google_encoding"):
             for file in known[name].chosen([]):
                 assert file.path.startswith(f"{folder}/") and "{" not in file.path + file.url
                 assert file.url.startswith("https://")

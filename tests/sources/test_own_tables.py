@@ -110,9 +110,9 @@ def test_times_truths_lists_and_answers_are_read_as_people_write_them(tmp_path: 
     write(tmp_path / "q.jsonl", questions)
     rows, _ = read(tmp_path, "questions", questions={"file": "q.jsonl"})
     found = {row["question"]: (row["answerable"], row["snippets"], row["answers"]) for row in rows}
-    assert found["0?"] == (True, ["quiet"], [{"text": "It is.", "helpful": 0}, {"text": "No.", "helpful": 0}])
+    assert found["0?"] == (True, ["quiet"], [{"text": "It is.", "helpful": None}, {"text": "No.", "helpful": None}])
     assert found["1?"] == (False, ["quiet"], [{"text": "It is.", "helpful": 3}])
-    assert found["2?"] == (True, ["quiet"], [{"text": "It is.", "helpful": 0}])
+    assert found["2?"] == (True, ["quiet"], [{"text": "It is.", "helpful": None}])
 
 
 def test_bad_rows_are_set_aside_with_the_reason(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def shop(tmp_path: Path) -> Path:
 
 def test_the_worked_example_builds_what_its_tables_allow(shop: Path, tmp_path: Path, run: Run) -> None:
     page = (REPOSITORY / "docs" / "own-tables.md").read_text()
-    (config,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    config = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0]
     (tmp_path / "shop.toml").write_text(config)
     code, _, error = run("build", "--sources", shop, "--config", tmp_path / "shop.toml", "--out", tmp_path / "data")
     assert code == 0, error
@@ -245,7 +245,7 @@ def test_asking_for_a_task_that_cannot_be_built_is_an_error(shop: Path, tmp_path
     arguments = ("build", "--sources", shop, "--config", tmp_path / "shop.toml", "--out", tmp_path / "data")
     assert run(*arguments, "--tasks", "PM")[::2] == (
         1,
-        "\necellm: error: PM cannot be built: there is no table matches.\n",
+        "\necellm: error: PM cannot be built: there is no table matches and no table pairs.\n",
     )
     code, _, error = run(*arguments)
     assert code == 1
@@ -259,12 +259,7 @@ def test_a_split_that_is_given_is_kept_and_an_unknown_one_refused(tmp_path: Path
     ]
     write(tmp_path / "j.jsonl", rows)
     found, _ = read(tmp_path, "judgements", judgements={"file": "j.jsonl"})
-    # The tasks halve the test side into validation and test.
-    assert {row["query"]: row["split"] for row in found} == {
-        "cup train": "train",
-        "cup validation": "test",
-        "cup test": "test",
-    }
+    assert {row["query"]: row["split"] for row in found} == {f"cup {row['split']}": row["split"] for row in rows}
     write(tmp_path / "j.jsonl", [{**rows[0], "split": "holdout"}])
     with pytest.raises(ValueError, match="The table judgements has split 'holdout': it should be one of train"):
         read(tmp_path, "judgements", judgements={"file": "j.jsonl"})

@@ -6,11 +6,19 @@ import pytest
 
 from asked_rows import HOME, PHONES, PLENTY, asked, question
 from ecellm.tasks.ag import NO_ANSWER, TASK
+from ecellm.tasks.questions import NO_VOTE
 from ecellm.tasks.task import Draw, Plan
 
 
 def draw(*rows: dict[str, Any]) -> Draw:
     return TASK.draw(asked(list(rows)), Plan(1, PLENTY, HOME, PHONES))
+
+
+def store_rows(found: Draw, reason: str) -> set[str]:
+    """The questions that were left out for a reason."""
+    (table,) = found.lost[reason]
+    assert not isinstance(table, list)
+    return {row["question"] for row in table.to_pyarrow().to_pylist()}
 
 
 def test_only_answerable_descriptive_questions_are_asked() -> None:
@@ -29,7 +37,8 @@ def test_only_answerable_descriptive_questions_are_asked() -> None:
     [
         ([("Quiet.", 0), ("Very quiet.", 3), ("Loud.", 2)], "Very quiet."),
         ([("Quiet.", 1), ("Loud.", 1)], "Quiet."),
-        ([("", 9), (" \n", 9), ("Loud.", 0)], "Loud."),
+        ([("", 9), (" \n", 9), ("Loud.", 1)], "Loud."),
+        ([("Quiet.", None), ("Loud.", None)], "Quiet."),
         ([('  Café, "quiet" \n', 1)], '  Café, "quiet" \n'),
     ],
 )
@@ -39,10 +48,19 @@ def test_the_most_helpful_answer_is_taken_as_it_is_the_first_on_ties(answers: An
     assert found.output == best
 
 
-def test_questions_that_nobody_answered_in_words_are_left_out_and_counted() -> None:
+def test_questions_without_an_answer_in_words_that_somebody_found_helpful_are_left_out_and_counted() -> None:
     found = draw(
         question("how loud?", answers=[]),
+        question("how long?", answers=[{"text": "Long.", "helpful": 0}, {"text": "Short.", "helpful": 0}]),
         question("how big?", answers=[{"text": " ", "helpful": 4}]),
         question("how old?"),
     )
-    assert len(found.samples) == 1 and found.dropped == {NO_ANSWER: 2}
+    assert [sample.facts for sample in found.samples] == [("question|how old?",)]
+    assert found.dropped == {NO_VOTE: 2, NO_ANSWER: 1}
+    assert store_rows(found, NO_VOTE) == {"how loud?", "how long?"}
+
+
+def test_questions_without_votes_take_no_place_of_others_in_a_quota() -> None:
+    rows = [question(f"how wide {n}?", answers=[{"text": "Wide.", "helpful": int(n % 10 == 0)}]) for n in range(400)]
+    found = TASK.draw(asked(rows), Plan(1, {("train", "IND"): 20}, HOME, PHONES))
+    assert len(found.samples) == 40 and found.dropped == {NO_VOTE: 360}

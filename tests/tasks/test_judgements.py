@@ -1,16 +1,26 @@
 """What the three ESCI tasks share: cleaned texts, one split per query, one judgement per pair."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecellm.dataset.quality import unfit
 from ecellm.records import Sample
 from ecellm.store import Store
 from ecellm.tasks import mpc, psi, qpr
-from ecellm.tasks.judgements import NO_QUERY, NO_TEXT, NO_TITLE, REPEATED, cleaned, judged
+from ecellm.tasks.judgements import (
+    NO_QUERY,
+    NO_TEXT,
+    NO_TITLE,
+    REPEATED,
+    judged,
+    query_name,
+    shown_query,
+    shown_title,
+)
 from ecellm.tasks.task import Draw, Plan
 from judged_rows import esci, judgement, queries
 from stores import store
@@ -24,35 +34,45 @@ def drawn(shop: Store, seed: int = 1) -> list[Sample]:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("title", "shown"),
     [
         ("plain words", "plain words"),
-        ("  two\t words\n", "two words"),
-        ("a<br>b</p> <b>c</b>", "a b c"),
+        ("  two\t words \r\n", "  two  words   "),
+        ("a<br>b</p> <b>c</b></br><p>", "a b  <b>c</b>  "),
+        ("a <BR> b<br/>", "a <BR> b<br/>"),
         ("5 < 6 > 4", "5 < 6 > 4"),
         ("Café crème", "Cafe creme"),
         ("Lego® ½ kit™", "Lego 12 kitTM"),
+        ("wide\u2003space\u00a0here", "wide space here"),
         ("日本", ""),
     ],
 )
-def test_cleaned_text_is_plain_ascii_with_single_spaces(text: str, shown: str) -> None:
-    assert cleaned(text) == shown
+def test_a_title_is_shown_in_ascii_with_a_space_for_each_line_break_and_plain_tag(title: str, shown: str) -> None:
+    assert shown_title(title) == shown
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [("usb  hub ", "usb  hub "), ("<p>mug\n", "<p>mug\n"), ("thé", "the"), ("ｕｓｂ", "usb"), ("日本", "")],  # noqa: RUF001
+)
+def test_a_query_is_shown_in_ascii_and_nothing_else_of_it_changes(query: str, shown: str) -> None:
+    assert shown_query(query) == shown
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=1, max_size=30))
-def test_the_stores_queries_are_cleaned_as_python_does(texts: list[str]) -> None:
+def test_the_stores_queries_are_named_as_python_does(texts: list[str]) -> None:
     shop = esci([judgement(text, f"p{number}") for number, text in enumerate(texts)])
     left_out = Draw()
-    rows = judged(shop, 1, "PSI", left_out)
+    rows = judged(shop, Plan(1, PLENTY), "PSI", left_out)
     found = {row["product_id"]: row["name"] for row in rows.to_pyarrow().to_pylist()}
-    names = {f"p{number}": cleaned(text).lower() for number, text in enumerate(texts)}
+    names = {f"p{number}": query_name(text) for number, text in enumerate(texts)}
     assert found == {product: name for product, name in names.items() if name}
     assert left_out.dropped[NO_QUERY] == sum(not name for name in names.values())
 
 
 def test_a_query_with_one_tested_row_is_held_out_whole_however_it_is_spelled() -> None:
-    spellings = ["usb  hub", "USB Hub", "usb\thub ", "\uff55\uff53\uff42 hub", "<b>usb</b> hub"]
+    spellings = ["usb  hub", "USB Hub", "usb\thub ", "\uff55\uff53\uff42 hub"]
     rows = [judgement(text, f"p{number}", "ES"[number % 2]) for number, text in enumerate(spellings)]
     rows.append(judgement("usb hub", "untitled", split="test"))
     samples = drawn(esci([*rows, *queries(10)], {"untitled": None}))
@@ -64,7 +84,7 @@ def test_a_query_with_one_tested_row_is_held_out_whole_however_it_is_spelled() -
 
 
 def test_the_tested_queries_are_halved_into_validation_and_test() -> None:
-    rows = judged(esci(queries(200, tested=200)), 1, "MPC", Draw())
+    rows = judged(esci(queries(200, tested=200)), Plan(1, PLENTY), "MPC", Draw())
     sides = {row["name"]: row["split"] for row in rows.to_pyarrow().to_pylist()}
     tested = sum(side == "test" for side in sides.values())
     assert set(sides.values()) == {"validation", "test"}
@@ -92,10 +112,10 @@ def test_no_query_and_no_judgement_stands_in_two_splits_of_any_tasks(rows: list[
     for sample in drawn(esci(rows, titles), seed):
         for key in sample.facts:
             _, query, title = key.split("|")
-            assert query == cleaned(query).lower() and title == cleaned(title).lower()
+            assert query == query_name(query) and title == " ".join(shown_title(title).split()).lower()
             sides[query].add(sample.split)
     assert all(len(found) == 1 for found in sides.values())
-    tested = {cleaned(row["query"]).lower() for row in rows if row["split"] == "test"}
+    tested = {query_name(row["query"]) for row in rows if row["split"] == "test"}
     assert all(("train" not in found) == (query in tested) for query, found in sides.items())
 
 
@@ -141,3 +161,28 @@ def test_tasks_draw_their_own_rows() -> None:
     one, other = mpc.TASK.draw(shop, plan).samples, psi.TASK.draw(shop, plan).samples
     assert len(one) == len(other) == 10 + 5 + 20  # the quota and its reserve
     assert {sample.facts for sample in one} != {sample.facts for sample in other}
+
+
+def test_a_users_own_splits_are_kept_with_every_row() -> None:
+    splits = ("train", "train", "validation", "test", "test")
+    rows = [judgement("mug", "p", label, split) for label, split in zip("ESESE", splits, strict=True)]
+    rows += [judgement("mug", "q", "I", split) for split in splits]
+    shop, plan = esci(rows), Plan(1, PLENTY, given_split=True)
+    twice = shop["products"].union(shop["products"].mutate(title=shop["products"].title + " again"))
+    shop = Store({**shop.tables, "products": twice})
+    for task in (mpc.TASK, psi.TASK):
+        samples = task.draw(shop, plan).samples
+        assert Counter(sample.split for sample in samples) == {"train": 4, "validation": 2, "test": 4}
+    ranked = qpr.TASK.draw(shop, plan).samples
+    assert {sample.split for sample in ranked} == {"train", "validation", "test"}
+
+
+def test_the_language_of_a_row_is_told_by_its_texts_as_the_source_wrote_them() -> None:
+    title = "ソニー Sony ワイヤレスヘッドホン"
+    rows = [judgement("headphones", "p"), judgement("headphones", "q", "S")]
+    shop = esci(rows, {"p": title, "q": "wireless headphones"})
+    for task in TASKS:
+        found = task.draw(shop, Plan(1, PLENTY))
+        assert {texts for texts in found.written.values() if "headphones" in texts} == set(found.written.values())
+        unfitting = unfit(found.samples, task, "en", None, found.written)
+        assert unfitting and all(title in found.written[sample.id] for _, sample in unfitting)

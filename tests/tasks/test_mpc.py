@@ -15,10 +15,10 @@ TRAIN: Any = {("train", "IND"): 10}
 def test_a_row_reads_as_the_published_rows() -> None:
     shop = esci([judgement("mama  koala", "p", "E")], {"p": "Mama Koala® <b>Diapers</b>, 6 Pack"})
     (found,) = TASK.draw(shop, Plan(1, TRAIN)).samples
-    assert found.input == '{"query": "mama koala", "product title": "Mama Koala Diapers , 6 Pack"}'
+    assert found.input == '{"query": "mama  koala", "product title": "Mama Koala <b>Diapers</b>, 6 Pack"}'
     assert found.options == json.dumps(OPTIONS)
     assert [option[:3] for option in OPTIONS] == ["A: ", "B: ", "C: ", "D: "]
-    assert found.facts == ("judgement|mama koala|mama koala diapers , 6 pack",)
+    assert found.facts == ("judgement|mama koala|mama koala <b>diapers</b>, 6 pack",)
     assert found.products == ("esci|p",)
     assert (found.domain, found.category, found.labels) == ("IND", None, None)
 

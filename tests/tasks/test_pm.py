@@ -59,6 +59,8 @@ def test_a_pair_reads_as_the_published_rows() -> None:
         (" ".join(["word"] * 49) + " end.", " ".join(["word"] * 49) + " end."),
         (" ".join(["word"] * 50) + " more.", " ".join(["word"] * 50) + "..."),
         (" ".join(["word"] * 49) + " end. More.", " ".join(["word"] * 49) + " end..."),
+        ("." + " ".join(["word"] * 60), " ".join(["word"] * 50) + "..."),
+        (".short and uncut.", ".short and uncut."),
     ],
 )
 def test_a_description_is_cut_to_fifty_words(description: str, shown: str) -> None:

@@ -1,11 +1,13 @@
 """PRP: which pairs count, and the form of a row."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from ecellm.records import Sample
-from ecellm.tasks.prp import OPTIONS, TASK
-from ecellm.tasks.task import Draw, Plan
+from ecellm.tasks.prp import EQUAL, OPTIONS, TASK
+from ecellm.tasks.task import BALANCED, Draw, Plan
 from stores import store
 
 PLAN = Plan(1, {("train", "IND"): 100, ("validation", "IND"): 100, ("test", "IND"): 100}, ("Home",))
@@ -49,6 +51,59 @@ def test_a_pair_with_two_relations_equal_titles_or_a_markup_title_is_left_out_an
         "pair of equal titles": 1,
         "relation to a product without a usable title": 4,
     }
+
+
+def test_titles_are_shown_as_they_are_and_braces_are_no_page_code() -> None:
+    titles = (" Cup Holder {New Style} ", "Mug <b>blue</b>", "Size <5 lamp")
+    products = [product(str(number), title) for number, title in enumerate(titles)]
+    found = draw(products, [relation("0", "1", "also_buy"), relation("1", "2", "similar")])
+    assert labels(found.samples) == {(titles[0], titles[1]): "A", (titles[1], titles[2]): "C"}
+    assert found.dropped == {}
+
+
+def shop(count: int, category: str, kinds: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """`count` pairs of one category, of the relations in turn."""
+    names = {"A": "also_buy", "B": "also_view", "C": "similar"}
+    products = [product(str(number), f"{category} {number}", category) for number in range(2 * count)]
+    pairs = [relation(str(2 * n), str(2 * n + 1), names[kinds[n % len(kinds)]], category) for n in range(count)]
+    return products, pairs
+
+
+def test_categories_give_equal_shares_while_they_last() -> None:
+    large, small = shop(3000, "Home", "AAAB"), shop(1000, "Garden", "AAAB")
+    plan = Plan(1, {("train", "IND"): 300, ("test", "IND"): 60}, ("Home", "Garden"))
+    data = store(products=large[0] + small[0], relations=large[1] + small[1])
+    samples = TASK.draw(data, plan).samples
+    for split, quota in (("train", 300), ("test", 60)):
+        found = [sample for sample in samples if sample.split == split][:quota]
+        assert Counter(sample.category for sample in found) == {"Home": quota / 2, "Garden": quota / 2}
+
+
+def test_balanced_labels_take_from_the_categories_that_have_them() -> None:
+    """As in the real sample: one category has no similar pairs."""
+    large, small = shop(2000, "Home", "AB"), shop(600, "Garden", "ABC")
+    plan = Plan(1, {("train", "IND"): 300}, ("Home", "Garden"), labels=BALANCED)
+    samples = TASK.draw(store(products=large[0] + small[0], relations=large[1] + small[1]), plan).samples[:300]
+    assert Counter(sample.output for sample in samples) == {"A": 100, "B": 100, "C": 100}
+    first = Counter((sample.output, sample.category) for sample in samples)
+    assert first["A", "Home"] == first["A", "Garden"] == 50 and first["C", "Garden"] == 100
+
+
+def test_a_users_own_splits_are_kept_with_every_row() -> None:
+    products = [product("1", "a"), product("2", "b"), product("3", "a"), product("2", "c")]
+    splits = ("train", "train", "validation", "test")
+    pairs = [{**relation("1", "2", "also_buy"), "split": split} for split in splits]
+    pairs += [{**relation("2", "1", "similar"), "split": "test"}, {**relation("1", "3", "similar"), "split": "test"}]
+    data = store(products=products, relations=pairs)
+    found = TASK.draw(data, replace(PLAN, given_split=True))
+    assert sorted((sample.split, sample.output) for sample in found.samples) == [
+        ("test", "A"),
+        ("test", "C"),
+        ("train", "A"),
+        ("train", "A"),
+        ("validation", "A"),
+    ]
+    assert found.dropped == {EQUAL: 1}
 
 
 def test_both_directions_of_one_relation_are_one_pair_and_order_does_not_matter() -> None:

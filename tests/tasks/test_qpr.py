@@ -26,11 +26,11 @@ def letters(sample: Sample) -> list[str]:
 
 def test_a_list_reads_as_the_published_rows() -> None:
     (found,) = draw(
-        [judgement("usb  hub", "p", "E"), judgement("usb hub", "q", "I")], titles={"p": "Hub®", "q": "Tea"}
+        [judgement("usb  hub", "p", "E"), judgement("usb  hub", "q", "I")], titles={"p": "Hub®", "q": "Tea"}
     )
     wanted = {
-        '{"query": "usb hub", "product list": ["A: Hub", "B: Tea"]}': ("A,B", ("E", "I"), ("esci|p", "esci|q")),
-        '{"query": "usb hub", "product list": ["A: Tea", "B: Hub"]}': ("B,A", ("I", "E"), ("esci|q", "esci|p")),
+        '{"query": "usb  hub", "product list": ["A: Hub", "B: Tea"]}': ("A,B", ("E", "I"), ("esci|p", "esci|q")),
+        '{"query": "usb  hub", "product list": ["A: Tea", "B: Hub"]}': ("B,A", ("I", "E"), ("esci|q", "esci|p")),
     }
     assert (found.output, found.labels, found.products) == wanted[found.input]
     assert sorted(found.facts) == ["judgement|usb hub|hub", "judgement|usb hub|tea"]
@@ -68,25 +68,36 @@ def test_a_query_with_many_products_gives_some_of_its_lists() -> None:
     assert {len(sample.labels or ()) for sample in found} == {2, 3, 4}
 
 
-def test_every_query_has_its_first_list_before_any_has_its_second() -> None:
+def test_queries_take_turns() -> None:
     rows = [judgement(f"q{n}", f"{label}{n}{k}", label) for n in range(30) for label in "ES" for k in range(3)]
-    found = draw(rows, quota=4)
-    shown = [json.loads(sample.input)["query"] for sample in found]
-    assert len(shown) == 4 + 2 + 20 and len(set(shown)) == len(shown)
-    assert Counter(json.loads(sample.input)["query"] for sample in draw(rows)[:30]).most_common(1)[0][1] == 1
+    few = [json.loads(sample.input)["query"] for sample in draw(rows, quota=4)]
+    assert len(few) == 4 + 2 + 20 and len(set(few)) > 15
+    every = Counter(json.loads(sample.input)["query"] for sample in draw(rows))
+    assert set(every.values()) == {9}, "each query gives all of its lists in the end"
 
 
-def test_lengths_and_first_letters_are_drawn_evenly() -> None:
-    found = [sample for sample in draw(queries(150, labels="ESCI")) if sample.labels is not None][:150]
-    sizes = Counter(len(sample.labels or ()) for sample in found)
-    assert min(sizes[size] for size in (2, 3, 4)) > 30
-    best = Counter(sample.output[0] for sample in found if len(sample.labels or ()) == 2)
-    assert min(best["A"], best["B"]) > 10
+def test_a_length_beyond_a_querys_labels_is_drawn_again_with_another_query() -> None:
+    """With 2, 3 and 4 labels one, two and three of three draws give a list, and each length is as likely."""
+    rows = [row for labels in ("ES", "ESC", "ESCI") for row in named(queries(900, labels=labels), labels)]
+    found = draw(rows, quota=400)[:400]
+    shares = Counter((kind_of(sample), len(sample.labels or ())) for sample in found)
+    for labels in (2, 3, 4):
+        for length in range(2, labels + 1):
+            assert abs(shares[labels, length] - 400 / 6) < 25, shares
+    assert sum(shares.values()) == sum(shares[labels, n] for labels in (2, 3, 4) for n in range(2, labels + 1))
+
+
+def named(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [{**row, "query": f"{kind} {row['query']}", "product_id": f"{kind}{row['product_id']}"} for row in rows]
+
+
+def kind_of(sample: Sample) -> int:
+    return len(json.loads(sample.input)["query"].split()[0])
 
 
 def test_one_label_or_one_title_makes_no_list() -> None:
     assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "E")]) == []
-    assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I")], titles={"p": "Mug", "q": "Mug "}) == []
+    assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I")], titles={"p": "Mug", "q": "Mug"}) == []
     assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I")], titles={"q": "日本"}) == []
 
 

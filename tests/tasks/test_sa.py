@@ -33,6 +33,21 @@ def test_stars_become_options_and_the_input_is_the_bare_text() -> None:
     }
 
 
+def test_a_text_is_shown_as_it_is_and_white_space_at_its_ends_tells_no_texts_apart() -> None:
+    rows = [review(f" {long(1)}\n"), review(f" {long(1)}\n"), review(long(2)), review(f"{long(2)} ")]
+    found = draw(rows)
+    assert [sample.input for sample in sorted(found.samples, key=lambda sample: sample.input)] == [
+        f" {long(1)}\n",
+        long(2),
+    ]
+    assert found.dropped == {"review text repeats": 2}
+
+
+def test_words_are_what_single_spaces_divide_as_in_the_paper() -> None:
+    few, many = "one two three four five six seven eight nine", "one  two three four five six seven eight nine"
+    assert [sample.input for sample in draw([review(few), review(many), review(" " * 20)]).samples] == [many]
+
+
 def test_short_repeated_and_contradicting_texts_are_left_out_and_counted() -> None:
     rows = [review("one two three four five six seven eight nine"), review(long(1)), review(long(1), product="Q")]
     rows += [review(long(2), 5), review(long(2), 1)]

@@ -1,6 +1,8 @@
 """SR: the core, the history, the candidates, and how a long row is taken apart."""
 
 import ast
+import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -127,10 +129,10 @@ def test_too_few_items_give_no_rows_and_a_reason() -> None:
     assert found.samples == [] and any("to choose from" in reason for reason in found.dropped)
 
 
-def shown_first(title: str, old: list[dict[str, Any]] | None = None, **changes: Any) -> str:
+def shown_first(title: str | None, old: list[dict[str, Any]] | None = None, **changes: Any) -> str:
     """How the first product of the longest history is shown."""
     made = [product(number) for number in range(ITEMS)]
-    made[0] = {**product(0, title), **changes}
+    made[0] = {**product(0), "title": title, **changes}
     (found,) = (
         sample
         for sample in draw(purchases(), made + (old or [])).samples
@@ -139,36 +141,33 @@ def shown_first(title: str, old: list[dict[str, Any]] | None = None, **changes: 
     return str(ast.literal_eval(found.input)[0]).removeprefix("1st: ")
 
 
-def test_an_items_text_is_cleaned_cut_and_filled_from_2014() -> None:
-    old = {**product(0), "catalogue": "amazon_2014", "title": "Old", "categories": ["Old"]}
-    changes = {"brand": "", "categories": ["Video Games", "x" * 2000]}
-    assert shown_first('A <b>"big"</b>\n game..', [old], **changes) == "A big game. Video Games. Acme."
-    assert shown_first("A game", [old], brand=None, categories=[]) == "A game. Old. Acme."
-    words = " ".join(f"w{number}" for number in range(40))
-    cut = shown_first(words, brand=None, categories=[])
-    assert cut.endswith("w24...") and len(cut.split(" ")) == 25
+def test_2014_fills_an_empty_title_and_brand_but_no_categories() -> None:
+    old = {**product(0), "catalogue": "amazon_2014", "title": "Old", "categories": ["Old"], "brand": "Former"}
+    assert shown_first("A game", [old], brand=None, categories=[]) == "A game.  Former."
+    assert shown_first("", [old], brand="") == "Old. Video Games. Action. Former."
+    assert shown_first("", brand="Acme") == "Video Games. Action. Acme."
+    assert shown_first("A game", [old]) == "A game. Video Games. Action. Acme."
 
 
-TITLES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>\0"))
+def test_products_without_metadata_or_anything_to_show_are_left_out_and_counted() -> None:
+    made = [product(number) for number in range(1, ITEMS)]
+    nothing = {**product(0), "title": None, "brand": None, "categories": []}
+    for products in (made, [*made, nothing]):
+        dropped = draw(purchases(), products).dropped
+        assert dropped["purchase of a product without metadata"] == sum(
+            row["product_id"] == "P00" for row in purchases()
+        )
 
 
-@settings(max_examples=10, deadline=None)
-@given(titles=st.lists(TITLES, min_size=ITEMS, max_size=ITEMS))
-def test_white_space_of_any_kind_becomes_single_spaces_as_python_does_it(titles: list[str]) -> None:
-    made = [
-        {**product(number, f"{number} {title}"), "brand": None, "categories": []}
-        for number, title in enumerate(titles)
-    ]
-    expected = set()
-    for number, title in enumerate(titles):
-        words = " ".join(title.replace('"', "").replace("&amp;", "&").split())
-        text = f"{number} {words}".strip().rstrip(".") + "."
-        parts = text.split(" ")
-        expected.add(text if len(parts) <= 25 else " ".join(parts[:25]) + "...")
-    shown = {
-        option[3:] for sample in draw(purchases(), made).samples for option in ast.literal_eval(sample.options or "")
-    }
-    assert shown == expected
+def test_an_item_with_html_reads_alike_in_history_and_options() -> None:
+    made = [product(number, f"Caf&eacute; {number} &quot;Easy&quot; &amp; <i>more</i>") for number in range(ITEMS)]
+    for sample in draw(purchases(), made).samples:
+        texts = [
+            text.partition(": ")[2]
+            for shown in (sample.input, sample.options)
+            for text in ast.literal_eval(shown or "")
+        ]
+        assert all(re.fullmatch(r'Café \d+ "Easy" & more. Video Games. Action. Acme.', text) for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +250,39 @@ def test_same_category_negatives_are_of_the_right_products_categories() -> None:
         == 2
         for sample in drawn("", products, rows)
     )
+
+
+def test_the_shoppers_tested_are_trained_on_as_in_the_paper() -> None:
+    rows = [purchase(user, (user * 3 + step) % ITEMS, step) for user in range(300) for step in range(10)]
+    quotas: Any = {("train", "IND"): 60, ("validation", "IND"): 20, ("test", "IND"): 20}
+    made = [product(number) for number in range(ITEMS)]
+    samples = TASK.draw(store(products=made, purchases=rows), Plan(1, quotas, ("Games",))).samples
+    found = {split: [first_ten(sample) for sample in samples if sample.split == split] for split, _ in quotas}
+    assert found["train"][: len(found["test"])] == found["test"] and found["validation"] == found["test"]
+    assert 20 <= len(found["test"]) < len(found["train"])
+
+
+def first_ten(sample: Sample) -> tuple[str, ...]:
+    """The purchases that every split's row of a shopper shows."""
+    return sample.products[:7]
+
+
+def test_categories_give_equal_shares_while_they_last() -> None:
+    rows, made = [], []
+    for name, users in (("Games", 300), ("Toys", 100)):
+        made += [{**product(number, f"{name} {number}"), "category": name} for number in range(ITEMS)]
+        rows += [
+            {**purchase(user, (user * 3 + step) % ITEMS, step), "category": name}
+            for user in range(users)
+            for step in range(10)
+        ]
+    quotas: Any = {("train", "IND"): 60, ("test", "IND"): 100}
+    samples = TASK.draw(store(products=made, purchases=rows), Plan(1, quotas, ("Games", "Toys"))).samples
+    for (split, _), quota in quotas.items():
+        found = [sample.category for sample in samples if sample.split == split]
+        assert Counter(found[:quota]) == {"Games": quota / 2, "Toys": quota / 2}
+    more = TASK.draw(store(products=made, purchases=rows), Plan(1, {("test", "IND"): 250}, ("Games", "Toys"))).samples
+    assert Counter(sample.category for sample in more) == {"Games": 295, "Toys": 100}
 
 
 def shoppers_of(samples: list[Sample]) -> dict[str, set[str]]:

@@ -14,6 +14,13 @@ class Format(StrEnum):
     lm_eval = "lm-eval"
 
 
+class Spelling(StrEnum):
+    """How the published rows name their tasks."""
+
+    unchanged = "unchanged"
+    authors = "authors"
+
+
 def export(
     dataset: Annotated[Path, typer.Argument(help="The DATASET folder.")],
     out: Annotated[Path, typer.Option(help="The JSON file to write; for lm-eval, the folder.")],
@@ -23,6 +30,13 @@ def export(
     setting: Annotated[
         list[str] | None, typer.Option(help="For lm-eval: only this setting; may be given more than once.")
     ] = None,
+    spelling: Annotated[
+        Spelling,
+        typer.Option(
+            help="How rows name their tasks: unchanged (as in the imported file, else by the correct title), or as "
+            "the authors' evaluate.py compares them, misspellings included (Product_Relation_Predicition, ...)."
+        ),
+    ] = Spelling.unchanged,
     qpr_labels: Annotated[
         Path | None, typer.Option(help="Where to write the ESCI labels of the QPR test rows, as JSON.")
     ] = None,
@@ -38,10 +52,12 @@ def export(
 
         if qpr_labels is not None:
             raise ValueError("--qpr-labels belongs to the published rows: lm-eval's tasks hold the labels.")
+        if spelling is not Spelling.unchanged:
+            raise ValueError("--spelling belongs to the published rows: lm-eval's tasks have names of their own.")
         typer.echo(f"{export_harness(data, out, setting)} tasks written to {out}.")
         return
     if setting is not None:
         raise ValueError("--setting belongs to --format lm-eval: the published rows are those of every setting.")
-    typer.echo(f"{run(data, out):,} rows written to {out}.")
+    typer.echo(f"{run(data, out, spelling is Spelling.authors):,} rows written to {out}.")
     if qpr_labels is not None:
         typer.echo(f"Labels of {write_labels(data, qpr_labels):,} QPR rows written to {qpr_labels}.")

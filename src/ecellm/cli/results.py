@@ -10,8 +10,8 @@ def results(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="With introduction.md, and for each run a folder with run.json, scores.json, cheap.json, "
-            "manifest.json and text.md; for each study one with its study.md and text.md."
+            help="With introduction.md and, where there are any, for each run a folder with run.json, scores.json, "
+            "cheap.json, manifest.json and text.md; for each study one with its study.md and text.md."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The Markdown page to write; it is replaced.")],

@@ -12,6 +12,7 @@ from typing import Any
 
 from ecellm.dataset.config import BuildConfig, TaskPlan
 from ecellm.dataset.dataset import MANIFEST, write_split
+from ecellm.dataset.deviations import deviations
 from ecellm.dataset.hub_card import HUB_CARD, hub_card
 from ecellm.dataset.lost import sample_row, write_lost
 from ecellm.dataset.quality import unfit
@@ -19,6 +20,7 @@ from ecellm.dataset.select import BEYOND, Part, Rules, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
 from ecellm.sources import Engine, Wanted, obstacles, open_shelf
+from ecellm.sources.own_tables import Columns, own_columns
 from ecellm.sources.shelf import PROVIDERS, READING, Shelf
 from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
@@ -32,6 +34,8 @@ MOST_RESERVE = 8
 
 #: Tables that a task draws from by category: SA reviews, PRP relations, SR purchases, AP and AG questions.
 BY_CATEGORY = {"reviews", "relations", "purchases", "questions"}
+#: Tables of labelled pairs: rows of the user's own that say their split are taken as they are.
+LABELLED = {"pairs", "relations", "judgements"}
 #: The kinds of Amazon Review files, one per category, that a table is made of. Purchases are told from the
 #: ratings, and what was bought from the metadata.
 FILES = {"reviews": ("reviews",), "relations": ("metadata",), "purchases": ("ratings", "metadata")}
@@ -59,18 +63,24 @@ def build(
     if lost is not None:
         refuse_existing(lost)
     chosen = config.seed if seed is None else seed
-    plans = {task.name: config.plan(task, chosen) for task in tasks}
+    columns = own_columns(sources, config.sources.tables)
+    tasks = [replace(task, needs=task.tables(columns)) for task in tasks]
+    labelled = {task.name: table for task in tasks if (table := _labelled(task, columns))}
+    plans = {task.name: replace(config.plan(task, chosen), given_split=task.name in labelled) for task in tasks}
     missing = obstacles(sources, config.sources)
     for task in tasks:
         if task.name in missing:
             raise ValueError(f"{task.name} cannot be built: {missing[task.name]}.")
         _check(task, plans[task.name], config)
+        if task.name in labelled:
+            _check_labelled(task, labelled[task.name], config)
     say(f"{READING} sources")
     tables = {table for task in tasks for table in _needs(task, plans[task.name])}
     with ExitStack() as stack:
-        with open_shelf(sources, config.sources, _wanted(tasks, plans), tables, engine, say=say) as shelf:
+        with open_shelf(sources, config.sources, _wanted(tasks, plans, config), tables, engine, say=say) as shelf:
             own = shelf.store(set())
             plans = {task.name: _with_categories(task, plans[task.name], own, config) for task in tasks}
+            plans |= {name: _with_all_rows(name, table, plans[name], own, config) for name, table in labelled.items()}
             draws, selection = _chosen(shelf, tasks, plans, config, say, keep=lost is not None)
             if not any(selection.split(split) for split in SPLITS):
                 raise ValueError(
@@ -132,7 +142,7 @@ def _drop_unfit(draw: Draw, task: Task, config: BuildConfig) -> None:
     """Take the samples that are not fit out of a draw."""
     plan = config.tasks.get(task.name, TaskPlan())
     asked = task.language if plan.language is None and not _own(task, config) else plan.language
-    unfitting = unfit(draw.samples, task, asked or "", plan.most_words)
+    unfitting = unfit(draw.samples, task, asked or "", plan.most_words, draw.written)
     for reason, sample in unfitting:
         draw.drop(reason, 1, [sample_row(sample)])
     out = {id(sample) for _, sample in unfitting}
@@ -144,6 +154,7 @@ def _rules(task: Task, config: BuildConfig, plan: Plan) -> Rules:
         many_answers=isinstance(task.answer, FreeText),
         products_shared=plan.by == TIME,
         near_apart=not config.tasks.get(task.name, TaskPlan()).near_duplicates,
+        as_given=plan.given_split,
     )
 
 
@@ -183,6 +194,37 @@ def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
         )
 
 
+def _check_labelled(task: Task, table: str, config: BuildConfig) -> None:
+    """Raise ValueError where the config asks for other rows or splits than those of the user's labelled table."""
+    chosen = config.tasks.get(task.name, TaskPlan())
+    for key, asked in (("out_of_domain", chosen.out_of_domain), ("near_duplicates", not chosen.near_duplicates)):
+        if asked:
+            raise ValueError(
+                f"tasks.{task.name}.{key}: the rows of sources.tables.{table} say their split and are kept as they "
+                "are; leave it out."
+            )
+
+
+def _labelled(task: Task, columns: Mapping[str, Columns]) -> str | None:
+    """Return the table of the user's own whose rows a task takes as they are, splits included; None for none."""
+    return next((name for name in task.needs if name in LABELLED and "split" in columns.get(name, ())), None)
+
+
+def _with_all_rows(name: str, table: str, plan: Plan, store: Store, config: BuildConfig) -> Plan:
+    """Return a task's plan; a quota that the config does not name is all rows of that split of the labelled table."""
+    rows = store[table]
+    if table in BY_CATEGORY:
+        rows = rows.filter(rows.category.isin(plan.in_domain))
+    counted = store.rows(rows.group_by("split").agg(rows=rows.count()))
+    there = {row["split"]: int(row["rows"]) for row in counted}
+    named = config.tasks.get(name, TaskPlan()).model_fields_set
+    quotas = {
+        (split, domain): there.get(split, 0) if domain == "IND" and split not in named else quota
+        for (split, domain), quota in plan.quotas.items()
+    }
+    return replace(plan, quotas=quotas)
+
+
 def _needs(task: Task, plan: Plan) -> set[str]:
     """Return the tables that a task draws from; to tell domains by brand it needs the products too."""
     return {*task.needs, *(["products"] if plan.by == BRAND else [])}
@@ -209,15 +251,18 @@ def _with_categories(task: Task, plan: Plan, store: Store, config: BuildConfig) 
     return replace(plan, quotas=quotas, in_domain=inside)
 
 
-def _wanted(tasks: Sequence[Task], plans: Mapping[str, Plan]) -> Wanted:
-    """Return the categories whose Amazon Review files the tasks need, by kind of file."""
+def _wanted(tasks: Sequence[Task], plans: Mapping[str, Plan], config: BuildConfig) -> Wanted:
+    """Return the categories whose Amazon Review files the tasks need, by kind, and how much of the reviews."""
     found: dict[str, set[str]] = {"reviews": set(), "metadata": set(), "ratings": set()}
     for task in tasks:
         plan = plans[task.name]
         kinds = {kind for table in task.needs for kind in FILES.get(table, ())}
         for kind in kinds | ({"metadata"} if plan.by == BRAND else set()):
             found[kind] |= {*plan.categories("IND"), *plan.categories("OOD")}
-    return Wanted(**found)
+    firsts = [config.tasks.get(task.name, TaskPlan()).first_reviews for task in tasks if "reviews" in task.needs]
+    limits = [first for first in firsts if first is not None]
+    # Tasks share what is read: it must be enough for each.
+    return Wanted(**found, first_reviews=max(limits) if limits and len(limits) == len(firsts) else None)
 
 
 def _manifest(
@@ -243,6 +288,7 @@ def _manifest(
         "spare": {name: selection.dropped[name][BEYOND] for name in draws},
         "rejected": _by_file(rejected),
         "config": config.model_dump(mode="json"),
+        "deviations": deviations(config, plans, [name for name, plan in plans.items() if plan.given_split]),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("ecellm", engine.package, "ibis-framework", "pyarrow")},

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ecellm.dataset.check import Finding
 from ecellm.dataset.dataset import Dataset
+from ecellm.dataset.deviations import heading
 from ecellm.dataset.quality import words_of
 from ecellm.keys import keyed_hash
 from ecellm.pages import render
@@ -17,7 +18,6 @@ from ecellm.records import DOMAINS, SPLITS, Sample
 from ecellm.sources.addresses import read_addresses
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import Letter, YesNo
-from ecellm.tasks.task import BRAND, NATURAL, TIME
 
 LONGEST_EXAMPLE = 1_200
 #: Answers beyond these many are no classes.
@@ -56,7 +56,7 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
         tasks=[TASKS[task] for task in present],
         dropped={task: reasons for task, reasons in manifest.get("dropped", {}).items() if reasons},
         rejected={file: reasons for file, reasons in manifest.get("rejected", {}).items() if reasons},
-        choices=[(task, said) for task, plan in _plans(manifest).items() if (said := _choices(task, plan))],
+        deviations=[(heading(row["tasks"]), row["text"]) for row in manifest.get("deviations", [])],
         findings=findings,
         lengths=_lengths(everything, present),
         balance=_balance(taught, present),
@@ -68,30 +68,6 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
         ],
         inputs=manifest.get("inputs", []),
     )
-
-
-def _plans(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(manifest.get("config", {}).get("tasks", {}))
-
-
-def _choices(task: str, plan: Mapping[str, Any]) -> list[str]:
-    """Say what a task's plan has that the paper has not."""
-    held = ", ".join(plan.get("out_of_domain", ()))
-    by = plan.get("out_of_domain_by")
-    language = plan.get("language")
-    own = TASKS[task].language
-    said = {
-        f"wrong answers: {plan.get('negatives')}": plan.get("negatives"),
-        "no shopper stands in two splits": plan.get("users_apart"),
-        f"out of domain: the time from {held} on": by == TIME,
-        f"out of domain: the brands {held}": by == BRAND,
-        f"answers in {plan.get('labels')} shares": plan.get("labels", NATURAL) != NATURAL,
-        f"texts in {language} alone": language and language != own,
-        "texts in any language": language == "" and own,
-        "no near-duplicates across splits": plan.get("near_duplicates") is False,
-        f"no row of more than {plan.get('most_words')} words": plan.get("most_words"),
-    }
-    return [text for text, holds in said.items() if holds]
 
 
 def _sources(manifest: Mapping[str, Any]) -> dict[str, Any]:

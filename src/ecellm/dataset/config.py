@@ -67,12 +67,20 @@ class Sources(Strict):
     """Amazon Review 2014 metadata, which fills gaps of 2018's for SR."""
     amazon_google: str | None = None
     amazon_google_encoding: Literal["latin-1", "utf-8"] = "latin-1"
-    """How its files are read. utf-8 is the authors' way: what is not UTF-8 becomes U+FFFD, in 138 records."""
+    """How its files are read. utf-8 is the authors' way, by which what is not UTF-8 becomes U+FFFD."""
     esci: str | None = None
     mave: str | None = None
     amazon_qa: str | None = None
     tables: OwnTables = OwnTables()
     """Tables of the user's own."""
+
+    @model_validator(mode="after")
+    def _one_source_of_pairs(self) -> Self:
+        if self.tables.pairs is not None:
+            for other, there in (("amazon_google", self.amazon_google), ("tables.matches", self.tables.matches)):
+                if there is not None:
+                    raise ValueError(f"tables.pairs and {other} both say what PM is made of; leave one out")
+        return self
 
 
 class TaskPlan(Strict):
@@ -154,14 +162,17 @@ def read_config(path: Path) -> BuildConfig:
     if unknown:
         raise ValueError(f"{path}: unknown task {', '.join(sorted(unknown))}; choose from {', '.join(TASKS)}.")
     for name, plan in config.tasks.items():
-        problem = _problem(TASKS[name], plan)
+        problem = _problem(TASKS[name], plan, config.sources.tables)
         if problem:
             raise ValueError(f"{path}: tasks.{name}.{problem}.")
     return config
 
 
-def _problem(task: Task, plan: TaskPlan) -> str | None:
+def _problem(task: Task, plan: TaskPlan, own: OwnTables) -> str | None:
     """Return what a task cannot do of its plan: the key and why."""
+    for table in task.alternatives.values():
+        if plan.negatives and table in own.named():
+            return f"negatives: {task.name} draws none where sources.tables.{table} labels its pairs; leave it out"
     for key, given, known in (
         ("negatives", plan.negatives, task.negatives),
         ("out_of_domain_by", plan.out_of_domain_by, task.domains),

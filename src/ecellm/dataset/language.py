@@ -1,37 +1,62 @@
 """Which texts are in another language than a task's.
 
-Queries and titles are short, full of names and numbers, and often in no language at all. So a text counts as
-foreign only where another language is likely and the task's own is not; an empty one never does.
+Queries and titles are short, full of names and model numbers, and often in no language at all. So a text counts as
+foreign only where a language detector finds another language likely and the task's own not, in the text as it is and
+without its codes, and where no longer phrase of it is in the task's own language. An empty text is never foreign.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 
-from lingua import IsoCode639_1, Language, LanguageDetector, LanguageDetectorBuilder
+from lingua import ConfidenceValue, IsoCode639_1, Language, LanguageDetector, LanguageDetectorBuilder
 
 #: The languages told apart (ISO 639-1): those of the larger shops' sites. More would mistake more names for words.
 LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "nl", "sv", "pl", "tr", "ru", "ar", "hi", "ja", "ko", "zh")
-#: A text is foreign where the own language is less likely than the first and another more than the second. Of 3,227
-#: American queries and 3,356 titles that made 2 and 7 foreign; of 32 foreign ones like them, 22.
-OWN_BELOW, OTHER_ABOVE = 0.1, 0.5
+#: A text may be foreign where the own language is less likely than the first and another more than the second.
+OWN_BELOW, OTHER_ABOVE = 0.04, 0.5
+#: A phrase of so many words is in the own language from this probability on.
+PHRASE_WORDS, OWN_FROM = 4, 0.5
+#: Words with a digit, of capitals alone, or with a capital inside: model numbers, units and makers.
+CODE = re.compile(r"\S*\d\S*|\S*[a-z][A-Z]\S*|\b[A-Z]{2,}\b")
+PHRASE_END = re.compile(r"[,;:|()\[\]]| - ")
 
 
 def foreign(texts: Sequence[str], language: str) -> list[bool]:
     """Say of each text whether it is in another language than this one of `LANGUAGES`."""
-    told = _told(language)
-    new = [text for text in dict.fromkeys(texts) if text not in told]
+    known = _known(language)
     own = Language.from_iso_code_639_1(IsoCode639_1.from_str(language.upper()))
-    if new:
-        confidences = _detector().compute_language_confidence_values_in_parallel(new)
-        for text, values in zip(new, confidences, strict=True):
-            likely = {value.language: value.value for value in values}
-            told[text] = max(likely.values()) > OTHER_ABOVE and likely[own] < OWN_BELOW
-    return [told[text] for text in texts]
+    new = [text for text in dict.fromkeys(texts) if text not in known]
+    for text, values in zip(new, _confidences(new), strict=True):
+        known[text] = _is_other(values, own) and _stays_foreign(text, own)
+    return [known[text] for text in texts]
+
+
+def _stays_foreign(text: str, own: Language) -> bool:
+    """Say whether a text that looks foreign does so without its codes too and has no phrase in the own language."""
+    bare = " ".join(CODE.sub(" ", text).split())
+    phrases = [phrase for phrase in PHRASE_END.split(text) if len(phrase.split()) >= PHRASE_WORDS]
+    first, *others = _confidences([bare, *phrases])
+    return (not bare or _is_other(first, own)) and all(_likely(values)[own] < OWN_FROM for values in others)
+
+
+def _is_other(values: Sequence[ConfidenceValue], own: Language) -> bool:
+    likely = _likely(values)
+    return max(likely.values()) > OTHER_ABOVE and likely[own] < OWN_BELOW
+
+
+def _likely(values: Sequence[ConfidenceValue]) -> dict[Language, float]:
+    return {value.language: value.value for value in values}
+
+
+def _confidences(texts: Sequence[str]) -> list[list[ConfidenceValue]]:
+    """Return each text's probability of every language."""
+    return _detector().compute_language_confidence_values_in_parallel(list(texts)) if texts else []
 
 
 @cache
-def _told(language: str) -> dict[str, bool]:
-    """What was said of texts before: the search tasks show the same queries and titles again and again."""
+def _known(language: str) -> dict[str, bool]:
+    """What was found of texts before: the search tasks show the same queries and titles again and again."""
     return {}
 
 

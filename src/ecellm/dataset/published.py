@@ -52,16 +52,17 @@ def write_published(rows: Sequence[PublishedRow], file: Path) -> None:
     pq.write_table(pa.table(columns, schema=schema), file, compression="zstd")
 
 
-def export(dataset: Dataset, out: Path) -> int:
+def export(dataset: Dataset, out: Path, authors_names: bool = False) -> int:
     """Write the dataset's rows as a published JSON file and return their number.
 
-    Raises ValueError where `out` exists.
+    With `authors_names` tasks are named as by `authors_name`, whatever an imported file called them. Raises
+    ValueError where `out` exists.
     """
     if out.exists():
         raise ValueError(f"{out} exists already: name another file, or remove it first.")
     count = 0
     with whole_file(out) as beside, beside.open("w", encoding="utf-8") as file:
-        for count, row in enumerate(published_rows(dataset), start=1):
+        for count, row in enumerate(published_rows(dataset, authors_names), start=1):
             file.write(("[\n" if count == 1 else ",\n") + json.dumps(row))
         file.write("\n]\n" if count else "[]\n")
     return count
@@ -82,22 +83,31 @@ def write_labels(dataset: Dataset, out: Path) -> int:
     return len(rows)
 
 
-def published_rows(dataset: Dataset) -> Iterator[dict[str, str | None]]:
+def authors_name(task: str) -> str:
+    """Return a task's name as the authors' own files and evaluation spell it; three of them do not match the paper's.
+
+    `task` is the abbreviation.
+    """
+    known = TASKS[task]
+    return known.aliases[0] if known.aliases else known.title
+
+
+def published_rows(dataset: Dataset, authors_names: bool = False) -> Iterator[dict[str, str | None]]:
     """Yield the published rows: an imported dataset's as they were, else setting by setting, split by split.
 
     Single and diverse instructions have all splits, unseen ones and the 1-shot setting test rows only.
     """
     if dataset.is_imported:
-        yield from _imported_rows(dataset)
+        yield from _imported_rows(dataset, authors_names)
         return
     for setting in SETTINGS:
         tested_only = setting.endswith((UNSEEN, ONE_SHOT))
         for split in SPLITS[-1:] if tested_only else SPLITS:
             for asked in dataset.view(setting, split):
-                yield _row(asked, setting)
+                yield _row(asked, setting, authors_names)
 
 
-def _row(asked: Asked, setting: str) -> dict[str, str | None]:
+def _row(asked: Asked, setting: str, authors_names: bool) -> dict[str, str | None]:
     sample = asked.sample
     return {
         "instruction": asked.instruction,
@@ -105,7 +115,7 @@ def _row(asked: Asked, setting: str) -> dict[str, str | None]:
         "options": sample.options,
         "output": sample.output,
         "few_shot_example": None if asked.shot is None else _example(asked.shot),
-        "task": TASKS[sample.task].title,
+        "task": authors_name(sample.task) if authors_names else TASKS[sample.task].title,
         "split": SPLIT_NAMES[sample.split],
         "setting": setting,
     }
@@ -117,7 +127,7 @@ def _example(shot: Sample) -> str:
     return json.dumps({"input": shot.input, **options, "output": shot.output})
 
 
-def _imported_rows(dataset: Dataset) -> Iterator[dict[str, str | None]]:
+def _imported_rows(dataset: Dataset, authors_names: bool) -> Iterator[dict[str, str | None]]:
     samples = {
         sample.id: sample for split in SPLITS for domain in DOMAINS for sample in dataset.samples(split, domain)
     }
@@ -131,7 +141,7 @@ def _imported_rows(dataset: Dataset) -> Iterator[dict[str, str | None]]:
                 "options": "" if row.blank_options else sample.options,
                 "output": sample.output,
                 "few_shot_example": row.few_shot_example,
-                "task": row.task_name,
+                "task": authors_name(sample.task) if authors_names else row.task_name,
                 "split": row.split_name,
                 "setting": row.setting,
             }

@@ -5,11 +5,11 @@ Pure functions over samples, so that each rule can be tested alone. Whatever is 
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from ecellm.dataset.near import NearIndex
-from ecellm.records import Domain, Sample, Split
+from ecellm.records import Domain, Sample, Split, sample_id
 
 Part = tuple[Split, Domain]
 
@@ -36,6 +36,8 @@ class Rules:
     """Out-of-domain products may stand in training rows: domains are told by time."""
     near_apart: bool = False
     """No row is nearly a row of another split."""
+    as_given: bool = False
+    """The user's own table says each row's split: all rows stay, whatever they repeat or share."""
 
 
 @dataclass
@@ -75,19 +77,23 @@ def select(
     An exact input (with its options) stands once per task, and an input text in one split only, whatever the
     task. Out-of-domain products stand in none of the task's training or validation rows. No fact stands in a
     test row of any task and in a training or validation row of any task. Equal inputs with different answers
-    are left out. What `rules` says of a task comes on top, or is excepted.
+    are left out. What `rules` says of a task comes on top, or is excepted. Rows that are taken as they are given
+    get ids of their own where inputs repeat.
     """
     chosen = Selection()
     own = {task: rules.get(task, Rules()) for task in drawn}
-    distinct = {task: _distinct(samples, own[task], chosen) for task, samples in drawn.items()}
+    distinct = {
+        task: _as_given(samples) if own[task].as_given else _distinct(samples, own[task], chosen)
+        for task, samples in drawn.items()
+    }
     facts: set[str] = set()
     inputs: set[str] = set()
-    near = {task: NearIndex() for task in drawn if own[task].near_apart}
+    near = {task: NearIndex() for task in drawn if own[task].near_apart and not own[task].as_given}
     for split in ORDER:
         for task, parts in distinct.items():
             for part in (part for part in PRIORITY if part[0] == split):
                 samples = parts[part]
-                if split != "test":
+                if split != "test" and not own[task].as_given:
                     abroad = {key for sample in chosen.samples[task]["test", "OOD"] for key in sample.products}
                     forbidden = set() if own[task].products_shared else abroad
                     samples = _without(samples, inputs, facts, forbidden, chosen)
@@ -104,6 +110,20 @@ def select(
         if split == "test":
             facts = {fact for sample in fixed for fact in sample.facts}
     return chosen
+
+
+def _as_given(samples: Sequence[Sample]) -> dict[Part, list[Sample]]:
+    """Return all samples by part; the n-th of equal inputs, those of higher priority first, gets the n-th id."""
+    by_part: dict[Part, list[Sample]] = {part: [] for part in PRIORITY}
+    for sample in samples:
+        by_part[sample.split, sample.domain].append(sample)
+    seen: Counter[tuple[Domain, str, str | None]] = Counter()
+    for part, rows in by_part.items():
+        for place, sample in enumerate(rows):
+            same = (sample.domain, sample.input, sample.options)
+            by_part[part][place] = replace(sample, id=sample_id(sample.task, *same, occurrence=seen[same]))
+            seen[same] += 1
+    return by_part
 
 
 def _distinct(samples: Sequence[Sample], rules: Rules, chosen: Selection) -> dict[Part, list[Sample]]:

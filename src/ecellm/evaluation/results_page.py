@@ -1,6 +1,6 @@
 """The page of results: written from stored scores and run facts, so that no figure is typed by hand.
 
-A folder holds one folder a run, shown in order of their names, each with
+A folder holds `introduction.md`, the head of the page, and one folder a run, shown in order of their names, each with
 
     run.json       title, machine, seconds of each step, other facts (`RunFacts`)
     scores.json    the model's SCORES.json
@@ -20,8 +20,8 @@ and, where models made for one task answered the same rows,
     compared/NAME.json    what `ecellm compare MODEL NAME --out` wrote of it beside the run's model, if taken
     models.md             what they show, written by hand
 
-or one folder a study, with the `study.md` that `ecellm study` wrote and text.md; and `introduction.md` for the head
-of the page.
+or one folder a study, with the `study.md` that `ecellm study` wrote and text.md. Where there is no such folder, the
+page is the introduction alone.
 """
 
 import json
@@ -41,7 +41,7 @@ from ecellm.pages.markdown import markdown_table
 from ecellm.records import DIVERSE, DOMAINS, UNSEEN
 from ecellm.tasks import TASKS
 
-INTRODUCTION, STUDY = "introduction.md", "study.md"
+INTRODUCTION, RUN, STUDY = "introduction.md", "run.json", "study.md"
 COUNTS = ("train IND", "validation IND", "test IND", "test OOD")
 DOMAIN_NAMES = {"IND": "In domain", "OOD": "Out of domain"}
 NONE = "–"  # noqa: RUF001
@@ -67,12 +67,23 @@ class RunFacts(BaseModel):
 
 def results_page(folder: Path) -> str:
     """Return the page as Markdown; raises ValueError naming a file that is missing or out of form."""
-    found = sorted(path for name in ("run.json", STUDY) for path in folder.glob(f"*/{name}"))
-    if not any(path.name == "run.json" for path in found):
-        raise ValueError(f"{folder} has no run: put run.json, scores.json and the rest in a folder below it.")
-    first = next(path for path in found if path.name == "run.json")
-    sections = (_study(path.parent) if path.name == STUDY else _section(path.parent, path == first) for path in found)
+    folders = sorted(path for path in folder.glob("*") if path.is_dir())
+    if not folders and not (folder / INTRODUCTION).is_file():
+        raise ValueError(
+            f"{folder} has no results: put {INTRODUCTION} there, and each run or study in a folder below it."
+        )
+    files = [path / name for path in folders for name in _kinds(path)]
+    first = next((file for file in files if file.name == RUN), None)
+    sections = (_study(file.parent) if file.name == STUDY else _section(file.parent, file == first) for file in files)
     return "\n\n".join([_text(folder / INTRODUCTION), *sections]) + "\n"
+
+
+def _kinds(folder: Path) -> list[str]:
+    """Return which of run and study a folder holds; raises ValueError where it holds neither."""
+    found = [name for name in (RUN, STUDY) if (folder / name).is_file()]
+    if not found:
+        raise ValueError(f"{folder} has neither {RUN} nor {STUDY}: complete it, or remove it.")
+    return found
 
 
 def write_results_page(folder: Path, out: Path) -> None:
@@ -84,7 +95,7 @@ def write_results_page(folder: Path, out: Path) -> None:
 
 def _section(run: Path, quoting: bool) -> str:
     """A run's section; the paper's figures, which are the same for all, stand where it is `quoting` them."""
-    facts = read_run_facts(run / "run.json")
+    facts = read_run_facts(run / RUN)
     scores, cheap = _scores(run / "scores.json"), _scores(run / "cheap.json")
     times = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in facts.seconds.items())
     said = [f"Machine: {facts.machine}.", f"Times: {times}."]

@@ -23,6 +23,8 @@ class Wanted:
     reviews: Collection[str] = ()
     metadata: Collection[str] = ()
     ratings: Collection[str] = ()
+    first_reviews: int | None = None
+    """How many lines of each file of reviews are read, from its first on; None for all."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _readings(
         folder = _folder(root, sources.amazon_reviews)
         if "reviews" in tables and wanted.reviews:
             texts = amazon_reviews.review_parts(folder, wanted.reviews)
-            read = partial(amazon_reviews.read_reviews, bench, texts)
+            read = partial(amazon_reviews.read_reviews, bench, texts, space, wanted.first_reviews)
             found.append(Reading("reviews", {"reviews"}, texts, read))
         if "purchases" in tables and wanted.ratings:
             rated = amazon_reviews.rating_parts(folder, wanted.ratings)
@@ -118,8 +120,12 @@ def _readings(
         old = amazon_reviews.metadata_2014_parts(_folder(root, sources.amazon_reviews_2014), wanted.ratings)
         read = partial(amazon_reviews.read_metadata_2014, bench, old, space)
         found.append(Reading("metadata of 2014", set(), old, read, ["amazon_2014"], {"purchases"}))
+    if sources.amazon_google is not None and "matches" in tables:
+        folder = _folder(root, sources.amazon_google)
+        files, encoding = amazon_google.parts(folder), sources.amazon_google_encoding
+        read = partial(amazon_google.read, bench, folder, encoding, space)
+        found.append(Reading(sources.amazon_google, {"matches"}, files, read, ["amazon", "google"]))
     for module, table, name, catalogues in (
-        (amazon_google, "matches", sources.amazon_google, ["amazon", "google"]),
         (esci, "judgements", sources.esci, ["esci"]),
         (mave, "attributes", sources.mave, ["mave"]),
         (amazon_qa, "questions", sources.amazon_qa, []),

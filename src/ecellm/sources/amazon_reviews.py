@@ -12,13 +12,14 @@ import json
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.sources.workbench import Part, Tables, Workbench, no_texts, pieces
+from ecellm.sources.workbench import Part, Tables, Workbench, no_texts, opened, pieces
 from ecellm.store import conform
 
 REVIEW = {
@@ -69,17 +70,22 @@ def metadata_2014_parts(folder: Path, categories: Collection[str]) -> list[Part]
     return [Part(folder / f"meta_{name}.json.gz", {"page": name}) for name in sorted(categories)]
 
 
-def read_reviews(bench: Workbench, parts: Sequence[Part]) -> Tables:
-    """Return `reviews`; rows without product, user or time, or whose stars are not 1 to 5, are set aside.
+def read_reviews(bench: Workbench, given: Sequence[Part], space: Path, first: int | None = None) -> Tables:
+    """Return `reviews`; rows without product, user or time, or whose stars are not 1 to 5, are rejected.
 
-    A review without text has an empty one.
+    A review without text has an empty one. Only the `first` so many lines of each file are read (None: all), as far
+    as a folder holds it in several files, from its first file on; `space` takes copies of them.
     """
+    parts = given if first is None else _first_lines(bench, given, space, first)
     rows = bench.json_lines(
         parts,
         REVIEW,
         ["asin", "reviewerID", "overall", "unixReviewTime"],
         {"stars are not 1 to 5": lambda row: row.overall.notin(STARS)},
     )
+    if first is not None:
+        for part in parts:
+            bench.discard(part.path)
     rows = rows.mutate(text=rows.reviewText.fill_null(""))
     rows = rows.rename(product_id="asin", user_id="reviewerID", stars="overall", time="unixReviewTime")
     return {"reviews": conform(rows, "reviews")}
@@ -144,6 +150,27 @@ def read_metadata_2014(bench: Workbench, given: Sequence[Part], space: Path) -> 
         fields=no_texts(),
     )
     return {"products": conform(products, "products")}
+
+
+def _first_lines(bench: Workbench, given: Sequence[Part], space: Path, count: int) -> list[Part]:
+    """Return copies of the first `count` lines of each part, blank and broken ones included.
+
+    A folder's files are taken in their order; those after the last line that counts are not read at all.
+    """
+    copies: list[Part] = []
+    for part in given:
+        left = count
+        for piece in pieces([part]):
+            if not left:
+                break
+            bench.inspect([piece.path])
+            copy = space / f"first-reviews-{len(copies)}.jsonl"
+            with opened(piece.path) as lines, copy.open("wb") as file:
+                for line in islice(lines, left):
+                    file.write(line)
+                    left -= 1
+            copies.append(replace(piece, path=copy, converted_from=piece.path))
+    return copies
 
 
 def _relations(rows: ir.Table) -> ir.Table:

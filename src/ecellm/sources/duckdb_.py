@@ -79,8 +79,8 @@ OWN_TYPES = {
         "CASE WHEN json_type(TRY({text}::JSON), '$[0]') = 'OBJECT' "
         'THEN TRY(from_json({text}, \'[{{"text": "VARCHAR", "helpful": "BIGINT"}}]\')) '
         "WHEN {text} LIKE '[%' THEN list_transform(TRY(from_json({text}, '[\"VARCHAR\"]')), "
-        "lambda said: {{'text': said, 'helpful': 0::BIGINT}}) "
-        "WHEN {text} <> '' THEN [{{'text': {text}, 'helpful': 0::BIGINT}}] END"
+        "lambda said: {{'text': said, 'helpful': NULL::BIGINT}}) "
+        "WHEN {text} <> '' THEN [{{'text': {text}, 'helpful': NULL::BIGINT}}] END"
     ),
 }
 
@@ -165,18 +165,19 @@ class DuckWorkbench(Workbench):
 
     def csv_table(
         self,
-        path: Path,
+        parts: Sequence[Part],
         names: Sequence[str],
         encoding: str,
         checks: Mapping[str, Check] = NO_CHECKS,
         by: Sequence[str] = (),
     ) -> ir.Table:
-        """Return a quoted CSV file as a table; see `Workbench`."""
-        check_header(path, names, encoding)
+        """Return quoted CSV files as a table; see `Workbench`."""
+        for part in parts:
+            check_header(part, names, encoding)
         columns = json.dumps(dict.fromkeys(names, "VARCHAR")).replace('"', "'")
         # One thread: DuckDB cannot divide a file with quoted line breaks safely.
         return self._collect(
-            [Part(path)],
+            parts,
             lambda part: (
                 f"{AS_OBJECTS} read_csv({_file(part.path)}, columns={columns}, header=true, delim=',', quote='\"', "
                 f"escape='\"', encoding='{encoding}', auto_detect=false, parallel=false, {KEEP_REJECTS}) AS \"row\""

@@ -1,7 +1,8 @@
 """A shop's own tables: CSV, JSON lines, Parquet or a database's, their columns mapped to the Store's.
 
 What a public source would say and a shop's table need not is filled in: one category, "shop", for all; splits by
-key; answers without votes. `docs/own-tables.md` shows a whole example.
+key; answers without votes. A table of pairs may show its products' records instead of naming products: these become
+products. `docs/own-tables.md` shows whole examples.
 """
 
 import os
@@ -41,8 +42,12 @@ class Form:
     needed: Mapping[str, str]
     """Columns that must be there, with their kind (`OWN_TYPES`)."""
     optional: Mapping[str, str] = field(default_factory=dict)
+    records: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What a row may show instead of a product's id, by the id's column: the product's columns to the row's own."""
 
 
+#: What tells a record apart that has no id.
+RECORD = ("title", "description", "brand", "price")
 FORMS: Mapping[str, Form] = {
     "products": Form(
         {"product_id": "text", "title": "text"},
@@ -54,9 +59,22 @@ FORMS: Mapping[str, Form] = {
         dict.fromkeys(("category", "product_id", "user_id"), "text") | {"time": "time"},
     ),
     "purchases": Form({"product_id": "text", "user_id": "text", "time": "time"}, {"category": "text"}),
-    "relations": Form({"product_id": "text", "other_id": "text", "relation": "text"}, {"category": "text"}),
+    "relations": Form(
+        {"product_id": "text", "other_id": "text", "relation": "text"},
+        {"category": "text", "split": "text"},
+        {"product_id": {"title": "title"}, "other_id": {"title": "other_title"}},
+    ),
     "matches": Form({"left_id": "text", "right_id": "text"}),
-    "judgements": Form({"query": "text", "product_id": "text", "label": "text"}, {"small": "truth", "split": "text"}),
+    "pairs": Form(
+        {"left_id": "text", "right_id": "text", "label": "truth"},
+        {"split": "text"},
+        {f"{side}_id": {name: f"{side}_{name}" for name in RECORD} for side in ("left", "right")},
+    ),
+    "judgements": Form(
+        {"query": "text", "product_id": "text", "label": "text"},
+        {"small": "truth", "split": "text"},
+        {"product_id": {"title": "title"}},
+    ),
     "attributes": Form(
         {"product_id": "text", "attribute": "text"},
         {"category": "text", "position": "number", "value": "text", "field": "text", "split": "text"},
@@ -67,10 +85,10 @@ FORMS: Mapping[str, Form] = {
         | {"answerable": "truth", "answers": "answers"},
     ),
 }
-#: What a task needs beside the needed columns of its tables.
+#: What a task, or a table, needs beside the needed columns of its tables.
 ALSO: Mapping[str, Collection[tuple[str, str]]] = {
     "AVE": (("attributes", "value"), ("attributes", "field")),
-    "PM": (("products", "catalogue"),),
+    "matches": (("products", "catalogue"),),
     "AP": (("questions", "answerable"),),
     "AG": (("questions", "answers"),),
 }
@@ -82,6 +100,8 @@ CATALOGUES = {
     "judgements": "esci",
     "attributes": "mave",
 }
+#: In which the products of two catalogues are.
+SIDES = {"left_id": "amazon", "right_id": "google"}
 VALUES = {
     "relation": ("also_buy", "also_view", "similar"),
     "label": ("E", "S", "C", "I"),
@@ -107,12 +127,16 @@ def obstacles(columns: Mapping[str, Columns], given: Collection[str]) -> dict[st
     by task."""
     found = {}
     for task in TASKS.values():
-        if set(task.needs) - {"products"} <= set(given):
+        needs = task.tables(columns)
+        if set(needs) - {"products"} <= set(given):
             continue
-        lacking = [name for name in task.needs if name not in columns]
-        wanted = [(name, column) for name in task.needs for column in FORMS[name].needed]
-        wanted += ALSO.get(task.name, ())
-        absent = [f"{name}.{column}" for name, column in wanted if name in columns and column not in columns[name]]
+        if all(name in columns and _whole(name, columns) for name in needs if name != "products"):
+            needs = tuple(name for name in needs if name != "products")
+        lacking = [name for name in needs if name not in columns]
+        lacking += [task.alternatives[name] for name in lacking if name in task.alternatives]
+        wanted = [(name, column) for name in needs if name in columns for column in _kinds(name, columns)[0]]
+        wanted += [also for name in (task.name, *needs) for also in ALSO.get(name, ()) if also[0] in columns]
+        absent = [_named(*column) for column in wanted if column[1] not in columns[column[0]]]
         if lacking:
             found[task.name] = f"there is no table {' and no table '.join(lacking)}"
         elif absent:
@@ -129,28 +153,92 @@ def read(
     """
     columns = own_columns(root, tables)
     usable = {
-        name: table for name, table in tables.named().items() if columns[name].keys() >= set(FORMS[name].needed)
+        name: table
+        for name, table in tables.named().items()
+        if columns[name].keys() >= _kinds(name, columns)[0].keys()
     }
-    names = [name for name in usable if name in wanted and name != "products"]
-    found = {name: _filled(_rows(bench, name, _file(name, usable[name], root, space), columns[name]), name)
-             for name in names}  # fmt: skip
+    found: dict[str, ir.Table] = {}
+    shown: list[ir.Table] = []
+    for name in (name for name in usable if name in wanted and name != "products"):
+        rows = _rows(bench, name, _file(name, usable[name], root, space), columns)
+        if _whole(name, columns):
+            rows = bench.keep(_filled(_with_ids(rows, name), name, columns[name]))
+            shown.append(_shown(rows, name))
+        else:
+            rows = _filled(rows, name, columns[name])
+        found[name] = rows
     if "products" in usable:
         path = _file("products", usable["products"], root, space)
-        found["products"] = _products(_rows(bench, "products", path, columns["products"]), found)
+        by_id = {name: table for name, table in found.items() if not _whole(name, columns)}
+        shown.append(_products(_rows(bench, "products", path, columns), by_id))
+    if shown:
+        found["products"] = ibis.union(*shown) if len(shown) > 1 else shown[0]
     return {name: conform(table, name) for name, table in found.items()}
 
 
-def _rows(bench: Workbench, name: str, path: Path, own: Columns) -> ir.Table:
+def _whole(name: str, columns: Mapping[str, Columns]) -> bool:
+    """Say whether a table shows its products' records: it names no products, or there are none to name."""
+    own, form = columns[name].keys(), FORMS[name]
+    titles = {record["title"] for record in form.records.values()}
+    if own >= form.records.keys():
+        return "products" not in columns and bool(titles) and own >= titles
+    return bool(own & titles)
+
+
+def _kinds(name: str, columns: Mapping[str, Columns]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the columns that a table needs and those that it may have, with their kinds."""
     form = FORMS[name]
-    kinds = {**form.needed, **form.optional}
-    rows = bench.own(Part(path), {column: (own[column], kinds[column]) for column in own}, list(form.needed))
+    if not _whole(name, columns):
+        return dict(form.needed), dict(form.optional)
+    titles = {record["title"]: "text" for record in form.records.values()}
+    needed = titles | {column: kind for column, kind in form.needed.items() if column not in form.records}
+    others = {column: "text" for record in form.records.values() for column in record.values()}
+    return needed, {**form.optional, **{column: kind for column, kind in others.items() if column not in needed}}
+
+
+def _named(table: str, column: str) -> str:
+    """Return a column's name for messages, with what may stand there instead."""
+    record = FORMS[table].records.get(column)
+    return f"{table}.{column} (or {record['title']})" if record else f"{table}.{column}"
+
+
+def _rows(bench: Workbench, name: str, path: Path, columns: Mapping[str, Columns]) -> ir.Table:
+    needed, optional = _kinds(name, columns)
+    kinds = {**needed, **optional}
+    own = {column: given for column, given in columns[name].items() if column in kinds}
+    rows = bench.own(Part(path), {column: (own[column], kinds[column]) for column in own}, list(needed))
     for column, kind in kinds.items():
         if column not in own:
             rows = rows.mutate(**{column: _nothing(kind)})
     for column, allowed in VALUES.items():
-        if column in own and column in kinds:
+        if column in own and kinds[column] == "text":
             _refuse_others(bench, name, rows, column, allowed)
     return rows
+
+
+def _with_ids(rows: ir.Table, name: str) -> ir.Table:
+    """Return the rows with the ids of the records that they show: equal records have one id."""
+    for column, record in FORMS[name].records.items():
+        texts = [rows[record[part]] if part in record else ibis.null("string") for part in RECORD]
+        # The lengths say where each text ends.
+        rows = rows.mutate(**{column: keyed("own record", *(text.length() for text in texts), *texts)})
+    return rows
+
+
+def _shown(rows: ir.Table, name: str) -> ir.Table:
+    """Return the records that a table's rows show as products, each once."""
+    products = [
+        rows.select(
+            catalogue=ibis.literal(SIDES.get(column) or CATALOGUES[name]),
+            category=rows.category if "category" in rows.columns else ibis.literal(SHOP),
+            product_id=rows[column],
+            **{part: rows[record[part]] if part in record else ibis.null("string") for part in RECORD},
+        )
+        for column, record in FORMS[name].records.items()
+    ]
+    once = ibis.union(*products, distinct=True) if len(products) > 1 else products[0].distinct()
+    whole = once.mutate(feature=ibis.null("string"), categories=no_texts(), fields=no_texts())
+    return conform(whole, "products")
 
 
 def _refuse_others(bench: Workbench, name: str, rows: ir.Table, column: str, allowed: Iterable[str]) -> None:
@@ -162,7 +250,8 @@ def _refuse_others(bench: Workbench, name: str, rows: ir.Table, column: str, all
 
 def _mapped(name: str, table: OwnTable, root: Path) -> dict[str, str]:
     form = FORMS[name]
-    known = [*form.needed, *form.optional]
+    shown = (column for record in form.records.values() for column in record.values())
+    known = list(dict.fromkeys([*form.needed, *form.optional, *shown]))
     unknown = [column for column in table.columns if column not in known]
     if unknown:
         raise ValueError(f"[sources.tables.{name}]: there is no column {unknown[0]!r}; known: {', '.join(known)}.")
@@ -232,18 +321,32 @@ def _nothing(kind: str) -> ir.Value:
     return ibis.null(types[kind])
 
 
-def _filled(rows: ir.Table, name: str) -> ir.Table:
-    """Return the rows with what a shop's table need not say."""
+def _filled(rows: ir.Table, name: str, own: Columns) -> ir.Table:
+    """Return the rows with what a shop's table need not say.
+
+    Labelled rows have splits only where the table has a column for them: a row that names none is put where the hash
+    of its query, or of its pair of products, falls.
+    """
     if "category" in rows.columns:
         rows = rows.mutate(category=rows.category.fill_null(SHOP))
     if name == "reviews":
         empty = {column: rows[column].fill_null("") for column in ("product_id", "user_id")}
         return rows.mutate(**empty, time=rows.time.fill_null(0))
+    if name == "pairs":
+        rows = rows.mutate(label=ibis.ifelse(rows.label, "yes", "no"))
+        split = eighty_ten_ten(keyed(0, "own pairs", rows.left_id, rows.right_id))
+        return rows.mutate(split=_split(rows.split).fill_null(split)) if "split" in own else rows
+    if name == "relations":
+        swapped = rows.product_id > rows.other_id
+        first = ibis.ifelse(swapped, rows.other_id, rows.product_id)
+        second = ibis.ifelse(swapped, rows.product_id, rows.other_id)
+        split = eighty_ten_ten(keyed(0, "own relations", first, second))
+        return rows.mutate(split=_split(rows.split).fill_null(split)) if "split" in own else rows
     if name == "judgements":
-        side = ibis.ifelse(keyed(0, "own judgements", rows["query"].lower()) < TRAIN_BELOW, "train", "test")
-        # The tasks halve the test side into validation and test.
-        given = ibis.cases((rows.split == "train", "train"), (rows.split.notnull(), "test"), else_=side)
-        return rows.mutate(small=rows.small.fill_null(True), split=given)
+        key = keyed(0, "own judgements", rows["query"].lower())
+        # Where no row has a split, the tasks halve the test side into validation and test.
+        side = eighty_ten_ten(key) if "split" in own else ibis.ifelse(key < TRAIN_BELOW, "train", "test")
+        return rows.mutate(small=rows.small.fill_null(True), split=_split(rows.split).fill_null(side))
     if name == "attributes":
         split = eighty_ten_ten(keyed(0, "own attributes", rows.product_id))
         return rows.mutate(position=rows.position.fill_null(0), split=_split(rows.split).fill_null(split))
@@ -282,10 +385,13 @@ def _products(rows: ir.Table, found: Mapping[str, ir.Table]) -> ir.Table:
         for name in catalogues
     ]
     if "matches" in found:
-        for side, name in (("left_id", "amazon"), ("right_id", "google")):
+        for side, name in SIDES.items():
             matched = rows.semi_join(found["matches"], rows.product_id == found["matches"][side])
             shops = matched.select("catalogue").distinct()
             copies.append(rows.semi_join(shops, "catalogue").mutate(catalogue=ibis.literal(name), fields=no_texts()))
-    columns = ["catalogue", "category", "product_id", *texts, "categories", "fields"]
-    chosen = [copy.select(*columns) for copy in copies] or [rows.mutate(fields=no_texts()).select(*columns)]
+    if "pairs" in found:  # of which no others are drawn: only these products are needed
+        for side, name in SIDES.items():
+            paired = rows.semi_join(found["pairs"], rows.product_id == found["pairs"][side])
+            copies.append(paired.mutate(catalogue=ibis.literal(name), fields=no_texts()))
+    chosen = [conform(copy, "products") for copy in copies or [rows.mutate(fields=no_texts())]]
     return ibis.union(*chosen) if len(chosen) > 1 else chosen[0]

@@ -1,8 +1,8 @@
 """The workbench on Spark, for sources that outgrow one machine: the same rows and rejects as on DuckDB.
 
 Lines are parsed by Spark's own functions, on its workers; this process collects what is sampled and what is set
-aside, nothing else. On a cluster the workers must see the sources at the same path, and TMPDIR where 2014's
-metadata or a database's tables are used.
+aside, nothing else. On a cluster the workers must see the sources at the same path, and TMPDIR where files are
+converted first: 2014's metadata, a database's tables, the first reviews of each file, the catalogues read as UTF-8.
 """
 
 import csv
@@ -102,8 +102,8 @@ OWN_TYPES = {
         "CASE WHEN schema_of_variant(try_variant_get(try_parse_json({text}), '$[0]', 'variant')) LIKE 'OBJECT%' "
         "THEN try_variant_get(try_parse_json({text}), '$', 'array<struct<text: string, helpful: bigint>>') "
         "WHEN {text} LIKE '[%' THEN transform(try_variant_get(try_parse_json({text}), '$', 'array<string>'), "
-        "said -> named_struct('text', said, 'helpful', 0L)) "
-        "WHEN {text} <> '' THEN array(named_struct('text', {text}, 'helpful', 0L)) END"
+        "said -> named_struct('text', said, 'helpful', cast(NULL AS bigint))) "
+        "WHEN {text} <> '' THEN array(named_struct('text', {text}, 'helpful', cast(NULL AS bigint))) END"
     ),
 }
 
@@ -179,16 +179,17 @@ class SparkWorkbench(Workbench):
 
     def csv_table(
         self,
-        path: Path,
+        parts: Sequence[Part],
         names: Sequence[str],
         encoding: str,
         checks: Mapping[str, Check] = NO_CHECKS,
         by: Sequence[str] = (),
     ) -> ir.Table:
-        """Return a quoted CSV file as a table; see `Workbench`."""
-        check_header(path, names, encoding)
+        """Return quoted CSV files as a table; see `Workbench`."""
+        for part in parts:
+            check_header(part, names, encoding)
         return self._collect(
-            [Part(path)], lambda part: self._csv(part.path, names, ",", encoding), names, checks, by, numbered=False
+            parts, lambda part: self._csv(part, names, ",", encoding), names, checks, by, numbered=False
         )
 
     def parquet(
@@ -232,7 +233,7 @@ class SparkWorkbench(Workbench):
             elif kind == "parquet":
                 lines = _as_objects(self._parquet(read.path))
             else:
-                lines = self._csv(read.path, own_columns(read.path), own_delimiter(read.path), "utf-8")
+                lines = self._csv(read, own_columns(read.path), own_delimiter(read.path), "utf-8")
             if kind != "json":
                 lines = lines.selectExpr("line", "problem AS given")
             parsed = lines.selectExpr("*", """try_parse_json('{"row":' || line || ',"end":1}') AS parsed""")
@@ -329,14 +330,14 @@ class SparkWorkbench(Workbench):
         pq.read_schema(path)  # says better than Spark what is wrong with a file
         return self._session.read.parquet(_address(path))
 
-    def _csv(self, path: Path, names: Sequence[str], delimiter: str, encoding: str) -> DataFrame:
+    def _csv(self, part: Part, names: Sequence[str], delimiter: str, encoding: str) -> DataFrame:
         """Return a CSV file with a header; rows of another width are set aside, with their numbers."""
         schema = ", ".join(f"{_quoted(name)} string" for name in [*names, CORRUPT])
         form = {"sep": delimiter, "encoding": ENCODINGS.get(encoding, encoding), "quote": '"', "escape": '"'}
         reader = self._session.read.options(header=True, multiLine=True, columnNameOfCorruptRecord=CORRUPT, **form)
-        rows = reader.csv(_address(path), schema).persist(StorageLevel.MEMORY_AND_DISK)
+        rows = reader.csv(_address(part.path), schema).persist(StorageLevel.MEMORY_AND_DISK)
         if not rows.where(f"{CORRUPT} IS NOT NULL").isEmpty():
-            self._odd += _odd_rows(path, self.relative(path), len(names), delimiter, encoding)
+            self._odd += _odd_rows(part.path, self.relative(part.origin), len(names), delimiter, encoding)
         return _as_objects(rows.where(f"{CORRUPT} IS NULL").drop(CORRUPT))
 
     def _collect(

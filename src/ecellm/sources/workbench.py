@@ -137,14 +137,14 @@ class Workbench(IbisEngine, ABC):
     @abstractmethod
     def csv_table(
         self,
-        path: Path,
+        parts: Sequence[Part],
         names: Sequence[str],
         encoding: str,
         checks: Mapping[str, Check] = NO_CHECKS,
         by: Sequence[str] = (),
     ) -> ir.Table:
-        """Return a quoted CSV file with a header as text columns; rows that do not parse or meet a check are set
-        aside, and repeats as in `json_lines`. Raises as that, and where the header is not the expected one."""
+        """Return quoted CSV files with headers as one table of text columns; rows that do not parse or meet a check
+        are set aside, and repeats as in `json_lines`. Raises as that, and where a header is not the expected one."""
 
     @abstractmethod
     def parquet(
@@ -364,19 +364,20 @@ def own_kind(path: Path) -> str:
     return kinds[ending]
 
 
-def check_header(path: Path, names: Sequence[str], encoding: str) -> None:
+def check_header(part: Part, names: Sequence[str], encoding: str) -> None:
     """Raise ValueError where a CSV file does not begin with these columns; nothing where it is not there."""
+    path = part.path
     if path.is_dir():
-        for piece in pieces([Part(path)]):
-            check_header(piece.path, names, encoding)
+        for piece in pieces([part]):
+            check_header(piece, names, encoding)
     if not path.is_file() or not path.stat().st_size:
         return
     with path.open(encoding=encoding, errors="replace", newline="") as file:
         header = [name.strip().strip('"') for name in file.readline(CHUNK).strip().split(",")]
     if header != list(names):
         raise ValueError(
-            f"{path} begins with the columns {','.join(header)[:EXCERPT]!r}, not {','.join(names)!r}: is it the "
-            "right file?"
+            f"{part.origin} begins with the columns {','.join(header)[:EXCERPT]!r}, not {','.join(names)!r}: is it "
+            "the right file?"
         )
 
 

@@ -1,6 +1,7 @@
 """AG, answer generation: answer a shopper's question from review snippets.
 
-Source: AmazonQA, answerable and descriptive questions; the answer with the most helpful votes, first on ties.
+Source: AmazonQA, answerable and descriptive questions; the answer with the most helpful votes, first on ties. A
+question none of whose answers has a helpful vote is skipped.
 
     input    {"question": "how loud is the fan?", "document": ["the fan is so quiet that we sleep well", ...]}
     output   It is very quiet, you can sleep next to it.
@@ -17,17 +18,21 @@ from ecellm.tasks.questions import FORM, drawn_questions, facts_in, question_pie
 from ecellm.tasks.task import CATEGORY, Draw, Plan, Task
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from ecellm.store import Store
 
 NO_ANSWER = "question has no answer with text"
 
 
 def draw(store: Store, plan: Plan) -> Draw:
-    """Draw answerable, descriptive questions that somebody answered."""
+    """Draw answerable, descriptive questions with an answer that somebody found helpful."""
     found = Draw()
-    rows = drawn_questions(
-        store, plan, "AG", lambda questions: questions.answerable & (questions.kind == "descriptive"), found
-    )
+
+    def eligible(questions: ir.Table) -> ir.BooleanValue:
+        return questions.answerable & (questions.kind == "descriptive")
+
+    rows = drawn_questions(store, plan, "AG", eligible, found, voted=True)
     for split, domain, row in rows:
         answer = best_answer(row["answers"])
         if answer is None:
@@ -38,9 +43,14 @@ def draw(store: Store, plan: Plan) -> Draw:
 
 
 def best_answer(answers: list[dict[str, Any]]) -> str | None:
-    """Return the text of the answer with the most helpful votes, the first on ties; None without a text."""
-    written = [answer for answer in answers if answer["text"].strip()]
-    return max(written, key=lambda answer: answer["helpful"])["text"] if written else None
+    """Return the text of the answer with the most helpful votes, the first on ties; None where none that has a text
+    has a vote. Where votes are not known (null), an answer counts as if one reader had found it helpful."""
+    voted = [answer for answer in answers if answer["text"].strip() and _votes(answer) > 0]
+    return max(voted, key=_votes)["text"] if voted else None
+
+
+def _votes(answer: dict[str, Any]) -> int:
+    return 1 if answer["helpful"] is None else int(answer["helpful"])
 
 
 TASK = Task(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ecellm.records import Domain, Split
 from ecellm.tasks.task import BALANCED, BRAND, NATURAL, TIME, Plan
@@ -29,6 +29,12 @@ BEGINNING = 4
 WHITE = (" ", "\t", "\n", "\v", "\f", "\r")
 
 Row = dict[str, Any]
+T = TypeVar("T")
+
+#: What is left of a page's code in a title once its tags are gone (RE2 and Java alike).
+SCRIPT = "getTime"
+TAG = "<[^<>]*>"
+CODE = f"<[a-zA-Z/!]|{SCRIPT}"
 
 
 def eighty_ten_ten(key: ir.StringValue) -> ir.StringValue:
@@ -77,6 +83,13 @@ def _trim(text: ir.StringValue) -> ir.StringValue:
         """Cut spaces off a text."""
 
     return trim(text)
+
+
+def is_code(title: ir.StringValue) -> ir.BooleanValue:
+    """Say whether a title is a piece of a page's code: an unfinished tag or a script. Whole tags are none."""
+    import ibis
+
+    return ibis.ifelse(title.contains("<"), title.re_replace(TAG, " ").re_search(CODE), title.contains(SCRIPT))
 
 
 def outside(rows: ir.Table, plan: Plan) -> ir.BooleanValue:
@@ -129,6 +142,21 @@ class Drawn:
         names = categories_of(self.plan, domain)
         return [self._in_shares(self.found.get((_part(split, domain), name), [])) for name in names]
 
+    def in_turn(self, split: Split, domain: Domain) -> list[Row]:
+        """Return a part's rows, of which each category gives an equal share while it lasts; of balanced answers, an
+        equal share of each answer's rows."""
+        if self.plan.labels != BALANCED:
+            return in_turn(self.by_category(split, domain))[: self.plan.enough(split, domain)]
+        by_answer: dict[str, list[list[Row]]] = {}
+        for rows in self.by_category(split, domain):
+            own: dict[str, list[Row]] = {}
+            for row in rows:
+                own.setdefault(row["answer"], []).append(row)
+            for answer, part in own.items():
+                by_answer.setdefault(answer, []).append(part)
+        lists = [in_turn(by_answer[answer]) for answer in sorted(by_answer)]
+        return in_turn(lists)[: self.plan.enough(split, domain)]
+
     def _in_shares(self, rows: list[Row]) -> list[Row]:
         """Return the rows in an order whose every beginning has the answers in the shares that the plan asks for,
         while they last."""
@@ -147,6 +175,12 @@ class Drawn:
             turns[answer] += 1
         order = sorted(range(len(rows)), key=lambda number: places[number])
         return [rows[number] for number in order]
+
+
+def in_turn(lists: Sequence[Sequence[T]]) -> list[T]:
+    """Return the first item of each list, then the second of each, and so on while they last."""
+    turns = max((len(items) for items in lists), default=0)
+    return [items[turn] for turn in range(turns) for items in lists if turn < len(items)]
 
 
 def draw_rows(store: Store, table: ir.Table, plan: Plan) -> Drawn:

@@ -1,9 +1,11 @@
 """Judged query-product pairs as the three ESCI tasks (MPC, PSI, QPR) share them: texts, splits, facts.
 
-Texts are cleaned as in the paper: white space and simple tags to spaces, then NFKD to ASCII. A query, told by
-its cleaned text in lower case, stands in one split for all three tasks: on the test side if any row of it is
-there in the source, and that side is halved into validation and test by the query's key (the paper halves row
-by row, which lets one query's judgements stand in both). Which language a text is in, the builder asks.
+Texts are shown as in the published rows: a title's line breaks and four plain tags become spaces, both texts are
+reduced by NFKD to ASCII, and nothing is collapsed or stripped. A query, whatever its case and spacing, stands in
+one split for all three tasks: on the test side if any row of it is there in the source, and that side is halved
+into validation and test by the query's key (the paper halves row by row, which lets one query's judgements stand in
+both). Judgements of a user's own that say their split keep it. The builder filters by language, on the texts as the
+source wrote them.
 """
 
 from __future__ import annotations
@@ -12,49 +14,66 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ecellm.records import Sample, Split, sample_id
-from ecellm.tasks.drawing import draw_rows
+from ecellm.tasks.drawing import Row, draw_rows
 from ecellm.tasks.pieces import LETTER
-from ecellm.tasks.task import Column, Draw, Given, Plan
+from ecellm.tasks.task import Column, Draw, Plan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from ecellm.store import Store
 
-TAG = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
-#: Texts that cleaning leaves as they are: ASCII words, single spaces between them, no tag (RE2 and Java alike).
-CLEAN_ALREADY = r"^[!-;=-~]+( [!-;=-~]+)*\z"
+#: What becomes a space in a title; other tags stay.
+SPACES = re.compile(r"\s|</?p>|</?br>")
+#: Queries that differ from their name in case alone: ASCII words, single spaces between them (RE2 and Java alike).
+PLAIN = r"^[!-~]+( [!-~]+)*\z"
 
 NO_TITLE = "judged product has no title or is not there"
 NO_QUERY = "query is empty after cleaning"
 NO_TEXT = "title is empty after cleaning"
 REPEATED = "judgement repeats another"
+#: What tells judged pairs apart.
+PAIR = ["name", "product_id", "title"]
 
 
-def cleaned(text: str) -> str:
-    """Return the text as the published rows show it: tags and white space to single spaces, ASCII only."""
-    ascii_text = unicodedata.normalize("NFKD", TAG.sub(" ", text)).encode("ascii", "ignore").decode("ascii")
-    return " ".join(ascii_text.split())
+def shown_query(query: str) -> str:
+    """Return a query as the published rows show it: NFKD, ASCII only."""
+    return unicodedata.normalize("NFKD", query).encode("ascii", "ignore").decode("ascii")
+
+
+def shown_title(title: str) -> str:
+    """Return a title as the published rows show it: white space and plain tags to spaces, then as a query."""
+    return shown_query(SPACES.sub(" ", title))
+
+
+def normalised_words(text: str) -> str:
+    """Return a shown text in lower case with single spaces: equal results are the same query or title."""
+    return " ".join(text.split()).lower()
+
+
+def query_name(query: str) -> str:
+    """Return what tells queries apart."""
+    return normalised_words(shown_query(query))
 
 
 #: A question of one's own on one product.
 COLUMNS = (Column("query", "a shopper's query"), Column("title", "title of a product"))
 
 
-def shown(given: Given, name: str) -> str:
-    """Return a column's text cleaned; raises ValueError where nothing is left."""
-    text = cleaned(given[name])
-    if not text:
-        raise ValueError(f"{name} is empty once tags and letters beyond ASCII are gone.")
-    return text
+def shown(text: str, name: str) -> str:
+    """Return a column's text as it is shown; raises ValueError where nothing is left."""
+    found = shown_query(text) if name == "query" else shown_title(text)
+    if not found.strip():
+        raise ValueError(f"{name} is empty once letters beyond ASCII are gone.")
+    return found
 
 
 def fact(query: str, title: str) -> str:
-    """Return the key of one judgement; its texts are cleaned, so that equal pairs share it."""
-    return f"judgement|{query.lower()}|{title.lower()}"
+    """Return the key of one judgement, whatever the case and spacing of its texts."""
+    return f"judgement|{normalised_words(query)}|{normalised_words(title)}"
 
 
 def facts_in(sample: Sample) -> tuple[str, ...]:
@@ -63,68 +82,84 @@ def facts_in(sample: Sample) -> tuple[str, ...]:
     try:
         read = json.loads(sample.input)
         titles = read.get("product list") or [read.get("product title") or read["product"]]
-        return tuple(fact(cleaned(read["query"]), cleaned(LETTER.sub("", title))) for title in titles)
+        return tuple(fact(read["query"], LETTER.sub("", title)) for title in titles)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ()
 
 
-def judged(store: Store, seed: int, task: str, found: Draw) -> ir.Table:
+def judged(store: Store, plan: Plan, task: str, found: Draw) -> ir.Table:
     """Return one row per query and titled product; `found` counts what is left out.
 
-    Columns: name (which tells queries apart), query (cleaned), product_id, title (as the source wrote it),
-    label, small, split, and key, by which the task's rows are drawn. Where one pair has several labels, the
-    first in the alphabet stays.
+    Columns: name (which tells queries apart), query and title (as the source wrote them), product_id, label, small,
+    split, and key, by which the task's rows are drawn. Where one pair has several labels, the first in the alphabet
+    stays. Rows whose split is given are all kept.
     """
     import ibis
 
     from ecellm.store import keyed
 
-    titles = store.catalogue("esci").filter(lambda t: t.title.notnull())
+    titles = store.catalogue("esci").filter(lambda t: t.title.notnull()).select("product_id", "title")
+    if plan.given_split:  # a product that a user's table repeats must not repeat its judgements
+        titles = titles.group_by("product_id").agg(title=titles.title.min())
     rows = store.once("judgements", lambda: _named(store))
-    sides = rows.group_by("name").agg(query=rows.shown.min(), tested=(rows.split == "test").max())
-    half = keyed(seed, "ESCI split", sides.name) < "8"
-    sides = sides.mutate(split=ibis.cases((~sides.tested, "train"), (half, "validation"), else_="test"))
-    worded = rows.filter(rows.name != "").drop("query", "split", "shown")
-    joined = worded.inner_join(titles.select("product_id", "title"), "product_id")
-    pair = ["name", "product_id", "title"]
-    labels = joined.group_by(pair).agg(label=joined.label.min(), small=joined.small.max())
-    once = store.once(f"judged pairs {seed}", lambda: labels.inner_join(sides.drop("tested"), "name"))
-    turn = ibis.row_number().over(group_by=pair, order_by="label")
+    worded = rows.filter(rows.name != "")
+    joined = worded.inner_join(titles, "product_id")
+    make = (lambda: joined) if plan.given_split else (lambda: _once(rows, joined, plan.seed))
+    kept = store.once(f"judged pairs {plan.seed}", make)
+    turn = ibis.row_number().over(group_by=PAIR, order_by="label")
     lost = (
         (NO_QUERY, rows.filter(rows.name == "")),
         (NO_TITLE, worded.anti_join(titles, "product_id")),
         (REPEATED, joined.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
     )
-    counts = [store.count(table) for table in (rows, worded, joined, once)]
+    counts = [store.count(table) for table in (rows, worded, joined, kept)]
     for step, (reason, left_out) in enumerate(lost):
         found.drop(reason, counts[step] - counts[step + 1], left_out)
-    return once.mutate(key=keyed(seed, task, once.name, once.product_id))
+    if plan.given_split:
+        columns = (kept[name] for name in ("query", "product_id", "title", "label", "split"))
+        return kept.mutate(key=keyed(plan.seed, task, *columns))
+    return kept.mutate(key=keyed(plan.seed, task, kept.name, kept.product_id))
+
+
+def _once(rows: ir.Table, joined: ir.Table, seed: int) -> ir.Table:
+    """Return each pair of `joined` once, in the split of its query among all `rows`."""
+    import ibis
+
+    from ecellm.store import keyed
+
+    sides = rows.group_by("name").agg(tested=(rows.split == "test").max())
+    half = keyed(seed, "ESCI split", sides.name) < "8"
+    sides = sides.mutate(split=ibis.cases((~sides.tested, "train"), (half, "validation"), else_="test"))
+    labels = joined.group_by(PAIR).agg(
+        label=joined.label.min(), small=joined.small.max(), query=joined["query"].min()
+    )
+    return labels.inner_join(sides.drop("tested"), "name")
 
 
 def drawn_pairs(
     store: Store, plan: Plan, task: str, answer: Callable[[ir.Table], ir.StringValue], found: Draw
-) -> list[tuple[Split, dict[str, Any]]]:
-    """Collect the judged rows that a task of single pairs draws, their titles cleaned; `answer` says which class
-    a row is of, `found` counts what is left out."""
+) -> list[tuple[Split, Row]]:
+    """Collect the judged rows that a task of single pairs draws; `answer` says which class a row is of, `found`
+    counts what is left out. A row has its texts as they are shown, and as the source wrote them in `written`."""
     import ibis
 
-    rows = judged(store, plan.seed, task, found)
+    rows = judged(store, plan, task, found)
     rows = rows.mutate(category=ibis.literal(""), outside=ibis.literal(False), answer=answer(rows))
     drawn = draw_rows(store, rows, plan)
     kept = []
     for split in in_domain(plan):
         for row in drawn.rows(split, "IND"):
-            title = cleaned(row["title"])
-            if title:
-                kept.append((split, {**row, "title": title}))
+            query, title = shown_query(row["query"]), shown_title(row["title"])
+            if title.strip():
+                kept.append((split, {**row, "query": query, "title": title, "written": (row["query"], row["title"])}))
             else:
                 found.drop(NO_TEXT, 1, [row])
     return kept
 
 
-def pair_sample(task: str, split: Split, row: dict[str, Any], text: str, output: str, options: str | None) -> Sample:
-    """Return the sample of one judged pair, as `drawn_pairs` gives it."""
-    return Sample(
+def add_pair(found: Draw, task: str, split: Split, row: Row, text: str, output: str, options: str | None) -> None:
+    """Add the sample of one judged pair, as `drawn_pairs` gives it, to what was drawn."""
+    sample = Sample(
         id=sample_id(task, "IND", text, options),
         task=task,
         domain="IND",
@@ -135,9 +170,10 @@ def pair_sample(task: str, split: Split, row: dict[str, Any], text: str, output:
         facts=(fact(row["query"], row["title"]),),
         products=(product_key(row),),
     )
+    found.add(sample, row["written"])
 
 
-def product_key(row: dict[str, Any]) -> str:
+def product_key(row: Row) -> str:
     """Return the key of a judged row's product."""
     return f"esci|{row['product_id']}"
 
@@ -148,14 +184,13 @@ def in_domain(plan: Plan) -> dict[Split, int]:
 
 
 def _named(store: Store) -> ir.Table:
-    """Return the judgements with `shown`, the query cleaned, and `name`, the same in lower case.
+    """Return the judgements with `name`, which tells queries apart.
 
-    No engine has NFKD: the few queries that need cleaning are cleaned by Python and joined back.
+    No engine has NFKD: the few queries that are not plain are named by Python and joined back.
     """
     import ibis
 
     rows = store["judgements"]
-    unclean = rows.filter(~rows["query"].re_search(CLEAN_ALREADY)).select("query").distinct()
-    joined = rows.left_join(store.engine.mapped(unclean, cleaned), "query").drop("query_right")
-    shown = ibis.coalesce(joined.mapped, joined["query"])
-    return joined.mutate(shown=shown, name=shown.lower()).drop("mapped")
+    odd = rows.filter(~rows["query"].re_search(PLAIN)).select("query").distinct()
+    joined = rows.left_join(store.engine.mapped(odd, query_name), "query").drop("query_right")
+    return joined.mutate(name=ibis.coalesce(joined.mapped, joined["query"].lower())).drop("mapped")

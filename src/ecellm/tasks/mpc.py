@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ecellm.records import Sample
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.judgements import COLUMNS, drawn_pairs, facts_in, pair_sample, shown
+from ecellm.tasks.judgements import COLUMNS, add_pair, drawn_pairs, facts_in, shown
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Draw, Form, Given, Pieces, Plan, Task
 
@@ -39,18 +39,18 @@ def draw(store: Store, plan: Plan) -> Draw:
     for split, row in rows:
         text, options = published(row["query"], row["title"])
         output = OPTIONS[LABELS.index(row["label"])]
-        found.samples.append(pair_sample("MPC", split, row, text, output, options))
+        add_pair(found, "MPC", split, row, text, output, options)
     return found
 
 
 def published(query: str, title: str) -> tuple[str, str]:
-    """Return input and options of cleaned texts."""
+    """Return input and options of texts as they are shown."""
     return json.dumps({"query": query, "product title": title}), json.dumps(OPTIONS)
 
 
 def write(given: Given) -> tuple[str, str]:
-    """Return the pair, cleaned, and the options."""
-    return published(shown(given, "query"), shown(given, "title"))
+    """Return the pair as it is shown, and the options."""
+    return published(shown(given["query"], "query"), shown(given["title"], "title"))
 
 
 def read(answer: str, given: Given) -> str:

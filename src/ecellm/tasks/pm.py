@@ -1,9 +1,10 @@
 """PM, product matching: are two product records of two catalogues the same product?
 
-Source: Amazon-Google Products (Leipzig); every listed match is a yes, as many random pairs are a no.
+Source: Amazon-Google Products (Leipzig); every listed match is a yes, as many random pairs are a no. Labelled pairs
+of the user's own are taken as they are instead, near misses included.
 
     input    {"product 1": {"title": "clickart 950 000 - premier image pack (dvd-rom)", "description": NaN,
-             "manufacturer": "broderbund", "price": "0"}, "product 2": {"title": ...}}
+             "manufacturer": "broderbund", "price": "0.0"}, "product 2": {"title": ...}}
     output   yes
     metric   F1 of yes
 """
@@ -38,23 +39,71 @@ def draw(store: Store, plan: Plan) -> Draw:
 
     The shares are exact, as in the paper: its 2,528 pairs make 2,022, 253 and 253. With `near` negatives, the
     non-matches are each Amazon product's most alike Google title instead, for random ones are too easy to tell.
+    Where the Store has labelled pairs, these are drawn instead, in the splits that they name.
     """
-    import ibis
-
     from ecellm.store import keyed
 
     found = Draw()
-    yes, no = _pairs(store, plan.seed, plan.negatives == NEAR, found)
-    pairs = store.keep(yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no"))))
-    count = store.count(pairs)
-    place = ibis.row_number().over(order_by=keyed(plan.seed, "PM split", pairs.left_id, pairs.right_id))
-    train, validation = round(0.8 * count), round(0.9 * count)
-    split = ibis.cases((place < train, "train"), (place < validation, "validation"), else_="test")
-    pairs = pairs.mutate(key=keyed(plan.seed, "PM", pairs.left_id, pairs.right_id), split=split)
+    if "pairs" in store.tables:
+        pairs = store.keep(_labelled(store, plan, found))
+        # One pair may have both labels.
+        told_by: list[ir.Value | str] = [pairs.left_id, pairs.right_id, pairs.answer]
+    else:
+        yes, no = _pairs(store, plan.seed, plan.negatives == NEAR, found)
+        both = yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no")))
+        pairs = store.keep(both.mutate(split=_no_split()))
+        told_by = [pairs.left_id, pairs.right_id]
+    split = _split(store, pairs, keyed(plan.seed, "PM split", *told_by))
+    pairs = pairs.mutate(key=keyed(plan.seed, "PM", *told_by), split=split)
     counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
     rows = first_by_split(store, pairs, "key", counts)
     found.samples = [_sample(row, split) for split, part in rows.items() for row in part]
     return found
+
+
+def _split(store: Store, pairs: ir.Table, key: ir.StringValue) -> ir.StringValue:
+    """Return the split that a pair names; the pairs that name none are divided 80/10/10, to the row, by key."""
+    import ibis
+
+    named = pairs.split.notnull()
+    count = store.count(pairs.filter(~named))
+    place = ibis.row_number().over(group_by=named, order_by=key)
+    train, validation = round(0.8 * count), round(0.9 * count)
+    return ibis.cases(
+        (named, pairs.split), (place < train, "train"), (place < validation, "validation"), else_="test"
+    )
+
+
+def _labelled(store: Store, plan: Plan, found: Draw) -> ir.Table:
+    """Return the labelled pairs with their records; `found` counts those whose records are not known.
+
+    Where no split is given a pair of texts counts once a label, as a match does; pairs of a given split all stay.
+    """
+    import ibis
+
+    records = {side: _record(store.catalogue(name), side).distinct() for side, name in SIDES.items()}
+    pairs = store["pairs"].rename(answer="label")
+    columns = pairs.columns
+    for side, table in records.items():
+        known = table.group_by(f"{side}_id").agg(**{f"{side}_records": table.count()})
+        pairs = pairs.left_join(known, f"{side}_id").select(*pairs.columns, f"{side}_records")
+    pairs = store.keep(pairs)
+    absent = pairs.left_records.isnull() | pairs.right_records.isnull()
+    unclear = ~absent & ((pairs.left_records > 1) | (pairs.right_records > 1))
+    for reason, bad in (("is not there", absent), ("has several records", unclear)):
+        unused = pairs.filter(bad).select(*columns)
+        found.drop(f"pair names a product that {reason}", store.count(unused), unused)
+    clear = pairs.filter(~absent & ~unclear).select(*columns)
+    shown = clear.inner_join(records["left"], "left_id").inner_join(records["right"], "right_id")
+    if plan.given_split:
+        return shown
+    texts = [name for name in shown.columns if name not in ("left_id", "right_id", "split")]
+    turned = store.keep(
+        shown.mutate(turn=ibis.row_number().over(group_by=texts, order_by=["left_id", "right_id", "split"]))
+    )
+    repeats = turned.filter(turned.turn > 0).select(*columns)
+    found.drop("pair repeats another", store.count(repeats), repeats)
+    return turned.filter(turned.turn == 0).drop("turn")
 
 
 def _pairs(store: Store, seed: int, near: bool, found: Draw) -> tuple[ir.Table, ir.Table]:
@@ -139,6 +188,12 @@ def _text(word: str) -> ir.StringValue:
     return ibis.literal(word)
 
 
+def _no_split() -> ir.StringValue:
+    import ibis
+
+    return ibis.null("string")
+
+
 def _sample(row: dict[str, Any], split: Any) -> Sample:
     sides = {"left": 1, "right": 2}
     text, _ = write({f"{name}_{number}": row[f"{side}_{name}"] for side, number in sides.items() for name in RECORD})
@@ -216,5 +271,6 @@ TASK = Task(
         write,
     ),
     negatives=(NEAR,),
+    alternatives={"matches": "pairs"},
     texts=texts_under("title"),
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.drawing import WHITE, draw_rows, outside, split_of, stripped
+from ecellm.tasks.drawing import draw_rows, is_code, outside, split_of, stripped
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import BRAND, CATEGORY, Column, Draw, Form, Given, Pieces, Plan, Task
 
@@ -25,40 +25,49 @@ if TYPE_CHECKING:
 
     from ecellm.store import Store
 
+EQUAL = "pair of equal titles"
 LETTERS = {"also_buy": "A", "also_view": "B", "similar": "C"}
 OPTIONS = [
     "A: Shoppers who buy the first product also buy the second",
     "B: Shoppers who look at the first product also look at the second",
     "C: The first product is similar to the second",
 ]
-#: A title that holds one of these is a piece of the shop's page, not a name.
-MARKUP = ("<", "{", "getTime")
 
 
 def draw(store: Store, plan: Plan) -> Draw:
-    """Draw title pairs of which exactly one relation holds; the direction is lost by sorting the titles.
+    """Draw title pairs of which exactly one relation holds, an equal share per category; the direction is lost by
+    sorting the titles.
 
-    Out of domain by brand, both products are of a brand held out; in domain, neither.
+    Out of domain by brand, both products are of a brand held out; in domain, neither. Pairs of a user's own that say
+    their split are all kept.
     """
     found = Draw()
-    drawn = draw_rows(store, _pairs(store, plan, found), plan)
-    parts = {part: drawn.rows(*part) for part in plan.quotas}
+    both, lost = _titled(store, plan)
+    pairs = _as_given(store, both, lost, found) if plan.given_split else _pairs(store, both, lost, found)
+    drawn = draw_rows(store, pairs, plan)
+    parts = {part: drawn.in_turn(*part) for part in plan.quotas}
     titles = _shown(store, [row for rows in parts.values() for row in rows])
     for (split, domain), rows in parts.items():
         found.samples += [_sample(row, titles, split, domain) for row in rows]
     return found
 
 
-def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
-    """Return category, key, first_id, second_id, relation, answer, outside and split.
+Lost = tuple[str, "ir.Table"]
 
-    A pair of titles is told by its key: the titles themselves would fill the memory.
+
+def _titled(store: Store, plan: Plan) -> tuple[ir.Table, Lost]:
+    """Return the relations of which both products have a title, with those that are lost and why.
+
+    The first product is the one whose title sorts first. A pair of titles is told by its key: the titles themselves
+    would fill the memory.
     """
     import ibis
 
     from ecellm.store import keyed
 
     titles = _titles(store.catalogue("amazon_2018"))
+    if plan.given_split:  # a product that a user's table repeats must not repeat its pairs
+        titles = titles.group_by(["category", "product_id"]).agg(title=titles.title.min(), brand=titles.brand.min())
     titles = store.keep(titles.mutate(outside=outside(titles, plan)).drop("brand"))
     relations = store["relations"]
     one = relations.inner_join(titles, ["category", "product_id"])
@@ -70,6 +79,7 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
     both = both.select(
         "category",
         "relation",
+        "split",
         "outside",
         number=_number(both.relation),
         key=keyed(plan.seed, "PRP", first, second),
@@ -78,6 +88,25 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
         first_id=ibis.ifelse(swapped, both.other_id, both.product_id),
         second_id=ibis.ifelse(swapped, both.product_id, both.other_id),
     )
+    return both, ("relation to a product without a usable title", _untitled(relations, titles))
+
+
+def _as_given(store: Store, both: ir.Table, lost: Lost, found: Draw) -> ir.Table:
+    """Return every pair of different titles in the split that its table says, with the columns of `_pairs`."""
+    from ecellm.store import keyed
+
+    reason, untitled = lost
+    found.drop(reason, store.count(untitled), untitled)
+    equal = both.filter(~both.apart).drop("number")
+    found.drop(EQUAL, store.count(equal), equal)
+    pairs = both.filter(both.apart).drop("apart", "crossing", "number").mutate(answer=both.relation)
+    # A pair may stand there twice, or with two relations: the order must be the same on every engine.
+    columns = (pairs[name] for name in ("key", "relation", "first_id", "second_id"))
+    return pairs.mutate(key=keyed("PRP given", *columns))
+
+
+def _pairs(store: Store, both: ir.Table, lost: Lost, found: Draw) -> ir.Table:
+    """Return category, key, first_id, second_id, relation, answer, outside and split of each pair of titles."""
     grouped = store.keep(
         both.group_by(["category", "key", "apart", "crossing"]).agg(
             rows=both.count(),
@@ -92,10 +121,11 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
     pairs = grouped.filter(good).drop("apart", "crossing")
     named = pairs.mutate(relation=_name(pairs.number), last=_name(pairs["last"]))
     clear = named.filter(pairs.number == pairs["last"]).drop("last", "rows", "number")
-    lost = (
-        ("relation to a product without a usable title", _untitled(relations, titles)),
-        ("pair of equal titles", both.filter(~both.apart).drop("number")),
-        ("pair has one product out of domain", both.filter(both.apart & both.crossing).drop("number")),
+    shown = both.drop("split")
+    reasons = (
+        lost,
+        (EQUAL, shown.filter(~shown.apart).drop("number")),
+        ("pair has one product out of domain", shown.filter(shown.apart & shown.crossing).drop("number")),
         ("pair has several relations", named.filter(pairs.number != pairs["last"]).drop("rows", "number")),
     )
     (counted,) = store.rows(
@@ -106,9 +136,9 @@ def _pairs(store: Store, plan: Plan, found: Draw) -> ir.Table:
             torn=(good & (grouped.number != grouped["last"])).sum(),
         )
     )
-    counts = [store.count(relations), *(int(counted[name] or 0) for name in ("titled", "apart", "good"))]
+    counts = [store.count(store["relations"]), *(int(counted[name] or 0) for name in ("titled", "apart", "good"))]
     left_out = [*(before - after for before, after in pairwise(counts)), int(counted["torn"] or 0)]
-    for (reason, rows), count in zip(lost, left_out, strict=True):
+    for (reason, rows), count in zip(reasons, left_out, strict=True):
         found.drop(reason, count, rows)
     return clear.mutate(split=split_of(clear.key), answer=clear.relation)
 
@@ -129,11 +159,8 @@ def _name(number: ir.IntegerValue) -> ir.StringValue:
 def _titles(products: ir.Table) -> ir.Table:
     """Return the products whose title is a name."""
     named = products.filter(lambda t: t.title.notnull())
-    title = stripped(named.title)
-    good = title != ""
-    for sign in MARKUP:
-        good = good & ~title.contains(sign)
-    return named.mutate(title=title).filter(good).select("category", "product_id", "brand", "title")
+    good = (stripped(named.title) != "") & ~is_code(named.title)
+    return named.filter(good).select("category", "product_id", "brand", "title")
 
 
 def _untitled(relations: ir.Table, titles: ir.Table) -> ir.Table:
@@ -174,7 +201,7 @@ def _sample(row: dict[str, Any], titles: dict[tuple[str, str], str], split: Spli
 
 def write(given: Given) -> tuple[str, str]:
     """Return the two titles, sorted as the drawn pairs are, and the options."""
-    first, second = sorted(given[name].strip("".join(WHITE)) for name in ("title_1", "title_2"))
+    first, second = sorted(given[name] for name in ("title_1", "title_2"))
     if first == second:
         raise ValueError("title_1 and title_2 are the same.")
     return json.dumps({"Product 1:": first, "Product 2:": second}), json.dumps(OPTIONS)

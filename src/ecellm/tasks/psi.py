@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ecellm.records import Sample
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.judgements import COLUMNS, drawn_pairs, facts_in, pair_sample, shown
+from ecellm.tasks.judgements import COLUMNS, add_pair, drawn_pairs, facts_in, shown
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Draw, Form, Given, Pieces, Plan, Task
 
@@ -30,18 +30,18 @@ def draw(store: Store, plan: Plan) -> Draw:
     rows = drawn_pairs(store, plan, "PSI", _substitute, found)
     for split, row in rows:
         text = published(row["query"], row["title"])
-        found.samples.append(pair_sample("PSI", split, row, text, row["answer"], None))
+        add_pair(found, "PSI", split, row, text, row["answer"], None)
     return found
 
 
 def published(query: str, title: str) -> str:
-    """Return the input of cleaned texts."""
+    """Return the input of texts as they are shown."""
     return json.dumps({"query": query, "product": title})
 
 
 def write(given: Given) -> tuple[str, None]:
-    """Return the pair, cleaned."""
-    return published(shown(given, "query"), shown(given, "title")), None
+    """Return the pair as it is shown."""
+    return published(shown(given["query"], "query"), shown(given["title"], "title")), None
 
 
 def _substitute(rows: ir.Table) -> ir.StringValue:

@@ -10,23 +10,25 @@ Source: the small version of Shopping Queries (ESCI), US; the products of a list
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
 
 from ecellm.keys import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.records import Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Ranking
+from ecellm.tasks.drawing import Row
 from ecellm.tasks.judgements import (
     COLUMNS,
     NO_TEXT,
-    cleaned,
     fact,
     facts_in,
     in_domain,
     judged,
     product_key,
     shown,
+    shown_query,
+    shown_title,
 )
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Column, Draw, Form, Given, Pieces, Plan, Task
@@ -43,46 +45,54 @@ FEWEST_PRODUCTS, MOST_PRODUCTS = 2, 4
 MOST_PER_QUERY = 12
 #: Products of one label that are considered for a query's lists.
 MOST_PER_LABEL = 8
-#: Lists drawn in search of new ones before a query is given up.
-MOST_TURNS = 4 * MOST_PER_QUERY
+#: Lists drawn in search of new ones before a query is given up; up to two thirds of the draws are too long for it.
+MOST_TURNS = 12 * MOST_PER_QUERY
 
 
-class Item(NamedTuple):
-    """One product of a list."""
+@dataclass
+class Query:
+    """The judged products of one query, by label, and what was made of them."""
 
-    label: str
-    title: str
-    product: str
+    name: str
+    by_label: dict[str, list[Row]] = field(default_factory=dict)
+    made: set[frozenset[str]] = field(default_factory=set)
+    """The titles of each list."""
+
+    def gives_more(self) -> bool:
+        """Say whether a further list may be made."""
+        sizes = [len(rows) for rows in self.by_label.values()]
+        possible = prod(1 + size for size in sizes) - 1 - sum(sizes)
+        return len(self.made) < min(possible, MOST_PER_QUERY)
 
 
 class Ranked(NamedTuple):
     """One list on its way to become a sample."""
 
     key: str
-    """What lists are ordered by, once every query has given as many."""
-    query: str
-    items: list[Item]
+    """What the lists of one round are ordered by."""
+    items: list[Row]
 
 
 def draw(store: Store, plan: Plan) -> Draw:
-    """Draw lists query by query. A list's length is drawn from 2 to 4 and lowered to the labels that its query
-    has (the paper draws it again, which gives more lists of two)."""
+    """Draw lists of products with distinct labels.
+
+    As in the paper a list's length is drawn from 2 to 4, and query and length are drawn again where the query has too
+    few labels. Queries take turns; the paper draws them with replacement.
+    """
     drawn = Draw()
-    rows = judged(store, plan.seed, "QPR", drawn)
+    rows = judged(store, plan, "QPR", drawn)
     small = rows.filter(rows.small)
-    labels = small.group_by("name").agg(labels=small.label.nunique())
-    wanted = small.semi_join(labels.filter(labels.labels >= 2), "name")
+    labels = small.group_by(["name", "split"]).agg(labels=small.label.nunique())
+    wanted = small.semi_join(labels.filter(labels.labels >= FEWEST_PRODUCTS), ["name", "split"])
     for split, enough in in_domain(plan).items():
-        found = _queries(store, wanted.filter(wanted.split == split), plan.seed, enough)
-        lists = _in_rounds([_lists(name, judgements, plan.seed) for name, judgements in found.items()], enough)
-        drawn.samples += [_sample(ranked, split) for ranked in lists]
-        empty = [row for judgements in found.values() for row in judgements if not row["title"]]
-        drawn.drop(NO_TEXT, len(empty), empty)
+        queries = _queries(store, wanted.filter(wanted.split == split), plan.seed, enough, drawn)
+        for ranked in _in_rounds(queries, plan.seed, enough):
+            _add(drawn, ranked, split)
     return drawn
 
 
-def _queries(store: Store, rows: ir.Table, seed: int, most: int) -> dict[str, list[dict[str, Any]]]:
-    """Collect the judged rows, titles cleaned, of at most `most` queries, those with the smallest keys."""
+def _queries(store: Store, rows: ir.Table, seed: int, most: int, drawn: Draw) -> list[Query]:
+    """Collect the judged rows, titles as they are shown, of at most `most` queries, those with the smallest keys."""
     import ibis
 
     from ecellm.store import keyed
@@ -92,51 +102,56 @@ def _queries(store: Store, rows: ir.Table, seed: int, most: int) -> dict[str, li
     chosen = rows.semi_join(queries, "name")
     place = ibis.row_number().over(group_by=["name", "label"], order_by="key")
     chosen = chosen.mutate(place=place).filter(lambda t: t.place < MOST_PER_LABEL)
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    found: dict[str, Query] = {}
     for row in store.rows(chosen.order_by("key")):
-        found[row["name"]].append({**row, "title": cleaned(row["title"])})
-    return found
+        query = found.setdefault(row["name"], Query(row["name"]))
+        title = shown_title(row["title"])
+        if title.strip():
+            query.by_label.setdefault(row["label"], []).append({**row, "shown": title})
+        else:
+            drawn.drop(NO_TEXT, 1, [row])
+    return list(found.values())
 
 
-def _in_rounds(queries: list[Iterator[Ranked]], most: int) -> list[Ranked]:
-    """Return at most `most` lists, a list of each query in turn while they last; no more than these are made."""
+def _in_rounds(queries: list[Query], seed: int, most: int) -> list[Ranked]:
+    """Return at most `most` lists; in each round every query is drawn once more. No more than these are made."""
     found: list[Ranked] = []
-    while queries and len(found) < most:
-        taken = [(lists, ranked) for lists in queries if (ranked := next(lists, None)) is not None]
-        found += sorted((ranked for _, ranked in taken), key=lambda ranked: ranked.key)
-        queries = [lists for lists, _ in taken]
+    for turn in range(MOST_TURNS):
+        queries = [query for query in queries if query.gives_more()]
+        if not queries or len(found) >= most:
+            break
+        lists = (_list(query, seed, turn) for query in queries)
+        found += sorted((ranked for ranked in lists if ranked is not None), key=lambda ranked: ranked.key)
     return found[:most]
 
 
-def _lists(name: str, rows: list[dict[str, Any]], seed: int) -> Iterator[Ranked]:
-    """Make a query's lists: one product per label, no two lists of the same products."""
-    by_label: dict[str, list[Item]] = defaultdict(list)
-    for row in rows:
-        if row["title"]:
-            by_label[row["label"]].append(Item(row["label"], row["title"], product_key(row)))
-    labels = [label for label in LABELS if label in by_label]
-    if len(labels) < 2:
-        return
-    made: set[frozenset[str]] = set()
-    for turn in range(MOST_TURNS):
-        length = min(2 + keyed_choice(3, seed, "QPR length", name, turn), len(labels))
-        items = []
-        for label in keyed_shuffle(labels, seed, "QPR labels", name, turn)[:length]:
-            pool = by_label[label]
-            items.append(pool[keyed_choice(len(pool), seed, "QPR product", name, turn, label)])
-        titles = frozenset(item.title for item in items)
-        if len(titles) == length and titles not in made:
-            made.add(titles)
-            yield Ranked(keyed_hash(seed, "QPR list", name, turn), rows[0]["query"], items)
-        if len(made) == MOST_PER_QUERY:
-            return
+def _list(query: Query, seed: int, turn: int) -> Ranked | None:
+    """Return a list of one product per label; None where the length drawn is more than the query has labels, or where
+    these titles stand in a list already or twice in this one."""
+    name = query.name
+    length = FEWEST_PRODUCTS + keyed_choice(MOST_PRODUCTS - FEWEST_PRODUCTS + 1, seed, "QPR length", name, turn)
+    labels = [label for label in LABELS if label in query.by_label]
+    if length > len(labels):
+        return None
+    items = []
+    for label in keyed_shuffle(labels, seed, "QPR labels", name, turn)[:length]:
+        pool = query.by_label[label]
+        items.append(pool[keyed_choice(len(pool), seed, "QPR product", name, turn, label)])
+    titles = frozenset(item["shown"] for item in items)
+    if len(titles) < length or titles in query.made:
+        return None
+    query.made.add(titles)
+    return Ranked(keyed_hash(seed, "QPR list", name, turn), items)
 
 
-def _sample(ranked: Ranked, split: Split) -> Sample:
+def _add(drawn: Draw, ranked: Ranked, split: Split) -> None:
+    """Add a list's sample to what was drawn."""
     items = ranked.items
-    text = published(ranked.query, [item.title for item in items])
-    order = sorted(range(len(items)), key=lambda place: LABELS.index(items[place].label))
-    return Sample(
+    query, titles = shown_query(items[0]["query"]), [item["shown"] for item in items]
+    labels = [item["label"] for item in items]
+    text = published(query, titles)
+    order = sorted(range(len(items)), key=lambda place: LABELS.index(labels[place]))
+    sample = Sample(
         id=sample_id("QPR", "IND", text, None),
         task="QPR",
         domain="IND",
@@ -144,24 +159,25 @@ def _sample(ranked: Ranked, split: Split) -> Sample:
         input=text,
         options=None,
         output=",".join(LETTERS[place] for place in order),
-        labels=tuple(item.label for item in items),
-        facts=tuple(fact(ranked.query, item.title) for item in items),
-        products=tuple(item.product for item in items),
+        labels=tuple(labels),
+        facts=tuple(fact(query, title) for title in titles),
+        products=tuple(product_key(item) for item in items),
     )
+    drawn.add(sample, (items[0]["query"], *(item["title"] for item in items)))
 
 
 def published(query: str, titles: list[str]) -> str:
-    """Return the input of cleaned texts."""
+    """Return the input of texts as they are shown."""
     listed = [f"{letter}: {title}" for letter, title in zip(LETTERS, titles, strict=False)]
     return json.dumps({"query": query, "product list": listed})
 
 
 def write(given: Given) -> tuple[str, None]:
-    """Return query and list, cleaned. Raises ValueError for a list longer or shorter than those drawn."""
+    """Return query and list as they are shown. Raises ValueError for a list longer or shorter than those drawn."""
     titles = given["titles"]
     if not FEWEST_PRODUCTS <= len(titles) <= MOST_PRODUCTS:
         raise ValueError(f"titles has {len(titles)} of them: {FEWEST_PRODUCTS} to {MOST_PRODUCTS} can be ranked.")
-    return published(shown(given, "query"), [shown({"titles": title}, "titles") for title in titles]), None
+    return published(shown(given["query"], "query"), [shown(title, "titles") for title in titles]), None
 
 
 def read(answer: list[str], given: Given) -> list[str]:

@@ -23,17 +23,19 @@ if TYPE_CHECKING:
     from ecellm.store import Store
 
 NO_SNIPPETS = "question has no review snippets"
+NO_VOTE = "question has no answer with a helpful vote"
 
 Eligible = Callable[["ir.Table"], "ir.BooleanValue"]
 
 
 def drawn_questions(
-    store: Store, plan: Plan, task: str, eligible: Eligible, found: Draw
+    store: Store, plan: Plan, task: str, eligible: Eligible, found: Draw, voted: bool = False
 ) -> list[tuple[Split, Domain, dict[str, Any]]]:
     """Collect the questions that a task draws from the plan's categories; `found` counts what is left out.
 
-    `eligible` says which questions the task may ask. A row has the columns of the Store's table, `split` being
-    the question's own, and `name`, which tells questions apart. Out-of-domain rows come from the test split alone.
+    `eligible` says which questions the task may ask; with `voted` an answer must have a helpful vote. A row has the
+    columns of the Store's table, `split` being the question's own, and `name`, which tells questions apart.
+    Out-of-domain rows come from the test split alone.
     """
     from ecellm.store import keyed
 
@@ -46,14 +48,19 @@ def drawn_questions(
     rows = rows.mutate(
         key=keyed(plan.seed, task, rows.digest), outside=outside(rows, plan), answer=rows.answerable.cast("string")
     )
-    shown = rows.filter(rows.shown & (~rows.outside | (rows.split == "test")))
+    usable = rows.filter(rows.shown & rows.voted) if voted else rows.filter(rows.shown)
+    shown = usable.filter(~usable.outside | (usable.split == "test"))
     drawn = draw_rows(
         store, shown.select("category", "product_id", "split", "key", "digest", "outside", "answer"), plan
     )
     chosen = {part: drawn.rows(*part) for part in plan.quotas}
     asked = _asked(store, [row for part in chosen.values() for row in part])
-    bare = wanted(store["questions"].filter(lambda t: t.snippets.length() == 0))
-    found.drop(NO_SNIPPETS, store.count(rows.filter(~rows.shown)), bare)
+    questions = store["questions"]
+    bare = questions.snippets.length() == 0
+    found.drop(NO_SNIPPETS, store.count(rows.filter(~rows.shown)), wanted(questions.filter(bare)))
+    if voted:
+        unvoted = wanted(questions.filter(~bare & ~_voted(questions)))
+        found.drop(NO_VOTE, store.count(rows.filter(rows.shown & ~rows.voted)), unvoted)
     return [
         (split, domain, {**asked[row["digest"]], "split": split})
         for (split, domain), part in chosen.items()
@@ -123,7 +130,8 @@ def question_pieces(sample: Sample) -> Pieces:
 
 def _placed(store: Store) -> ir.Table:
     """Return the questions without their texts: category, product_id, kind, answerable, shown (whether there are
-    snippets), digest, name (which tells questions apart), and split, the last of those that the question is in."""
+    snippets), voted (whether an answer has a helpful vote, or may have), digest, name (which tells questions apart),
+    and split, the last of those that the question is in."""
     import ibis
 
     questions = store["questions"]
@@ -135,6 +143,7 @@ def _placed(store: Store) -> ir.Table:
             "answerable",
             "split",
             shown=questions.snippets.length() > 0,
+            voted=_voted(questions),
             digest=_digest(questions),
             name=normalised(questions.question).hexdigest("md5"),
         )
@@ -145,10 +154,15 @@ def _placed(store: Store) -> ir.Table:
     return rows.drop("split").inner_join(last.select(name="name", split=split), "name")
 
 
+def _voted(questions: ir.Table) -> ir.BooleanValue:
+    """Say whether an answer has a helpful vote; where votes are not known it may have."""
+    return questions.answers.filter(lambda answer: answer.helpful.fill_null(1) > 0).length() > 0
+
+
 def _digest(rows: ir.Table) -> ir.StringValue:
     """Return the md5 of all that a row shows: rows of one digest are equal rows."""
     from ecellm.store import keyed
 
-    replies = rows.answers.map(lambda answer: answer.text + SEPARATOR + answer.helpful.cast("string"))
+    replies = rows.answers.map(lambda answer: answer.text + SEPARATOR + answer.helpful.cast("string").fill_null(""))
     place = (rows.category, rows.product_id, rows.kind, rows.answerable.cast("int64"))
     return keyed("question", rows.question, *place, rows.snippets.join("\n"), replies.join("\n"))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.drawing import WHITE, branded, draw_rows, outside, split_of, stripped
+from ecellm.tasks.drawing import branded, draw_rows, outside, split_of, stripped
 from ecellm.tasks.pieces import option_pieces, whole
 from ecellm.tasks.task import BRAND, CATEGORY, TIME, Column, Draw, Form, Given, Pieces, Plan, Task
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FEWEST_WORDS = 10
 OPTIONS = ["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]
-#: The paper reads this many reviews of each file; ours are drawn by key from all.
 MOST_STARS = 5
 
 
@@ -38,7 +37,7 @@ def draw(store: Store, plan: Plan) -> Draw:
     """
     found = Draw()
     drawn = draw_rows(store, _texts(store, plan, found), plan)
-    parts = {part: _shares(drawn.by_category(*part), plan.enough(*part)) for part in plan.quotas}
+    parts = {part: drawn.in_turn(*part) for part in plan.quotas}
     shown = _shown(store, [row for rows in parts.values() for row in rows], plan.seed)
     for (split, domain), rows in parts.items():
         found.samples += [_sample({**row, "text": shown[row["key"]]}, split, domain) for row in rows]
@@ -47,7 +46,7 @@ def draw(store: Store, plan: Plan) -> Draw:
 
 def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     """Return the distinct texts that are long enough: category, key, stars, answer, product_id, split, outside.
-    A text is told by its key: the texts themselves would fill the memory."""
+    A text is told by its key, whatever white space is at its ends: the texts themselves would fill the memory."""
     import ibis
 
     from ecellm.store import keyed
@@ -55,10 +54,10 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     reviews = store["reviews"]
     wanted = reviews.filter(reviews.category.isin({*plan.categories("IND"), *plan.categories("OOD")}))
     placed = branded(store, wanted) if plan.by == BRAND else wanted
-    text = stripped(placed.text)
-    enough = text.re_search(f"^([^ ]* ){{{FEWEST_WORDS - 1}}}")
-    long = placed.mutate(text=text, outside=outside(placed, plan)).filter(enough)
-    long = long.mutate(key=keyed(plan.seed, "SA", long.text))
+    # Words as the paper counts them: what single spaces divide.
+    enough = placed.text.re_search(f"^([^ ]* ){{{FEWEST_WORDS - 1}}}") & (stripped(placed.text) != "")
+    long = placed.mutate(outside=outside(placed, plan)).filter(enough)
+    long = long.mutate(key=keyed(plan.seed, "SA", stripped(long.text)))
     texts = long.group_by(["category", "key"]).agg(
         rows=long.count(),
         stars=long.stars.min(),
@@ -73,7 +72,7 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     lost = (
         (f"review has fewer than {FEWEST_WORDS} words", placed.filter(~enough)),
         ("review text repeats", long.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
-        ("equal texts have different stars", torn.inner_join(long.select("key", "text").distinct(), "key")),
+        ("equal texts have different stars", torn.inner_join(long.group_by("key").agg(text=long.text.min()), "key")),
     )
     counts = [store.count(wanted), store.sum(texts, "rows"), store.count(texts), store.count(clear)]
     for step, (reason, rows) in enumerate(lost):
@@ -82,20 +81,14 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
 
 
 def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
-    """Collect the drawn texts by key, from the reviews of their products alone."""
+    """Collect the drawn texts by key, from the reviews of their products alone; of texts with other white space at
+    their ends the first."""
     from ecellm.store import keyed
 
     products = store.given(rows, category="string", product_id="string")
     near = store["reviews"].semi_join(products, ["category", "product_id"]).select("text").distinct()
-    texts = near.mutate(text=stripped(near.text)).distinct()
-    texts = texts.mutate(key=keyed(seed, "SA", texts.text)).inner_join(store.given(rows, key="string"), "key")
-    return {row["key"]: row["text"] for row in store.rows(texts.select("key", "text"))}
-
-
-def _shares(found: list[list[dict[str, Any]]], want: int) -> list[dict[str, Any]]:
-    """Return rows of the categories in turn, so that each gives an equal share while it lasts."""
-    turns = max((len(rows) for rows in found), default=0)
-    return [rows[turn] for turn in range(turns) for rows in found if turn < len(rows)][:want]
+    texts = near.mutate(key=keyed(seed, "SA", stripped(near.text))).semi_join(store.given(rows, key="string"), "key")
+    return {row["key"]: row["text"] for row in store.rows(texts.group_by("key").agg(text=texts.text.min()))}
 
 
 def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Sample:
@@ -114,8 +107,8 @@ def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Sample:
 
 
 def write(given: Given) -> tuple[str, str]:
-    """Return the review without white space at its ends, and the options."""
-    return given["text"].strip("".join(WHITE)), json.dumps(OPTIONS)
+    """Return the review and the options."""
+    return given["text"], json.dumps(OPTIONS)
 
 
 def read(answer: str, given: Given) -> str:

@@ -1,6 +1,6 @@
 """SR, sequential recommendation: which of twenty products does the shopper buy next?
 
-Source: Amazon Review 2018 ratings, taken as purchases, with metadata (2014's fills gaps).
+Source: Amazon Review 2018 ratings, taken as purchases, with metadata (2014's fills empty titles and brands).
 
     input    ['1st: Fire Emblem. Video Games.', '2nd: GBA Care Case. Video Games.', ...]
     options  ['A: Wii Remote. Video Games.', 'B: ...', ..., 'T: ...']
@@ -11,13 +11,17 @@ Source: Amazon Review 2018 ratings, taken as purchases, with metadata (2014's fi
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add, and_
 from typing import TYPE_CHECKING, Any
 
 from ecellm.keys import keyed_hash, keyed_shuffle
 from ecellm.records import DOMAINS, Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.drawing import branded, eighty_ten_ten, outside, trimmed
+from ecellm.tasks.drawing import branded, eighty_ten_ten, is_code, outside
+from ecellm.tasks.item_text import PART_END, shown_item
 from ecellm.tasks.pieces import labelled, whole
 from ecellm.tasks.task import BRAND, CATEGORY, TIME, Column, Draw, Form, Given, Piece, Pieces, Plan, Task
 
@@ -29,8 +33,6 @@ if TYPE_CHECKING:
 CORE = 5
 MOST_PURCHASES = 50
 CANDIDATES = 20
-MOST_CHARACTERS = 2000
-MOST_WORDS = 25
 #: The target's place from the end of a history, by split.
 TARGETS: dict[Split, int] = {"test": 1, "validation": 2, "train": 3}
 #: So many distinct texts are needed to draw wrong candidates from.
@@ -43,22 +45,19 @@ ALL = ""
 DRAWN_AT_ONCE = 24
 #: History items that stay until the options have been shortened.
 KEPT_HISTORY = 3
-#: What is left of a page's code in a title once its tags are gone.
-SCRIPT = "getTime"
-PAGE = f"<[a-zA-Z/!]|{SCRIPT}"
-#: A tag, and what Python's `str.split` takes for white space, for RE2 and Java alike.
-TAG = "<[^<>]*>"
-SPACE = r"[\t-\r\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
-
 Item = dict[str, Any]
+#: Category and user.
+Shopper = tuple[str, str]
 
 
 def draw(store: Store, plan: Plan) -> Draw:
-    """Draw shoppers; each gives its last item to test, the one before to validation, the one before to train.
+    """Draw shoppers, an equal share per category; each gives its last item to test, the one before to validation, the
+    one before to train.
 
+    As in the paper the splits take their shoppers from one order, so that the shoppers that are tested are also
+    trained on. With `users_apart` they are divided first, 80/10/10, and each gives an item to its own split alone.
     The wrong candidates are drawn uniformly; with `popular` negatives by how often they were bought, with
-    `same_category` ones among the products of the right one's categories. With `users_apart` the shoppers are
-    divided first, 80/10/10, and each gives an item to its own split alone. Out of domain by brand or time is a shop
+    `same_category` ones among the products of the right one's categories. Out of domain by brand or time is a shop
     of its own: purchases of those brands, or from that day on, alone.
     """
     drawn = Draw()
@@ -70,24 +69,18 @@ def draw(store: Store, plan: Plan) -> Draw:
 
 
 def _draw_domain(store: Store, plan: Plan, domain: Domain, quotas: dict[Split, int], drawn: Draw) -> None:
-    from ecellm.store import keyed
-
     history = _core(store, _purchases(store, plan, domain), drawn)
     items = _items_bought(store, history, plan.negatives)
     texts = store.keep(_pool(history, items, plan))
     if store.count(items.select("text").distinct()) < FEWEST_TEXTS:
         drawn.drop(f"{domain}: fewer than {FEWEST_TEXTS} item texts to choose from", 1, [{"domain": domain}])
         return
-    shoppers = history.select("category", "user_id").distinct()
-    for split, want in quotas.items():
-        there = shoppers
-        if plan.users_apart and domain == "IND":
-            side = eighty_ten_ten(keyed(plan.seed, "SR users", shoppers.user_id))
-            there = shoppers.filter(side == split)
-        key = keyed(plan.seed, "SR", split, there.category, there.user_id)
-        chosen = store.first(there.mutate(key=key), "key", want)
+    chosen = _shoppers(store, history, plan, domain, quotas)
+    histories = _histories(store, history, items, {shopper for listed in chosen.values() for shopper in listed})
+    for split, listed in chosen.items():
         rows = []
-        for (category, user), bought in _histories(store, history, items, chosen).items():
+        for category, user in listed:
+            bought = histories[category, user]
             if len(bought) < TARGETS["train"] + 2:
                 shopper = {"category": category, "user_id": user, "split": split}
                 drawn.drop("shopper has too few purchases after duplicates", 1, [shopper])
@@ -95,6 +88,29 @@ def _draw_domain(store: Store, plan: Plan, domain: Domain, quotas: dict[Split, i
             rows.append(Row(bought, split, domain, (plan.seed, category, user, split)))
         _draw_negatives(store, texts, rows)
         drawn.samples += [_sample(row) for row in rows]
+
+
+def _shoppers(
+    store: Store, history: ir.Table, plan: Plan, domain: Domain, quotas: Mapping[Split, int]
+) -> dict[Split, list[Shopper]]:
+    """Collect each split's shoppers, the categories in turn while they last."""
+    import ibis
+
+    from ecellm.store import keyed
+
+    shoppers = history.select("category", "user_id").distinct()
+
+    def first(among: ir.Table, count: int) -> list[Shopper]:
+        key = keyed(plan.seed, "SR", among.category, among.user_id)
+        turn = ibis.row_number().over(group_by="category", order_by=key)
+        order = among.mutate(turn=turn).order_by(["turn", "category"]).limit(count)
+        return [(row["category"], row["user_id"]) for row in store.rows(order)]
+
+    if plan.users_apart and domain == "IND":
+        side = eighty_ten_ten(keyed(plan.seed, "SR users", shoppers.user_id))
+        return {split: first(shoppers.filter(side == split), want) for split, want in quotas.items()}
+    listed = first(shoppers, max(quotas.values()))
+    return {split: listed[:want] for split, want in quotas.items()}
 
 
 def _purchases(store: Store, plan: Plan, domain: Domain) -> ir.Table:
@@ -108,13 +124,13 @@ def _purchases(store: Store, plan: Plan, domain: Domain) -> ir.Table:
 
 
 def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
-    """Return the purchases left when products without metadata or with markup for a title, then users and items with
-    fewer than 5 purchases, are gone (repeated until nothing changes)."""
+    """Return the purchases left when products without metadata or with page code for a title, then users and items
+    with fewer than 5 purchases, are gone (repeated until nothing changes)."""
     import ibis
 
     item = ["category", "product_id"]
-    known = store.catalogue("amazon_2018").filter(lambda t: t.title.notnull())
-    names = known.select(*item, code=_is_code(known.title).cast("int8")).distinct()
+    known = _described(store).mutate(code=lambda t: is_code(t.title).fill_null(False).cast("int8"))
+    names = known.select(*item, "code").distinct()
     rows = purchases.distinct()
     rows = store.keep(rows.left_join(names, item).select(*purchases.columns, "code"))
     told = rows.filter(rows.code.notnull())
@@ -127,7 +143,7 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
     lost = (
         ("purchase repeats", purchases.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
         ("purchase of a product without metadata", rows.filter(rows.code.isnull()).drop("code")),
-        ("purchase of a product whose title is markup", told.filter(told.code == 1).drop("code")),
+        ("purchase of a product whose title is page code", told.filter(told.code == 1).drop("code")),
         (f"purchase of a user or item with fewer than {CORE}", here.anti_join(kept, columns)),
     )
     counts = [store.count(purchases), first["rows"], first["told"], first["named"], store.count(kept)]
@@ -174,54 +190,46 @@ def _less(counts: ir.Table, going: ir.Table, key: list[str]) -> ir.Table:
     return fewer.select(*key, n=fewer.n - fewer.gone.fill_null(0))
 
 
-def _items_bought(store: Store, history: ir.Table, negatives: str) -> ir.Table:
-    """Return category, product_id, text and group of every product that is left. 2014's metadata fills what is
-    empty in 2018's."""
+def _described(store: Store) -> ir.Table:
+    """Return category, product_id, title, brand and categories of 2018's products, of which something can be shown.
+    2014's title and brand fill what is empty in 2018's."""
     import ibis
 
-    columns = ["category", "product_id", "title", "brand", "categories"]
-    new, old = (store.catalogue(name).select(*columns) for name in ("amazon_2018", "amazon_2014"))
-    left = new.semi_join(history, ["category", "product_id"])
-    both = left.left_join(old, ["category", "product_id"], rname="old_{name}")
+    columns = ["category", "product_id", "title", "brand"]
+    new = store.catalogue("amazon_2018").select(*columns, "categories")
+    old = store.catalogue("amazon_2014").select(*columns)
+    both = new.left_join(old, ["category", "product_id"], rname="old_{name}")
     title, brand = (ibis.coalesce(both[name].nullif(""), both[f"old_{name}"]) for name in ("title", "brand"))
-    own = both.categories.length() > 0
-    path = ibis.ifelse(own, both.categories, both.old_categories)
-    shelf = both.category + "|" + _at(both.categories, 0).fill_null("") + "|" + _at(both.categories, 1).fill_null("")
+    filled = both.select("category", "product_id", title=title, brand=brand, categories=both.categories)
+    empty = [(text.fill_null("") == "") for text in (filled.title, filled.brand, *_path(filled))]
+    return filled.filter(~reduce(and_, empty))
+
+
+def _items_bought(store: Store, history: ir.Table, negatives: str) -> ir.Table:
+    """Return category, product_id, text and group of every product that is left."""
+    import ibis
+
+    left = _described(store).semi_join(history, ["category", "product_id"])
+    parts = [part.fill_null("").replace(PART_END, " ") for part in (left.title, *_path(left), left.brand)]
+    raw = reduce(add, (parts[0], *(PART_END + part for part in parts[1:])))
+    shelf = reduce(add, (left.category, *("|" + part.fill_null("") for part in _path(left))))
     group = shelf if negatives == SAME_CATEGORY else ibis.literal(ALL)
-    return store.keep(both.select("category", "product_id", text=_item_text(title, path, brand), group=group))
+    items = store.keep(left.select("category", "product_id", raw=raw, group=group))
+    # No engine decodes HTML: Python makes the texts.
+    texts = store.engine.mapped(items.select("raw").distinct(), shown_item)
+    joined = items.inner_join(texts, "raw").select("category", "product_id", "group", text=texts.mapped)
+    return store.keep(joined.filter(joined.text != ""))
+
+
+def _path(products: ir.Table) -> tuple[ir.StringValue, ir.StringValue]:
+    """Return the first two categories, null where there are fewer."""
+    return _at(products.categories, 0), _at(products.categories, 1)
 
 
 def _at(texts: ir.ArrayValue, place: int) -> ir.StringValue:
     import ibis
 
     return ibis.ifelse(texts.length() > place, texts[place], ibis.null("string"))
-
-
-def _item_text(title: ir.StringValue, path: ir.ArrayValue, brand: ir.StringValue) -> ir.StringValue:
-    """Return title, first two categories and brand, each cleaned and ended by one full stop, cut to 25 words."""
-    import ibis
-
-    parts = ibis.array([_part(text) for text in (title, _at(path, 0), _at(path, 1), brand)])
-    text = parts.filter(lambda part: part != "").join(" ")
-    words = text.split(" ")
-    return ibis.ifelse(words.length() <= MOST_WORDS, text, words[:MOST_WORDS].join(" ") + "...")
-
-
-def _part(text: ir.StringValue) -> ir.StringValue:
-    """Return a text without HTML, quotes and line breaks, ended by one full stop; empty if it is overlong."""
-    import ibis
-
-    plain = text.fill_null("").re_replace(TAG, " ").replace('"', "").replace("&amp;", "&")
-    clean = trimmed(plain.re_replace(SPACE, " "))
-    bad = (clean == "") | (clean.length() >= MOST_CHARACTERS)
-    return ibis.ifelse(bad, ibis.literal(""), clean.re_replace("[.]+$", "") + ".")
-
-
-def _is_code(title: ir.StringValue) -> ir.BooleanValue:
-    """Say whether a title is a piece of a page's code."""
-    import ibis
-
-    return ibis.ifelse(title.contains("<"), title.re_replace(TAG, " ").re_search(PAGE), title.contains(SCRIPT))
 
 
 def _pool(history: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
@@ -240,17 +248,16 @@ def _pool(history: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
     return each.mutate(place=place)
 
 
-def _histories(
-    store: Store, history: ir.Table, items: ir.Table, chosen: list[dict[str, Any]]
-) -> dict[tuple[str, str], list[Item]]:
+def _histories(store: Store, history: ir.Table, items: ir.Table, chosen: set[Shopper]) -> dict[Shopper, list[Item]]:
     """Collect each chosen shopper's first 50 items by time; ties in time break by item."""
     import ibis
 
-    shoppers = store.given(chosen, category="string", user_id="string")
+    listed = [{"category": category, "user_id": user} for category, user in chosen]
+    shoppers = store.given(listed, category="string", user_id="string")
     turn = ibis.row_number().over(group_by=["category", "user_id"], order_by=["time", "product_id"])
     bought = history.semi_join(shoppers, ["category", "user_id"]).mutate(turn=turn)
     shown = bought.filter(bought.turn < MOST_PURCHASES).inner_join(items, ["category", "product_id"])
-    found: dict[tuple[str, str], list[Item]] = {(row["category"], row["user_id"]): [] for row in chosen}
+    found: dict[Shopper, list[Item]] = {shopper: [] for shopper in chosen}
     wanted = shown.select("category", "user_id", "turn", "product_id", "text", "group")
     for row in store.rows(wanted.order_by(["category", "user_id", "turn"])):
         found[row["category"], row["user_id"]].append(row)

@@ -7,7 +7,7 @@ looks like and how it is scored, and which parts of its input may be cut to fit 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -97,6 +97,15 @@ class Draw:
     """How many rows of the Store could not become samples, by reason (short, lower-case: 'title is markup')."""
     lost: dict[str, list[ir.Table | list[Mapping[str, Any]]]] = field(default_factory=dict)
     """These rows, by reason, for those who ask to see them: nothing of a table is computed before."""
+    written: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Texts as the source wrote them, by sample id, where a row shows only what is ASCII of them: their language
+    is told by these."""
+
+    def add(self, sample: Sample, written: tuple[str, ...]) -> None:
+        """Add a sample that shows these texts of the source."""
+        self.samples.append(sample)
+        if not all(text.isascii() for text in written):
+            self.written[sample.id] = written
 
     def drop(self, reason: str, count: int, rows: ir.Table | list[Mapping[str, Any]]) -> None:
         """Note rows that cannot become samples."""
@@ -174,9 +183,15 @@ class Task:
     facts: Callable[[Sample], tuple[str, ...]] = lambda sample: ()
     """What a row's answer gives away, read off its published input, for rows that were imported: see
     `Sample.facts`."""
+    alternatives: Mapping[str, str] = field(default_factory=dict)
+    """Tables of the user's own that it draws from instead of one of `needs`, by that one."""
 
     def __post_init__(self) -> None:
         assert len(self.instructions) == 6 and len(set(self.instructions)) == 6, self.name
+
+    def tables(self, own: Collection[str]) -> tuple[str, ...]:
+        """Return the tables of the Store that it draws from where the user has tables of these names."""
+        return tuple(other if (other := self.alternatives.get(name, name)) in own else name for name in self.needs)
 
     @property
     def seed_instruction(self) -> str:

@@ -1,5 +1,6 @@
 """The simulated shop's files: the real formats, the real dirt, the same bytes for the same seed."""
 
+import ast
 import csv
 import gzip
 import hashlib
@@ -84,6 +85,7 @@ def test_every_file_of_the_five_sources_is_there(small_shop: Path) -> None:
         *(f"amazon_review_2018/review/all_category/{name}.json.gz" for name in CATEGORIES),
         *(f"amazon_review_2018/meta/all_category/meta_{name}.json.gz" for name in CATEGORIES),
         *(f"amazon_review_2018/rating/all_category/{name}.csv" for name in CATEGORIES),
+        *(f"amazon_review_2014/meta_{name}.json.gz" for name in CATEGORIES),
         *(
             f"amazon_google/{name}.csv"
             for name in ("Amazon", "GoogleProducts", "Amzon_GoogleProducts_perfectMapping")
@@ -157,6 +159,57 @@ def test_the_dirt_of_the_real_files_is_there(shop: Path) -> None:
     with pytest.raises(UnicodeDecodeError):
         google.decode("utf-8")
     assert "éditions lumière" in google.decode("latin-1")
+
+
+def test_a_few_titles_review_texts_and_prices_are_odd_as_in_the_real_files(shop: Path) -> None:
+    folder = shop / "amazon_review_2018"
+    pages = [
+        page
+        for name in CATEGORIES
+        for page in objects(folder / "meta" / "all_category" / f"meta_{name}.json.gz")[0]
+        if not page["title"].startswith("<span")
+    ]
+    titles = [page["title"] for page in pages]
+    texts = [
+        row.get("reviewText", "")
+        for row in objects(folder / "review" / "all_category" / "Home_and_Kitchen.json.gz")[0]
+    ]
+    base = shop / "shopping_queries_dataset" / "shopping_queries_dataset_products.parquet"
+    found = [row["product_title"] for row in pq.read_table(base).to_pylist()]
+    prices = [row[4] for row in leipzig(shop / "amazon_google" / "Amazon.csv")[1:]]
+    for many, odd in (
+        (titles, [title for title in titles if "&quot;" in title]),
+        (titles, [title for title in titles if "&eacute;" in title]),
+        (titles, [title for title in titles if "&amp; Case" in title]),
+        (titles, [title for title in titles if "  " in title]),
+        (titles, [title for title in titles if title != title.strip()]),
+        (titles, [title for title in titles if not title]),
+        (texts, [text for text in texts if text != text.rstrip()]),
+        (texts, [text for text in texts if text.endswith("\n")]),
+        (found, [title for title in found if "<br" in title]),
+        (found, [title for title in found if "  " in title]),
+        (prices, [price for price in prices if price.isdigit() and price != "0"]),
+    ):
+        assert 0 < len(odd) < 0.05 * len(many), odd[:1]
+
+
+def test_the_metadata_of_2014_fills_gaps_of_2018s(shop: Path) -> None:
+    filled = {"title": 0, "brand": 0}
+    for name in CATEGORIES:
+        pages, _ = objects(shop / "amazon_review_2018" / "meta" / "all_category" / f"meta_{name}.json.gz")
+        by_id = {page["asin"]: page for page in pages if not page["title"].startswith("<span")}
+        *whole, broken = lines(shop / "amazon_review_2014" / f"meta_{name}.json.gz")
+        with pytest.raises(SyntaxError):
+            ast.literal_eval(broken)
+        old = [ast.literal_eval(line) for line in whole]
+        assert 0 < len(old) < 0.08 * len(pages)
+        assert {page["asin"] for page in old} <= {page["asin"] for page in pages}
+        for page in old:
+            now = by_id.get(page["asin"])
+            for field in filled if now else ():
+                filled[field] += bool(page[field] and not now[field])
+        assert all(page["asin"] in {row["asin"] for row in old} for page in by_id.values() if not page["title"])
+    assert min(filled.values()) > 10
 
 
 def test_the_mapping_names_products_of_both_catalogues(shop: Path) -> None:
@@ -234,6 +287,16 @@ def test_questions_are_answerable_or_not_and_some_answer_is_the_most_helpful(sho
     assert 5 <= min(snippets) <= max(snippets) <= 8
     texts = Counter(row["questionText"] for row in rows)
     assert len(texts) > 0.95 * len(rows)
+
+
+def test_one_answerable_open_question_in_ten_has_no_answer_with_a_helpful_vote(shop: Path) -> None:
+    rows = [row for split in ("train", "val", "test") for row in objects(shop / f"productQA/{split}-qar.jsonl")[0]]
+    asked = [row for row in rows if row["is_answerable"] and row["questionType"] == "descriptive"]
+    unvoted = [row for row in asked if not any(answer["helpful"][0] for answer in row["answers"])]
+    assert 0.07 < len(unvoted) / len(asked) < 0.13
+    assert {answer["helpful"][1] for row in unvoted for answer in row["answers"]} == {0, 1, 2}
+    voted = [row for row in asked if row not in unvoted]
+    assert all(max(answer["helpful"][0] for answer in row["answers"]) >= 2 for row in voted)
 
 
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1e9"])

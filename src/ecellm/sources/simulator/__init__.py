@@ -39,9 +39,10 @@ def simulate(
             for place in range(len(departments())):
                 _write_department(files, place, shard, size, seed, rows)
                 say((shard + (place + 1) / steps) / len(sizes))
-            rows["judgements"] += esci.write(files, shard, size, Draw(generator(seed, "esci", shard)))
-            draw = Draw(generator(seed, "catalogues", shard))
-            rows["catalogue rows"] += amazon_google.write(files, shard, size, draw)
+            draws = [Draw(generator(seed, table, shard)) for table in ("esci", "odd titles")]
+            rows["judgements"] += esci.write(files, shard, size, *draws)
+            draws = [Draw(generator(seed, table, shard)) for table in ("catalogues", "whole prices")]
+            rows["catalogue rows"] += amazon_google.write(files, shard, size, *draws)
             say((shard + 1) / len(sizes))
     return rows
 
@@ -55,10 +56,14 @@ def _write_department(files: Files, place: int, shard: int, size: float, seed: i
         return Draw(generator(seed, table, department.name, shard))
 
     shelf = stock(department, number, size, draw("products"))
-    amazon_reviews.write_pages(files, shelf, draw("pages"), first=shard == 0)
+    # What is odd is drawn apart, so that everything else stays as it is.
+    amazon_reviews.write_pages(files, shelf, draw("pages"), draw("odd pages"), first=shard == 0)
     numbers = generator(seed, "purchases", department.name, shard)
     rows["products"] += len(shelf.ids)
-    rows["reviews"] += amazon_reviews.write_purchases(files, shelf, number, size, numbers, first=shard == 0)
+    rows["reviews"] += amazon_reviews.write_purchases(
+        files, shelf, number, size, numbers, draw("odd reviews"), first=shard == 0
+    )
     bad_line = number == 0
-    rows["questions"] += amazon_qa.write(files, shelf, size, draw("questions"), first=bad_line)
+    questions, votes = draw("questions"), draw("answers without votes")
+    rows["questions"] += amazon_qa.write(files, shelf, size, questions, votes, first=bad_line)
     rows["described"] += mave.write(files, shelf, draw("attributes"), first=bad_line)

@@ -13,6 +13,8 @@ FEED = "http://www.google.com/base/feeds/snippets/"
 BOTH, AMAZON_ONLY, GOOGLE_ONLY = 780, 250, 900
 #: How often a matched product stands twice in Google, and how often a sibling (another edition) does.
 TWICE, SIBLING = 0.05, 0.3
+#: Share of Amazon's prices that are whole numbers, written without a decimal point, beside those of nothing.
+WHOLE = 0.03
 ROOM = 10_000
 Row = tuple[str, str, str | None, str | None, float | None]
 
@@ -47,8 +49,8 @@ class Voice:
         return found[0] if self.draw.chance(self.plain) else found[-1]
 
 
-def write(files: Files, shard: int, size: float, draw: Draw) -> int:
-    """Append a shard of both catalogues and of their mapping; return the number of rows."""
+def write(files: Files, shard: int, size: float, draw: Draw, odd: Draw) -> int:
+    """Append a shard of both catalogues and of their mapping; return the number of rows. `odd` draws whole prices."""
     amazon: list[Row] = []
     google: list[Row] = []
     mapping: list[tuple[str, str]] = []
@@ -68,6 +70,7 @@ def write(files: Files, shard: int, size: float, draw: Draw) -> int:
     for _ in range(round(GOOGLE_ONLY * size)):
         google.append(_google(feeds[len(google)], _software(draw), draw))
     google = draw.some(google, len(google))
+    amazon = [(*row[:4], _whole(row[4], odd)) for row in amazon]
     files.table(f"{FOLDER}/Amazon.csv", amazon, ("id", "title", "description", "manufacturer", "price"), ENCODING)
     files.table(
         f"{FOLDER}/GoogleProducts.csv", google, ("id", "name", "description", "manufacturer", "price"), ENCODING
@@ -122,6 +125,10 @@ def _amazon(asin: str, product: Software, draw: Draw) -> Row:
     maker = None if draw.chance(0.03) else synonyms(product.publisher)[0]
     price = 0.0 if draw.chance(0.12) else product.price
     return asin, " ".join(parts), text, maker, price
+
+
+def _whole(price: float | None, odd: Draw) -> float | None:
+    return float(round(price)) if price and odd.chance(WHOLE) else price
 
 
 def _google(feed: str, product: Software, draw: Draw) -> Row:

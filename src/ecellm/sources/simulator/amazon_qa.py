@@ -19,16 +19,21 @@ OFTEN, SELDOM = 0.74, 0.26
 TOUCHED_UNANSWERED, TOUCHED_ANSWERED = 0.6, 0.1
 #: How often the snippet that answers is too vague for the crowd that judged it, or the other way round.
 MISJUDGED = 0.03
+#: How often no shopper found any answer to an answerable open question helpful.
+NO_VOTES = 0.1
 
 
-def write(files: Files, shelf: Shelf, size: float, draw: Draw, first: bool) -> int:
-    """Append questions about a shelf's products, each product in one split; return how many were written."""
+def write(files: Files, shelf: Shelf, size: float, draw: Draw, votes: Draw, first: bool) -> int:
+    """Append questions about a shelf's products, each product in one split; return how many were written.
+
+    `votes` draws the questions whose answers have no helpful vote.
+    """
     count = max(1, round(MANY.get(shelf.department.name, FEWER) * size))
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     splits = [draw.by_weight(SPLITS, SHARES) for _ in shelf.products]
     for number in range(count):
         place = draw.below(len(shelf.products))
-        rows[splits[place]].append({**_question(shelf, place, draw), "qid": number})
+        rows[splits[place]].append({**_voted(_question(shelf, place, draw), votes), "qid": number})
     for split in SPLITS:
         files.objects(f"{FOLDER}/{split}-qar.jsonl", rows[split])
     if first:
@@ -59,6 +64,14 @@ def _question(shelf: Shelf, place: int, draw: Draw) -> dict[str, Any]:
         "answers": _answers(shelf, place, asked, supposed, kind, judged, draw),
         "is_answerable": int(judged),
     }
+
+
+def _voted(question: dict[str, Any], votes: Draw) -> dict[str, Any]:
+    """Return the question, of some answerable open ones with answers that nobody found helpful."""
+    is_open = question["is_answerable"] and question["questionType"] == "descriptive"
+    if not (is_open and votes.chance(NO_VOTES)):
+        return question
+    return {**question, "answers": [{**answer, "helpful": [0, votes.below(3)]} for answer in question["answers"]]}
 
 
 def _worded(template: str, shelf: Shelf, place: int, draw: Draw) -> str:

@@ -28,6 +28,8 @@ TESTED, SMALL, BRANDED = 0.28, 0.7, 0.22
 OTHER_VALUE, OTHER_NAME = 0.05, 0.4
 #: How often a miss is a novelty that only names what was searched for, such as a poster of it.
 NOVELTY = 0.75
+#: Share of titles in which something odd stands for a space.
+ODD, GAPS = 0.02, ("<br>", " <br/> ", "  ")
 SOURCES = ("other", "other", "other", "behavioral", "negations", "parse_pattern")
 ABROAD = (
     ("es", "auriculares inalámbricos", "Auriculares Bluetooth con micrófono"),
@@ -68,8 +70,9 @@ class Want:
     branded: bool
 
 
-def write(files: Files, shard: int, size: float, draw: Draw) -> int:
-    """Append a shard of queries with their judged products; return the number of judgements."""
+def write(files: Files, shard: int, size: float, draw: Draw, odd: Draw) -> int:
+    """Append a shard of queries with their judged products; return the number of judgements. `odd` draws the titles
+    with line breaks of HTML or two spaces."""
     examples: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     sources: list[str] = []
@@ -84,6 +87,8 @@ def write(files: Files, shard: int, size: float, draw: Draw) -> int:
             results = [(label, {**row, "product_title": title}) for label, row in results[:2]]
         for label, row in results:
             product_id = ids[len(found)]
+            if odd.chance(ODD):
+                row = {**row, "product_title": row["product_title"].replace(" ", odd.pick(GAPS), 1)}
             found.append({**row, "product_id": product_id, "product_locale": locale})
             examples.append(
                 {

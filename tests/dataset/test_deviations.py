@@ -1,0 +1,72 @@
+"""The one list of differences from the paper: what holds when, and that manifest and docs show it alike."""
+
+import re
+from typing import Any
+
+import pytest
+
+from ecellm.dataset.config import BuildConfig
+from ecellm.dataset.deviations import DEVIATIONS, deviations
+from ecellm.tasks import TASKS
+from repository import REPOSITORY
+
+
+def texts(task: str, config: dict[str, Any], given: tuple[str, ...] = ()) -> str:
+    """What is said of one task."""
+    rows = deviations(BuildConfig.model_validate(config), [task], given)
+    assert all(row["tasks"] == [task] for row in rows)
+    return "\n".join(str(row["text"]) for row in rows)
+
+
+def test_the_docs_have_the_same_list() -> None:
+    page = (REPOSITORY / "docs" / "building.md").read_text()
+    section = page.partition("## Where it differs from the paper\n")[2].partition("\n## ")[0]
+    listed = [
+        " ".join(line.split()) for line in re.findall(r"^- (.*?)(?=^- |^$|\Z)", section, re.DOTALL | re.MULTILINE)
+    ]
+    assert listed == [f"**{deviation.heading}**: {deviation.text}" for deviation in DEVIATIONS]
+
+
+def test_every_task_says_something_and_what_holds_for_all_is_said_once() -> None:
+    rows = deviations(BuildConfig(), list(TASKS), ())
+    assert rows[0] == {"tasks": list(TASKS), "text": "The instructions are our own."}
+    assert {name for row in rows[3:] for name in row["tasks"]} == set(TASKS)  # type: ignore[attr-defined]
+    assert len({str(row["text"]) for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("task", "chosen", "less"),
+    [
+        ("PM", {"sources": {"amazon_google": "a", "amazon_google_encoding": "utf-8"}}, "Latin-1"),
+        ("SA", {"tasks": {"SA": {"first_reviews": 200_000}}}, "200,000"),
+        ("MPC", {"tasks": {"MPC": {"language": ""}}}, "lingua"),
+        ("PM", {"sources": {"tables": {"pairs": {"file": "p.csv"}}}}, '"no" pair'),
+    ],
+)
+def test_the_papers_way_is_no_deviation(task: str, chosen: dict[str, Any], less: str) -> None:
+    default = {"sources": {"amazon_google": "a", "esci": "e"}}
+    assert less in texts(task, default) and less not in texts(task, chosen)
+
+
+@pytest.mark.parametrize(
+    ("task", "plan", "said"),
+    [
+        ("SA", {"out_of_domain_by": "time", "out_of_domain": ["2017-01-01"]}, "the time from 2017-01-01 on"),
+        ("SA", {"labels": "balanced"}, "Answers are drawn in balanced shares."),
+        ("PM", {"negatives": "near", "near_duplicates": False, "most_words": 80}, "harder: near."),
+        ("PM", {"near_duplicates": False}, "near-duplicate"),
+        ("PM", {"most_words": 80}, "more than 80 words"),
+        ("SR", {"users_apart": True}, "No shopper stands in two splits."),
+        ("SR", {"out_of_domain_by": "brand", "out_of_domain": ["Acme"]}, "the brands Acme."),
+        ("MPC", {"language": ""}, "Texts are in any language."),
+        ("AG", {"language": "en"}, "Texts are in en alone."),
+    ],
+)
+def test_what_a_config_chooses_is_said(task: str, plan: dict[str, Any], said: str) -> None:
+    assert said in texts(task, {"tasks": {task: plan}}) and said not in texts(task, {})
+
+
+def test_rows_in_splits_of_the_users_own_are_not_said_to_be_filtered() -> None:
+    config = {"sources": {"tables": {"pairs": {"file": "p.csv"}}}}
+    assert "stands once" in texts("PM", config) and "none is left out" not in texts("PM", config)
+    assert "stands once" not in texts("PM", config, ("PM",)) and "none is left out" in texts("PM", config, ("PM",))
