@@ -99,7 +99,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "description": "paragraphs joined by ', '; null where missing",
         "feature": "bullet points joined by ', '; null where missing",
         "brand": "brand or manufacturer; null where missing",
-        "price": "text as the source wrote it, no unit added (Amazon-Google's amazon: of a float); null where missing",
+        "price": "text as the source wrote it, no unit added (amazon: of a float); null where missing",
         "categories": "category path from the root; empty where missing",
         "fields": "MAVE: which of title, description, feature, price, brand exist, in the order of "
         "their first paragraph; empty elsewhere",

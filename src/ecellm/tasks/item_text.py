@@ -14,8 +14,8 @@ MOST_CHARACTERS = 2000
 MOST_WORDS = 25
 #: Removed before HTML is read.
 QUOTES_AND_BREAKS = re.compile(r'["\n\r]')
-#: What may be more than text to an HTML parser, once plain ampersands are decoded.
-MARKUP = re.compile(r"<|&[a-zA-Z#]")
+#: What may be more than text to an HTML parser, once plain ampersands are decoded; of blanks alone it keeps one.
+MARKUP = re.compile(r"<|&[a-zA-Z#]|\A\s*\Z")
 AMPERSAND = "&amp;"
 
 
