@@ -113,6 +113,12 @@ def test_a_task_may_be_named_that_the_config_does_not_plan(raw: Path, tmp_path: 
     assert read_dataset(tmp_path / "data").manifest["quotas"]["PM"]["train IND"] == 10_000
 
 
+def test_one_folder_for_the_dataset_and_for_what_was_left_out_is_refused(raw: Path, tmp_path: Path) -> None:
+    result = run(raw, tmp_path / "data", "--lost", str(tmp_path / "data"))
+    assert "--out and --lost both name" in str(result.exception)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_quota_that_gets_no_rows_at_all_is_warned_of(raw: Path, tmp_path: Path) -> None:
     matches = raw / "shops" / "Amzon_GoogleProducts_perfectMapping.csv"
     matches.write_text("\n".join(matches.read_text().splitlines()[:2]) + "\n")

@@ -98,7 +98,8 @@ def test_the_papers_english_is_the_default_and_can_be_changed(tmp_path: Path) ->
             left = {"text is in another language than en": 1} if len(kept) == 2 else {}
             assert manifest["dropped"]["MPC"] == left
         else:
-            with pytest.raises(ValueError, match="No task has a row"):
+            reason = "text is in another language than es: 3"
+            with pytest.raises(ValueError, match=f"No task has a row. What was left out .*: {reason}"):
                 built(tmp_path / name, source, **plan)
 
 

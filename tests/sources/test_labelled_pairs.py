@@ -65,7 +65,7 @@ def pair(number: int, split: str | None = None, label: Any = "no", **more: Any) 
 
 @BOTH
 def test_labels_are_read_as_people_write_them_and_a_row_with_another_is_rejected(tmp_path: Path) -> None:
-    said = ["yes", "No", True, False, 1, 0, "1", "n", "maybe", None, ""]
+    said = ["yes", "No", True, False, 1.0, 0, " Y ", "n", "maybe", None, ""]
     tables, rejected = read(tmp_path, pairs=[pair(n, label=label) for n, label in enumerate(said)])
     titles = {row["product_id"]: row["title"] for row in tables["products"]}
     found = {titles[row["left_id"]]: row["label"] for row in tables["pairs"]}
@@ -256,7 +256,12 @@ def test_a_row_without_a_split_falls_by_hash_where_its_table_has_splits(tmp_path
         ({"relations": ["title", "other_id", "relation"]}, "PRP", "there is no column relations.other_title"),
         ({"relations": ["product_id", "other_id", "relation"]}, "PRP", "there is no table products"),
         ({"judgements": ["query", "title", "label"]}, "QPR", None),
-        ({"judgements": ["query", "label"]}, "MPC", "there is no table products"),
+        ({"judgements": ["query", "label"]}, "MPC", "there is no column judgements.product_id (or title)"),
+        (
+            {"pairs": ["Left_Title", "label"]},
+            "PM",
+            "there is no column pairs.left_id (or left_title) and no column pairs.right_id (or right_title)",
+        ),
     ],
 )
 def test_what_pairs_lack_is_said(tables: dict[str, list[str]], task: str, said: str | None, tmp_path: Path) -> None:

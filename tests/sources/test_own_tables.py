@@ -154,6 +154,48 @@ def test_products_stand_where_each_task_looks_for_them(tmp_path: Path) -> None:
     ]
 
 
+def test_of_products_that_share_an_id_one_is_kept_and_the_others_are_rejected(tmp_path: Path) -> None:
+    products = [{"product_id": "1", "title": title} for title in ("Mug", "Cup", "Pot")]
+    write(tmp_path / "p.jsonl", [*products, {"product_id": "2", "title": "Tent"}])
+    write(tmp_path / "j.jsonl", [{"query": "mug", "product_id": name, "label": "E"} for name in "123"])
+    given = {"products": {"file": "p.jsonl"}, "judgements": {"file": "j.jsonl"}}
+    rows, rejected = read(tmp_path, "products", **given)
+    assert sorted(row["product_id"] for row in rows) == ["1", "2"]
+    assert [row["reason"] for row in rejected] == ["product stands there already"] * 2
+    assert {row["title"] for row in rows} <= {"Mug", "Cup", "Pot", "Tent"}
+
+
+def test_tables_without_a_category_find_products_of_every_category(tmp_path: Path) -> None:
+    products = [
+        {"product_id": "1", "title": "Mug", "category": "Home"},
+        {"product_id": "1", "title": "Mug", "category": "Garden"},
+        {"product_id": "2", "title": "Tent", "category": "Outdoor"},
+    ]
+    write(tmp_path / "p.jsonl", products)
+    write(tmp_path / "r.jsonl", [{"product_id": "1", "other_id": "2", "relation": "similar"}])
+    write(tmp_path / "j.jsonl", [{"query": "mug", "product_id": "1", "label": "E"}])
+    names = {"products": "p.jsonl", "relations": "r.jsonl", "judgements": "j.jsonl"}
+    rows, rejected = read(tmp_path, "products", **{name: {"file": file} for name, file in names.items()})
+    assert rejected == []
+    found = sorted((row["catalogue"], row["category"], row["product_id"]) for row in rows)
+    assert found == [
+        ("amazon_2018", "Garden", "1"),
+        ("amazon_2018", "Home", "1"),
+        ("amazon_2018", "Outdoor", "2"),
+        ("amazon_2018", "shop", "1"),
+        ("amazon_2018", "shop", "2"),
+        ("esci", "Garden", "1"),
+        ("esci", "Outdoor", "2"),
+    ]
+
+
+@pytest.mark.parametrize(("said", "split"), [("TEST", "test"), ("valid", "validation"), ("Dev", "validation")])
+def test_splits_are_read_as_people_write_them(said: str, split: str, tmp_path: Path) -> None:
+    write(tmp_path / "j.jsonl", [{"query": "cup", "product_id": "1", "label": "E", "split": said}])
+    rows, _ = read(tmp_path, "judgements", judgements={"file": "j.jsonl"})
+    assert [row["split"] for row in rows] == [split]
+
+
 def test_each_task_that_cannot_be_built_says_what_is_missing(tmp_path: Path) -> None:
     write(tmp_path / "r.csv", [{"stars": 5, "text": "good"}])
     write(tmp_path / "q.jsonl", [{"question": "Loud?", "snippets": ["no"], "answerable": False}])
@@ -171,6 +213,7 @@ def test_each_task_that_cannot_be_built_says_what_is_missing(tmp_path: Path) -> 
     ("table", "said"),
     [
         ({"file": "none.csv"}, "There is no file"),
+        ({"file": "empty.csv"}, "empty.csv is empty"),
         ({"file": "r.xlsx"}, "no known kind"),
         ({"file": "r.csv", "columns": {"stars": "points"}}, "r.csv has no column 'points'; it has stars, text"),
         ({"file": "r.csv", "columns": {"colour": "stars"}}, "there is no column 'colour'; known: stars, text"),
@@ -182,6 +225,7 @@ def test_each_task_that_cannot_be_built_says_what_is_missing(tmp_path: Path) -> 
 )
 def test_a_table_that_cannot_be_read_is_said_in_one_sentence(table: Row, said: str, tmp_path: Path) -> None:
     write(tmp_path / "r.csv", [{"stars": 5, "text": "good"}])
+    (tmp_path / "empty.csv").touch()
     sqlite3.connect(tmp_path / "shop.sqlite").close()
     (tmp_path / "shop.sqlite").write_bytes(b"")
     with pytest.raises(ValueError, match=re.escape(said)) as error:

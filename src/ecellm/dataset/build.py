@@ -62,6 +62,8 @@ def build(
     refuse_existing(out)
     if lost is not None:
         refuse_existing(lost)
+        if lost.resolve() == out.resolve():
+            raise ValueError(f"--out and --lost both name {out}: give each a folder of its own.")
     chosen = config.seed if seed is None else seed
     columns = own_columns(sources, config.sources.tables)
     tasks = [replace(task, needs=task.tables(columns)) for task in tasks]
@@ -83,9 +85,7 @@ def build(
             plans |= {name: _with_all_rows(name, table, plans[name], own, config) for name, table in labelled.items()}
             draws, selection = _chosen(shelf, tasks, plans, config, say, keep=lost is not None)
             if not any(selection.split(split) for split in SPLITS):
-                raise ValueError(
-                    f"No task has a row: check that {sources} holds the categories that the config names."
-                )
+                raise ValueError(_nothing_left(sources, draws, selection))
             rejected = shelf.bench.rejected()
             manifest = _manifest(config, chosen, plans, draws, selection, rejected, shelf.bench, engine or Engine())
             if lost is not None:
@@ -138,11 +138,21 @@ def _chosen(
             return draws, selection
 
 
+def _nothing_left(sources: Path, draws: Mapping[str, Draw], selection: Selection) -> str:
+    """Say why a dataset would be empty: what was left out, or that nothing was there."""
+    counts: Counter[str] = Counter()
+    for name, draw in draws.items():
+        counts += draw.dropped + _losses(selection.dropped[name])
+    if not counts:
+        return f"No task has a row: check that {sources} holds the categories that the config names."
+    reasons = "; ".join(f"{reason}: {count:,}" for reason, count in counts.most_common(5))
+    return f"No task has a row. What was left out of those in {sources}: {reasons}."
+
+
 def _drop_unfit(draw: Draw, task: Task, config: BuildConfig) -> None:
     """Take the samples that are not fit out of a draw."""
-    plan = config.tasks.get(task.name, TaskPlan())
-    asked = task.language if plan.language is None and not _own(task, config) else plan.language
-    unfitting = unfit(draw.samples, task, asked or "", plan.most_words, draw.written)
+    most_words = config.tasks.get(task.name, TaskPlan()).most_words
+    unfitting = unfit(draw.samples, task, config.language(task), most_words, draw.written)
     for reason, sample in unfitting:
         draw.drop(reason, 1, [sample_row(sample)])
     out = {id(sample) for _, sample in unfitting}
@@ -174,7 +184,7 @@ def _write(
 
 def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
     """Raise ValueError where the config lacks a source or the categories that the task needs."""
-    if _own(task, config):
+    if config.is_own(task):
         return
     for table in task.needs:
         source = PROVIDERS[table]
@@ -230,16 +240,11 @@ def _needs(task: Task, plan: Plan) -> set[str]:
     return {*task.needs, *(["products"] if plan.by == BRAND else [])}
 
 
-def _own(task: Task, config: BuildConfig) -> bool:
-    """Say whether a task draws from the user's own tables."""
-    return any(table in config.sources.tables.named() for table in task.needs if table != "products")
-
-
 def _with_categories(task: Task, plan: Plan, store: Store, config: BuildConfig) -> Plan:
     """Return the plan; of own tables all categories are in domain where the config names none, and there are no
     out-of-domain rows where it names no categories for them."""
     tables = [table for table in task.needs if table in BY_CATEGORY]
-    if not (tables and _own(task, config)):
+    if not (tables and config.is_own(task)):
         return plan
     quotas = dict(plan.quotas)
     if ("test", "OOD") in quotas and not plan.out_of_domain:

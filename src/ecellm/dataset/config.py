@@ -129,6 +129,17 @@ class BuildConfig(Strict):
     sources: Sources = Sources()
     tasks: dict[str, TaskPlan] = {}
 
+    def is_own(self, task: Task) -> bool:
+        """Say whether a task draws from the user's own tables."""
+        own = self.sources.tables.named()
+        return any(table in own for table in task.tables(own) if table != "products")
+
+    def language(self, task: Task) -> str:
+        """Return the language that a task's texts are filtered by: the config's, else the paper's for the public
+        source; empty for none."""
+        chosen = self.tasks.get(task.name, TaskPlan()).language
+        return (("" if self.is_own(task) else task.language) if chosen is None else chosen) or ""
+
     def plan(self, task: Task, seed: int) -> Plan:
         """Return what the builder asks of a task."""
         chosen = self.tasks.get(task.name, TaskPlan())

@@ -18,8 +18,12 @@ class Choice:
 
     plan: TaskPlan
     sources: Sources
+    own: bool
+    """Whether the task draws from tables of the user's own."""
     given_split: bool
-    """Whether the task's rows come with their splits, from a table of the user's own."""
+    """Whether these say each row's split."""
+    language: str
+    """The language that its texts are filtered by; empty for none."""
 
 
 def _never(choice: Choice) -> bool:
@@ -28,6 +32,14 @@ def _never(choice: Choice) -> bool:
 
 def _given(choice: Choice) -> bool:
     return choice.given_split
+
+
+def _own(choice: Choice) -> bool:
+    return choice.own
+
+
+def _no_filter(choice: Choice) -> bool:
+    return not choice.language
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class Deviation:
         return heading(self.tasks)
 
 
+#: So many reviews of a file does the paper read.
+PAPERS_REVIEWS = 200_000
 JUDGED, ASKED = ("MPC", "PSI", "QPR"), ("AP", "AG")
 
 DEVIATIONS: tuple[Deviation, ...] = (
@@ -62,18 +76,27 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
     Deviation(
         "A held-out attribute is never trained on: a product that has one stands in no training row, and "
-        "out-of-domain rows ask for held-out attributes alone. In the paper the first attribute of a row decides. "
-        "Which attributes are held out is drawn by key.",
+        "out-of-domain rows ask for held-out attributes alone. In the paper the first attribute of a row decides.",
         ("AVE",),
+        lambda choice: not choice.plan.out_of_domain_test,
     ),
     Deviation(
-        "Products without a title, or with a piece of page code for one, are left out.", ("PRP",), unless=_given
+        "Which attributes are held out is drawn by key, not the paper's seven.",
+        ("AVE",),
+        lambda choice: bool(choice.plan.out_of_domain) or not choice.plan.out_of_domain_test,
     ),
+    Deviation(
+        "Of a product that stands twice in a category's metadata one record is kept, whatever the order of the "
+        "lines; the paper keeps the last.",
+        ("PRP", "SR"),
+        _own,
+    ),
+    Deviation("Products without a title, or with a piece of page code for one, are left out.", ("PRP",)),
     Deviation(
         "The Leipzig files are read as Latin-1; the authors read them as UTF-8 with replacement characters "
         '(amazon_google_encoding = "utf-8").',
         ("PM",),
-        lambda choice: choice.sources.amazon_google is None or choice.sources.amazon_google_encoding == "utf-8",
+        lambda choice: choice.own or choice.sources.amazon_google_encoding == "utf-8",
     ),
     Deviation(
         'A random "no" pair whose titles are those of a match is left out.',
@@ -83,7 +106,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         "Reviews are drawn from whole files; the paper reads the first 200,000 of each (first_reviews = 200000).",
         ("SA",),
-        lambda choice: choice.plan.first_reviews is not None,
+        lambda choice: choice.own or choice.plan.first_reviews is not None,
     ),
     Deviation(
         "A review text counts once per category, whatever white space is at its ends, and not at all where its stars "
@@ -93,7 +116,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         "Where the test tenth of the out-of-domain categories is short of the quota, rows of the others fill it.",
         ("PRP", "SA"),
-        _given,
+        lambda choice: not (choice.plan.out_of_domain and choice.plan.out_of_domain_test),
     ),
     Deviation(
         "Products with a piece of page code for a title, or with nothing to show, are left out. Wrong candidates are "
@@ -112,14 +135,14 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "Languages are told by lingua, and a text is foreign only where that is sure; the paper's detector takes "
         "about one query or title in ten for another language.",
         JUDGED,
-        lambda choice: not (choice.plan.language or (choice.plan.language is None and choice.sources.esci)),
+        _no_filter,
     ),
     Deviation(
         "Queries take turns; the paper draws them with replacement. A query gives up to twelve lists, in which the "
-        "product of a label may differ; in the paper it is always the same. A list with a text in another language "
-        "is left out whole.",
+        "product of a label may differ; in the paper it is always the same.",
         ("QPR",),
     ),
+    Deviation("A list with a text in another language is left out whole.", ("QPR",), _no_filter),
     Deviation(
         "A question that stands in several of the source's splits belongs to the last of them. Questions without "
         "review snippets are left out.",
@@ -134,9 +157,7 @@ def deviations(config: BuildConfig, tasks: Collection[str], given_splits: Collec
 
     `given_splits` names the tasks whose rows come with their splits.
     """
-    choices = {
-        name: Choice(config.tasks.get(name, TaskPlan()), config.sources, name in given_splits) for name in tasks
-    }
+    choices = {name: _choice(config, name, name in given_splits) for name in tasks}
     found: list[dict[str, object]] = []
     for deviation in DEVIATIONS:
         holding = [name for name in tasks if name in deviation.tasks and not deviation.unless(choices[name])]
@@ -146,6 +167,11 @@ def deviations(config: BuildConfig, tasks: Collection[str], given_splits: Collec
     return found
 
 
+def _choice(config: BuildConfig, task: str, given_split: bool) -> Choice:
+    plan = config.tasks.get(task, TaskPlan())
+    return Choice(plan, config.sources, config.is_own(TASKS[task]), given_split, config.language(TASKS[task]))
+
+
 def heading(tasks: Collection[str]) -> str:
     """Return the tasks by name, or that it is all of them."""
     return "All tasks" if set(tasks) == set(TASKS) else ", ".join(tasks)
@@ -153,17 +179,26 @@ def heading(tasks: Collection[str]) -> str:
 
 def _chosen(task: str, choice: Choice) -> Iterator[str]:
     """Give what the config chose against the paper, or beyond it."""
-    plan, own = choice.plan, TASKS[task].language
+    plan, paper = choice.plan, TASKS[task].language
     held = ", ".join(plan.out_of_domain)
+    first = plan.first_reviews or PAPERS_REVIEWS
     said = {
-        "Rows are a user's own, in the splits that their table gives; none is left out.": choice.given_split,
+        "Rows are drawn from tables of the user's own.": choice.own,
+        "Each stays in the split that its table gives, even where it repeats or stands in two splits.": (
+            choice.given_split
+        ),
+        f"Reviews are drawn from the first {first:,} of each file; the paper reads {PAPERS_REVIEWS:,}.": (
+            first != PAPERS_REVIEWS
+        ),
         f"Wrong answers are drawn harder: {plan.negatives}.": plan.negatives,
         "No shopper stands in two splits.": plan.users_apart,
         f"Out of domain is the time from {held} on.": plan.out_of_domain_by == TIME,
         f"Out of domain are the brands {held}.": plan.out_of_domain_by == BRAND,
         f"Answers are drawn in {plan.labels} shares.": plan.labels != NATURAL,
-        f"Texts are in {plan.language} alone.": plan.language and plan.language != own,
-        "Texts are in any language.": plan.language == "" and own,
+        f"Texts that are surely in another language than {choice.language} are left out.": (
+            choice.language and choice.language != paper
+        ),
+        "Texts are in any language.": paper and not choice.language,
         "No row is a near-duplicate of a later split's.": not plan.near_duplicates,
         f"No row has more than {plan.most_words} words.": plan.most_words,
     }

@@ -14,7 +14,7 @@ from lingua import ConfidenceValue, IsoCode639_1, Language, LanguageDetector, La
 #: The languages told apart (ISO 639-1): those of the larger shops' sites. More would mistake more names for words.
 LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "nl", "sv", "pl", "tr", "ru", "ar", "hi", "ja", "ko", "zh")
 #: A text may be foreign where the own language is less likely than the first and another more than the second.
-OWN_BELOW, OTHER_ABOVE = 0.04, 0.5
+DOUBTS = ((0.04, 0.5), (0.1, 0.85))
 #: A phrase of so many words is in the own language from this probability on.
 PHRASE_WORDS, OWN_FROM = 4, 0.5
 #: Words with a digit, of capitals alone, or with a capital inside: model numbers, units and makers.
@@ -42,7 +42,7 @@ def _stays_foreign(text: str, own: Language) -> bool:
 
 def _is_other(values: Sequence[ConfidenceValue], own: Language) -> bool:
     likely = _likely(values)
-    return max(likely.values()) > OTHER_ABOVE and likely[own] < OWN_BELOW
+    return any(likely[own] < below and max(likely.values()) > above for below, above in DOUBTS)
 
 
 def _likely(values: Sequence[ConfidenceValue]) -> dict[Language, float]:

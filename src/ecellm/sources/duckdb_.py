@@ -69,8 +69,8 @@ OWN_TYPES = {
         "CAST(epoch(TRY_CAST({text} AS TIMESTAMPTZ)) AS BIGINT))"
     ),
     "truth": (
-        "CASE WHEN lower({text}) IN ('true', 't', 'yes', 'y', '1') THEN true "
-        "WHEN lower({text}) IN ('false', 'f', 'no', 'n', '0') THEN false END"
+        "CASE WHEN lower(trim({text})) IN ('true', 't', 'yes', 'y', '1', '1.0') THEN true "
+        "WHEN lower(trim({text})) IN ('false', 'f', 'no', 'n', '0', '0.0') THEN false END"
     ),
     "texts": (
         "CASE WHEN {text} LIKE '[%' THEN TRY(from_json({text}, '[\"VARCHAR\"]')) WHEN {text} <> '' THEN [{text}] END"
@@ -211,7 +211,9 @@ class DuckWorkbench(Workbench):
             text=OBJECT_TEXT,
         )
 
-    def own(self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str]) -> ir.Table:
+    def own(
+        self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str], by: Sequence[str] = ()
+    ) -> ir.Table:
         """Return a file of the user's own as a table; see `Workbench`."""
         texts = {name: f"json_extract_string(line, {_json_path(own)})" for name, (own, _) in columns.items()}
         values = {name: OWN_TYPES[kind].format(text=texts[name]) for name, (_, kind) in columns.items()}
@@ -243,7 +245,7 @@ class DuckWorkbench(Workbench):
             )
 
         numbered = own_kind(pieces([part])[0].path) == "json"
-        return self._collect([part], select, list(columns), NO_CHECKS, (), numbered=numbered)
+        return self._collect([part], select, list(columns), NO_CHECKS, by, numbered=numbered)
 
     def rejected(self) -> list[dict[str, Any]]:
         """Return the rows set aside; see `Workbench`."""
@@ -490,7 +492,7 @@ class DuckWorkbench(Workbench):
     def _take_repeats(self, name: str, by: Sequence[str], columns: Sequence[str], files: Sequence[str]) -> None:
         """Move all but the row whose `columns` have the smallest mark, for each value of the columns `by`, to the
         rejects, which name the parts' `files`."""
-        key = ", ".join(f'"{column}"' for column in by)
+        key = ", ".join(f"coalesce(\"{column}\"::VARCHAR, '')" for column in by)
         row = ", ".join(f'{_text(column)}: "{column}"' for column in columns)
         file = f"list_extract([{', '.join(map(_text, files))}], {PART} + 1)"
         self._sql(

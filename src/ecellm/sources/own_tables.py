@@ -92,6 +92,8 @@ ALSO: Mapping[str, Collection[tuple[str, str]]] = {
     "AP": (("questions", "answerable"),),
     "AG": (("questions", "answers"),),
 }
+#: What tells products apart, as far as their table has it.
+IDENTITY = ("catalogue", "category", "product_id")
 #: In which of the Store's catalogues a table's products are looked for.
 CATALOGUES = {
     "reviews": "amazon_2018",
@@ -106,7 +108,7 @@ VALUES = {
     "relation": ("also_buy", "also_view", "similar"),
     "label": ("E", "S", "C", "I"),
     "field": ("title", "description", "feature", "brand", "price"),
-    "split": ("train", "validation", "val", "dev", "test"),
+    "split": ("train", "validation", "valid", "val", "dev", "test"),
 }
 
 
@@ -137,10 +139,11 @@ def obstacles(columns: Mapping[str, Columns], given: Collection[str]) -> dict[st
         wanted = [(name, column) for name in needs if name in columns for column in _kinds(name, columns)[0]]
         wanted += [also for name in (task.name, *needs) for also in ALSO.get(name, ()) if also[0] in columns]
         absent = [_named(*column) for column in wanted if column[1] not in columns[column[0]]]
-        if lacking:
-            found[task.name] = f"there is no table {' and no table '.join(lacking)}"
-        elif absent:
+        # A table that is there but has other columns says more than that there are no products beside it.
+        if absent and set(lacking) <= {"products"}:
             found[task.name] = f"there is no column {' and no column '.join(absent)}"
+        elif lacking:
+            found[task.name] = f"there is no table {' and no table '.join(lacking)}"
     return found
 
 
@@ -170,7 +173,7 @@ def read(
     if "products" in usable:
         path = _file("products", usable["products"], root, space)
         by_id = {name: table for name, table in found.items() if not _whole(name, columns)}
-        shown.append(_products(_rows(bench, "products", path, columns), by_id))
+        shown.append(_products(_rows(bench, "products", path, columns), by_id, "category" in columns["products"]))
     if shown:
         found["products"] = ibis.union(*shown) if len(shown) > 1 else shown[0]
     return {name: conform(table, name) for name, table in found.items()}
@@ -206,7 +209,8 @@ def _rows(bench: Workbench, name: str, path: Path, columns: Mapping[str, Columns
     needed, optional = _kinds(name, columns)
     kinds = {**needed, **optional}
     own = {column: given for column, given in columns[name].items() if column in kinds}
-    rows = bench.own(Part(path), {column: (own[column], kinds[column]) for column in own}, list(needed))
+    by = [column for column in IDENTITY if column in own] if name == "products" else ()
+    rows = bench.own(Part(path), {column: (own[column], kinds[column]) for column in own}, list(needed), by)
     for column, kind in kinds.items():
         if column not in own:
             rows = rows.mutate(**{column: _nothing(kind)})
@@ -242,7 +246,8 @@ def _shown(rows: ir.Table, name: str) -> ir.Table:
 
 
 def _refuse_others(bench: Workbench, name: str, rows: ir.Table, column: str, allowed: Iterable[str]) -> None:
-    other = rows.filter(rows[column].notnull() & rows[column].notin(list(allowed)))
+    text = rows[column].lower() if column == "split" else rows[column]
+    other = rows.filter(text.notnull() & text.notin(list(allowed)))
     odd = bench.rows(other.aggregate(least=other[column].min()))[0]["least"]
     if odd is not None:
         raise ValueError(f"The table {name} has {column} {odd!r}: it should be one of {', '.join(allowed)}.")
@@ -363,7 +368,7 @@ def _filled(rows: ir.Table, name: str, own: Columns) -> ir.Table:
 
 
 def _split(split: ir.StringValue) -> ir.StringValue:
-    return ibis.cases((split.isin(["val", "dev"]), "validation"), else_=split)
+    return ibis.cases((split.lower().isin(["valid", "val", "dev"]), "validation"), else_=split.lower())
 
 
 def _no_answers() -> ir.ArrayValue:
@@ -371,19 +376,39 @@ def _no_answers() -> ir.ArrayValue:
     return ibis.array([ibis.struct({"text": "", "helpful": ibis.literal(0, "int64")})])[:0]
 
 
-def _products(rows: ir.Table, found: Mapping[str, ir.Table]) -> ir.Table:
-    """Return the products once for each of the Store's catalogues that the tables look into."""
+def _once(products: ir.Table) -> ir.Table:
+    """Return one record of each id: that of the category `SHOP`, else of the first in the alphabet."""
+    order = [
+        ibis.ifelse(products.category == SHOP, 0, 1),
+        products.category,
+        products.catalogue.fill_null(""),
+        products.title,
+    ]
+    turn = ibis.row_number().over(group_by="product_id", order_by=order)
+    return products.mutate(turn=turn).filter(lambda t: t.turn == 0).drop("turn")
+
+
+def _products(rows: ir.Table, found: Mapping[str, ir.Table], by_category: bool) -> ir.Table:
+    """Return the products once for each of the Store's catalogues that the tables look into.
+
+    Where they have categories (`by_category`), an id may stand in several. Tables that name none find the product by
+    its id alone: in the category `SHOP`, or in a catalogue without categories.
+    """
     rows = rows.mutate(category=rows.category.fill_null(SHOP), categories=ibis.coalesce(rows.categories, no_texts()))
     texts = ("title", "description", "feature", "price", "brand")
     there = ibis.array([ibis.ifelse(rows[name].notnull(), ibis.literal(name), ibis.null("string")) for name in texts])
     catalogues = sorted({CATALOGUES[name] for name in found if name in CATALOGUES})
+    once = _once(rows) if by_category else rows
     copies = [
-        rows.mutate(
+        (rows if name == CATALOGUES["relations"] else once).mutate(
             catalogue=ibis.literal(name),
             fields=there.filter(lambda name: name.notnull()) if name == "mave" else no_texts(),
         )
         for name in catalogues
     ]
+    if by_category and CATALOGUES["relations"] in catalogues:
+        without = once.filter(once.category != SHOP).mutate(category=ibis.literal(SHOP))
+        copies.append(without.mutate(catalogue=ibis.literal(CATALOGUES["relations"]), fields=no_texts()))
     if "matches" in found:
         for side, name in SIDES.items():
             matched = rows.semi_join(found["matches"], rows.product_id == found["matches"][side])

@@ -91,8 +91,8 @@ OWN_TYPES = {
         "unix_timestamp(try_cast({text} AS TIMESTAMP)))"
     ),
     "truth": (
-        "CASE WHEN lower({text}) IN ('true', 't', 'yes', 'y', '1') THEN true "
-        "WHEN lower({text}) IN ('false', 'f', 'no', 'n', '0') THEN false END"
+        "CASE WHEN lower(trim({text})) IN ('true', 't', 'yes', 'y', '1', '1.0') THEN true "
+        "WHEN lower(trim({text})) IN ('false', 'f', 'no', 'n', '0', '0.0') THEN false END"
     ),
     "texts": (
         "CASE WHEN {text} LIKE '[%' THEN try_variant_get(try_parse_json({text}), '$', 'array<string>') "
@@ -208,7 +208,9 @@ class SparkWorkbench(Workbench):
 
         return self._collect([Part(path)], read, list(columns), checks, by, numbered=False)
 
-    def own(self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str]) -> ir.Table:
+    def own(
+        self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str], by: Sequence[str] = ()
+    ) -> ir.Table:
         """Return a file of the user's own as a table; see `Workbench`."""
         kind = own_kind(pieces([part])[0].path)
         texts = {name: _text_at(own) for name, (own, _) in columns.items()}
@@ -241,7 +243,7 @@ class SparkWorkbench(Workbench):
             valued = shown.selectExpr("*", *(f"{value} AS {_quoted(name)}" for name, value in values.items()))
             return valued.selectExpr("line", *map(_quoted, columns), problem)
 
-        return self._collect([part], read, list(columns), NO_CHECKS, (), numbered=kind == "json")
+        return self._collect([part], read, list(columns), NO_CHECKS, by, numbered=kind == "json")
 
     def rejected(self) -> list[dict[str, Any]]:
         """Return the rows set aside; see `Workbench`."""

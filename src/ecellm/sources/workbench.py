@@ -160,13 +160,15 @@ class Workbench(IbisEngine, ABC):
         Parquet, lacks a column or has it of another type, or has no usable row."""
 
     @abstractmethod
-    def own(self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str]) -> ir.Table:
+    def own(
+        self, part: Part, columns: Mapping[str, tuple[str, str]], needed: Sequence[str], by: Sequence[str] = ()
+    ) -> ir.Table:
         """Return columns of a file of the user's own (.csv, .tsv, .jsonl, .ndjson, .json lines or .parquet, text
         files also as .gz), in the Store's types: name to (the file's own name, its kind: text, stars, number,
         time, truth, texts or answers).
 
-        Rows that lack a needed value or have one of another type are set aside. Raises as `json_lines`, and
-        ValueError for another kind of file.
+        Rows that lack a needed value or have one of another type are rejected, and repeats as in `json_lines`. Raises
+        as that, and ValueError for another kind of file.
         """
 
     @abstractmethod
@@ -394,6 +396,8 @@ def own_columns(path: Path) -> list[str]:
     kind = own_kind(path)
     if not path.is_file():
         raise ValueError(f"There is no file {path}: check --sources and the config's [sources.tables].")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty: it should begin with the names of its columns, or hold rows.")
     try:
         if kind == "parquet":
             return list(pq.read_schema(path).names)

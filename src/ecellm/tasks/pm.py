@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Sample, sample_id
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.drawing import first_by_split
+from ecellm.tasks.drawing import first_by_split, stripped
 from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
 from ecellm.tasks.task import Column, Draw, Form, Given, Pieces, Plan, Task
 
@@ -178,7 +178,7 @@ def _words(records: ir.Table, side: str) -> ir.Table:
 
 
 def _record(products: ir.Table, side: str) -> ir.Table:
-    titled = products.filter(products.title.notnull() & (products.title != ""))
+    titled = products.filter(products.title.notnull() & (stripped(products.title) != ""))
     return titled.select(**{f"{side}_id": titled.product_id}, **{f"{side}_{name}": titled[name] for name in RECORD})
 
 
