@@ -20,7 +20,8 @@ from ecellm.dataset.select import BEYOND, Part, Rules, Selection, select
 from ecellm.files import refuse_existing, whole_folder
 from ecellm.records import SPLITS, Sample
 from ecellm.sources import Engine, Wanted, obstacles, open_shelf
-from ecellm.sources.own_tables import Columns, own_columns
+from ecellm.sources.own_forms import Columns
+from ecellm.sources.own_tables import own_columns
 from ecellm.sources.shelf import PROVIDERS, READING, Shelf
 from ecellm.sources.workbench import Workbench
 from ecellm.store import Store
@@ -207,8 +208,8 @@ def _check(task: Task, plan: Plan, config: BuildConfig) -> None:
 def _check_labelled(task: Task, table: str, config: BuildConfig) -> None:
     """Raise ValueError where the config asks for other rows or splits than those of the user's labelled table."""
     chosen = config.tasks.get(task.name, TaskPlan())
-    for key, asked in (("out_of_domain", chosen.out_of_domain), ("near_duplicates", not chosen.near_duplicates)):
-        if asked:
+    for key, given in (("out_of_domain", chosen.out_of_domain), ("near_duplicates", not chosen.near_duplicates)):
+        if given:
             raise ValueError(
                 f"tasks.{task.name}.{key}: the rows of sources.tables.{table} say their split and are kept as they "
                 "are; leave it out."

@@ -120,7 +120,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
     Deviation(
         "Products with a piece of page code for a title, or with nothing to show, are left out. Wrong candidates are "
-        "told apart as they are shown, cut to 25 words, and drawn from all products left, not from those alone that "
+        "distinct as they are shown, cut to 25 words, and drawn from all products left, not from those alone that "
         "stand among a shopper's first 50. Purchases at the same time are ordered by product; what differs in its "
         "rating alone counts once.",
         ("SR",),
@@ -132,8 +132,8 @@ DEVIATIONS: tuple[Deviation, ...] = (
         _given,
     ),
     Deviation(
-        "Languages are told by lingua, and a text is foreign only where that is sure; the paper's detector takes "
-        "about one query or title in ten for another language.",
+        "Languages are identified by lingua, and a text is foreign only where that is sure; the paper's detector "
+        "takes about one query or title in ten for another language.",
         JUDGED,
         _no_filter,
     ),
@@ -182,7 +182,7 @@ def _chosen(task: str, choice: Choice) -> Iterator[str]:
     plan, paper = choice.plan, TASKS[task].language
     held = ", ".join(plan.out_of_domain)
     first = plan.first_reviews or PAPERS_REVIEWS
-    said = {
+    chosen = {
         "Rows are drawn from tables of the user's own.": choice.own,
         "Each stays in the split that its table gives, even where it repeats or stands in two splits.": (
             choice.given_split
@@ -202,4 +202,4 @@ def _chosen(task: str, choice: Choice) -> Iterator[str]:
         "No row is a near-duplicate of a later split's.": not plan.near_duplicates,
         f"No row has more than {plan.most_words} words.": plan.most_words,
     }
-    return (text for text, holds in said.items() if holds)
+    return (text for text, holds in chosen.items() if holds)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ecellm.dataset.config import Sources
-from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave, own_tables
+from ecellm.sources import amazon_google, amazon_qa, amazon_reviews, esci, mave, own_forms, own_tables
 from ecellm.sources.interrupt import interruptible
 from ecellm.sources.shelf import PROVIDERS, Reading, Shelf
 from ecellm.sources.workbench import Workbench
@@ -145,7 +145,7 @@ def obstacles(root: Path, sources: Sources) -> dict[str, str]:
     if not sources.tables.named():
         return {}
     given = [name for name, provider in PROVIDERS.items() if getattr(sources, provider, None) is not None]
-    return own_tables.obstacles(own_tables.own_columns(root, sources.tables), given)
+    return own_forms.obstacles(own_tables.own_columns(root, sources.tables), given)
 
 
 def _folder(root: Path, name: str) -> Path:

@@ -11,7 +11,6 @@ import sqlite3
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import ibis
@@ -21,10 +20,10 @@ import pyarrow.parquet as pq
 from ibis.common.exceptions import IbisError, TableNotFound
 
 from ecellm.dataset.config import OwnTable, OwnTables
+from ecellm.sources.own_forms import FORMS, RECORD, Columns, is_whole, kinds_of
 from ecellm.sources.workbench import Part, Workbench, no_texts
 from ecellm.sources.workbench import own_columns as columns_of
 from ecellm.store import conform, keyed
-from ecellm.tasks import TASKS
 from ecellm.tasks.drawing import TRAIN_BELOW, eighty_ten_ten, normalised
 
 #: The category of rows that have none.
@@ -33,65 +32,6 @@ SHOP = "shop"
 PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
 #: Rows fetched from a database at a time.
 ROWS_AT_ONCE = 50_000
-
-
-@dataclass(frozen=True)
-class Form:
-    """How one table of the Store may be given."""
-
-    needed: Mapping[str, str]
-    """Columns that must be there, with their kind (`OWN_TYPES`)."""
-    optional: Mapping[str, str] = field(default_factory=dict)
-    records: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What a row may show instead of a product's id, by the id's column: the product's columns to the row's own."""
-
-
-#: What tells a record apart that has no id.
-RECORD = ("title", "description", "brand", "price")
-FORMS: Mapping[str, Form] = {
-    "products": Form(
-        {"product_id": "text", "title": "text"},
-        dict.fromkeys(("category", "catalogue", "description", "feature", "brand", "price"), "text")
-        | {"categories": "texts"},
-    ),
-    "reviews": Form(
-        {"stars": "stars", "text": "text"},
-        dict.fromkeys(("category", "product_id", "user_id"), "text") | {"time": "time"},
-    ),
-    "purchases": Form({"product_id": "text", "user_id": "text", "time": "time"}, {"category": "text"}),
-    "relations": Form(
-        {"product_id": "text", "other_id": "text", "relation": "text"},
-        {"category": "text", "split": "text"},
-        {"product_id": {"title": "title"}, "other_id": {"title": "other_title"}},
-    ),
-    "matches": Form({"left_id": "text", "right_id": "text"}),
-    "pairs": Form(
-        {"left_id": "text", "right_id": "text", "label": "truth"},
-        {"split": "text"},
-        {f"{side}_id": {name: f"{side}_{name}" for name in RECORD} for side in ("left", "right")},
-    ),
-    "judgements": Form(
-        {"query": "text", "product_id": "text", "label": "text"},
-        {"small": "truth", "split": "text"},
-        {"product_id": {"title": "title"}},
-    ),
-    "attributes": Form(
-        {"product_id": "text", "attribute": "text"},
-        {"category": "text", "position": "number", "value": "text", "field": "text", "split": "text"},
-    ),
-    "questions": Form(
-        {"question": "text", "snippets": "texts"},
-        dict.fromkeys(("category", "product_id", "kind", "split"), "text")
-        | {"answerable": "truth", "answers": "answers"},
-    ),
-}
-#: What a task, or a table, needs beside the needed columns of its tables.
-ALSO: Mapping[str, Collection[tuple[str, str]]] = {
-    "AVE": (("attributes", "value"), ("attributes", "field")),
-    "matches": (("products", "catalogue"),),
-    "AP": (("questions", "answerable"),),
-    "AG": (("questions", "answers"),),
-}
 #: What tells products apart, as far as their table has it.
 IDENTITY = ("catalogue", "category", "product_id")
 #: In which of the Store's catalogues a table's products are looked for.
@@ -112,39 +52,12 @@ VALUES = {
 }
 
 
-#: The Store's columns that a table has, with their own names.
-Columns = Mapping[str, str]
-
-
 def own_columns(root: Path, tables: OwnTables) -> dict[str, Columns]:
     """Return the Store's columns that each own table has, with their own names.
 
     Raises ValueError where a table cannot be read or lacks a column that it is said to have.
     """
     return {name: _mapped(name, table, root) for name, table in tables.named().items()}
-
-
-def obstacles(columns: Mapping[str, Columns], given: Collection[str]) -> dict[str, str]:
-    """Return why tasks cannot be built from own tables of these columns and the tables that other sources give,
-    by task."""
-    found = {}
-    for task in TASKS.values():
-        needs = task.tables(columns)
-        if set(needs) - {"products"} <= set(given):
-            continue
-        if all(name in columns and _whole(name, columns) for name in needs if name != "products"):
-            needs = tuple(name for name in needs if name != "products")
-        lacking = [name for name in needs if name not in columns]
-        lacking += [task.alternatives[name] for name in lacking if name in task.alternatives]
-        wanted = [(name, column) for name in needs if name in columns for column in _kinds(name, columns)[0]]
-        wanted += [also for name in (task.name, *needs) for also in ALSO.get(name, ()) if also[0] in columns]
-        absent = [_named(*column) for column in wanted if column[1] not in columns[column[0]]]
-        # A table that is there but has other columns says more than that there are no products beside it.
-        if absent and set(lacking) <= {"products"}:
-            found[task.name] = f"there is no column {' and no column '.join(absent)}"
-        elif lacking:
-            found[task.name] = f"there is no table {' and no table '.join(lacking)}"
-    return found
 
 
 def read(
@@ -158,13 +71,13 @@ def read(
     usable = {
         name: table
         for name, table in tables.named().items()
-        if columns[name].keys() >= _kinds(name, columns)[0].keys()
+        if columns[name].keys() >= kinds_of(name, columns)[0].keys()
     }
     found: dict[str, ir.Table] = {}
     shown: list[ir.Table] = []
     for name in (name for name in usable if name in wanted and name != "products"):
         rows = _rows(bench, name, _file(name, usable[name], root, space), columns)
-        if _whole(name, columns):
+        if is_whole(name, columns):
             rows = bench.keep(_filled(_with_ids(rows, name), name, columns[name]))
             shown.append(_shown(rows, name))
         else:
@@ -172,41 +85,15 @@ def read(
         found[name] = rows
     if "products" in usable:
         path = _file("products", usable["products"], root, space)
-        by_id = {name: table for name, table in found.items() if not _whole(name, columns)}
+        by_id = {name: table for name, table in found.items() if not is_whole(name, columns)}
         shown.append(_products(_rows(bench, "products", path, columns), by_id, "category" in columns["products"]))
     if shown:
         found["products"] = ibis.union(*shown) if len(shown) > 1 else shown[0]
     return {name: conform(table, name) for name, table in found.items()}
 
 
-def _whole(name: str, columns: Mapping[str, Columns]) -> bool:
-    """Say whether a table shows its products' records: it names no products, or there are none to name."""
-    own, form = columns[name].keys(), FORMS[name]
-    titles = {record["title"] for record in form.records.values()}
-    if own >= form.records.keys():
-        return "products" not in columns and bool(titles) and own >= titles
-    return bool(own & titles)
-
-
-def _kinds(name: str, columns: Mapping[str, Columns]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the columns that a table needs and those that it may have, with their kinds."""
-    form = FORMS[name]
-    if not _whole(name, columns):
-        return dict(form.needed), dict(form.optional)
-    titles = {record["title"]: "text" for record in form.records.values()}
-    needed = titles | {column: kind for column, kind in form.needed.items() if column not in form.records}
-    others = {column: "text" for record in form.records.values() for column in record.values()}
-    return needed, {**form.optional, **{column: kind for column, kind in others.items() if column not in needed}}
-
-
-def _named(table: str, column: str) -> str:
-    """Return a column's name for messages, with what may stand there instead."""
-    record = FORMS[table].records.get(column)
-    return f"{table}.{column} (or {record['title']})" if record else f"{table}.{column}"
-
-
 def _rows(bench: Workbench, name: str, path: Path, columns: Mapping[str, Columns]) -> ir.Table:
-    needed, optional = _kinds(name, columns)
+    needed, optional = kinds_of(name, columns)
     kinds = {**needed, **optional}
     own = {column: given for column, given in columns[name].items() if column in kinds}
     by = [column for column in IDENTITY if column in own] if name == "products" else ()

@@ -144,7 +144,7 @@ class Workbench(IbisEngine, ABC):
         by: Sequence[str] = (),
     ) -> ir.Table:
         """Return quoted CSV files with headers as one table of text columns; rows that do not parse or meet a check
-        are set aside, and repeats as in `json_lines`. Raises as that, and where a header is not the expected one."""
+        are rejected, and repeats as in `json_lines`. Raises as that, and where a header is not the expected one."""
 
     @abstractmethod
     def parquet(

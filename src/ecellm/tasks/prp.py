@@ -58,8 +58,8 @@ Lost = tuple[str, "ir.Table"]
 def _titled(store: Store, plan: Plan) -> tuple[ir.Table, Lost]:
     """Return the relations of which both products have a title, with those that are lost and why.
 
-    The first product is the one whose title sorts first. A pair of titles is told by its key: the titles themselves
-    would fill the memory.
+    The first product is the one whose title sorts first. A pair of titles is identified by its key: the titles
+    themselves would fill the memory.
     """
     import ibis
 

@@ -46,7 +46,7 @@ def draw(store: Store, plan: Plan) -> Draw:
 
 def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     """Return the distinct texts that are long enough: category, key, stars, answer, product_id, split, outside.
-    A text is told by its key, whatever white space is at its ends: the texts themselves would fill the memory."""
+    A text is identified by its key, whatever white space is at its ends: the texts would fill the memory."""
     import ibis
 
     from ecellm.store import keyed

@@ -133,9 +133,11 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
     names = known.select(*item, "code").distinct()
     rows = purchases.distinct()
     rows = store.keep(rows.left_join(names, item).select(*purchases.columns, "code"))
-    told = rows.filter(rows.code.notnull())
-    here = told.filter(told.code == 0).drop("code")
-    counted = rows.aggregate(rows=rows.count(), told=rows.code.count(), named=(rows.code == 0).sum().fill_null(0))
+    described = rows.filter(rows.code.notnull())
+    here = described.filter(described.code == 0).drop("code")
+    counted = rows.aggregate(
+        rows=rows.count(), described=rows.code.count(), named=(rows.code == 0).sum().fill_null(0)
+    )
     (first,) = store.rows(counted)
     kept = _often(store, here)
     columns = purchases.columns
@@ -143,10 +145,10 @@ def _core(store: Store, purchases: ir.Table, drawn: Draw) -> ir.Table:
     lost = (
         ("purchase repeats", purchases.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
         ("purchase of a product without metadata", rows.filter(rows.code.isnull()).drop("code")),
-        ("purchase of a product whose title is page code", told.filter(told.code == 1).drop("code")),
+        ("purchase of a product whose title is page code", described.filter(described.code == 1).drop("code")),
         (f"purchase of a user or item with fewer than {CORE}", here.anti_join(kept, columns)),
     )
-    counts = [store.count(purchases), first["rows"], first["told"], first["named"], store.count(kept)]
+    counts = [store.count(purchases), first["rows"], first["described"], first["named"], store.count(kept)]
     for step, (reason, left_out) in enumerate(lost):
         drawn.drop(reason, counts[step] - counts[step + 1], left_out)
     return kept

@@ -99,7 +99,7 @@ class Draw:
     """These rows, by reason, for those who ask to see them: nothing of a table is computed before."""
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Texts as the source wrote them, by sample id, where a row shows only what is ASCII of them: their language
-    is told by these."""
+    is identified by these."""
 
     def add(self, sample: Sample, written: tuple[str, ...]) -> None:
         """Add a sample that shows these texts of the source."""
