@@ -189,6 +189,20 @@ def test_tables_without_a_category_find_products_of_every_category(tmp_path: Pat
     ]
 
 
+def test_a_product_of_two_catalogues_is_found_once_where_catalogues_do_not_matter(tmp_path: Path) -> None:
+    products = [{"product_id": "1", "title": f"{name} mug", "catalogue": name} for name in ("ours", "theirs")]
+    write(tmp_path / "p.jsonl", products)
+    write(tmp_path / "r.jsonl", [{"product_id": "1", "other_id": "2", "relation": "similar"}])
+    write(tmp_path / "j.jsonl", [{"query": "mug", "product_id": "1", "label": "E"}])
+    names = {"products": "p.jsonl", "relations": "r.jsonl", "judgements": "j.jsonl"}
+    rows, rejected = read(tmp_path, "products", **{name: {"file": file} for name, file in names.items()})
+    assert rejected == []
+    assert sorted((row["catalogue"], row["title"]) for row in rows) == [
+        ("amazon_2018", "ours mug"),
+        ("esci", "ours mug"),
+    ]
+
+
 @pytest.mark.parametrize(("said", "split"), [("TEST", "test"), ("valid", "validation"), ("Dev", "validation")])
 def test_splits_are_read_as_people_write_them(said: str, split: str, tmp_path: Path) -> None:
     write(tmp_path / "j.jsonl", [{"query": "cup", "product_id": "1", "label": "E", "split": said}])

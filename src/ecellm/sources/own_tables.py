@@ -86,7 +86,7 @@ def read(
     if "products" in usable:
         path = _file("products", usable["products"], root, space)
         by_id = {name: table for name, table in found.items() if not is_whole(name, columns)}
-        shown.append(_products(_rows(bench, "products", path, columns), by_id, "category" in columns["products"]))
+        shown.append(_products(_rows(bench, "products", path, columns), by_id, columns["products"]))
     if shown:
         found["products"] = ibis.union(*shown) if len(shown) > 1 else shown[0]
     return {name: conform(table, name) for name, table in found.items()}
@@ -263,37 +263,39 @@ def _no_answers() -> ir.ArrayValue:
     return ibis.array([ibis.struct({"text": "", "helpful": ibis.literal(0, "int64")})])[:0]
 
 
-def _once(products: ir.Table) -> ir.Table:
-    """Return one record of each id: that of the category `SHOP`, else of the first in the alphabet."""
+def _once(products: ir.Table, *key: str) -> ir.Table:
+    """Return one record of each value of the key: that of the category `SHOP`, else of the first in the alphabet."""
     order = [
         ibis.ifelse(products.category == SHOP, 0, 1),
         products.category,
         products.catalogue.fill_null(""),
         products.title,
     ]
-    turn = ibis.row_number().over(group_by="product_id", order_by=order)
+    turn = ibis.row_number().over(group_by=list(key), order_by=order)
     return products.mutate(turn=turn).filter(lambda t: t.turn == 0).drop("turn")
 
 
-def _products(rows: ir.Table, found: Mapping[str, ir.Table], by_category: bool) -> ir.Table:
+def _products(rows: ir.Table, found: Mapping[str, ir.Table], own: Columns) -> ir.Table:
     """Return the products once for each of the Store's catalogues that the tables look into.
 
-    Where they have categories (`by_category`), an id may stand in several. Tables that name none find the product by
-    its id alone: in the category `SHOP`, or in a catalogue without categories.
+    Where they have categories or catalogues, an id may stand in several. Tables that name none find the product by
+    its id alone: in the category `SHOP`, or in a catalogue of the Store's that has no categories.
     """
     rows = rows.mutate(category=rows.category.fill_null(SHOP), categories=ibis.coalesce(rows.categories, no_texts()))
     texts = ("title", "description", "feature", "price", "brand")
     there = ibis.array([ibis.ifelse(rows[name].notnull(), ibis.literal(name), ibis.null("string")) for name in texts])
     catalogues = sorted({CATALOGUES[name] for name in found if name in CATALOGUES})
-    once = _once(rows) if by_category else rows
+    single = not {"category", "catalogue"} & own.keys()
+    once = rows if single else _once(rows, "product_id")
+    per_category = _once(rows, "category", "product_id") if "catalogue" in own else rows
     copies = [
-        (rows if name == CATALOGUES["relations"] else once).mutate(
+        (per_category if name == CATALOGUES["relations"] else once).mutate(
             catalogue=ibis.literal(name),
             fields=there.filter(lambda name: name.notnull()) if name == "mave" else no_texts(),
         )
         for name in catalogues
     ]
-    if by_category and CATALOGUES["relations"] in catalogues:
+    if "category" in own and CATALOGUES["relations"] in catalogues:
         without = once.filter(once.category != SHOP).mutate(category=ibis.literal(SHOP))
         copies.append(without.mutate(catalogue=ibis.literal(CATALOGUES["relations"]), fields=no_texts()))
     if "matches" in found:
