@@ -165,18 +165,24 @@ def test_of_products_that_share_an_id_one_is_kept_and_the_others_are_rejected(tm
     assert {row["title"] for row in rows} <= {"Mug", "Cup", "Pot", "Tent"}
 
 
+def related_and_judged(root: Path, products: list[Row]) -> list[Row]:
+    """The Store's products of these and of tables that name them by id alone; none may be rejected."""
+    write(root / "p.jsonl", products)
+    write(root / "r.jsonl", [{"product_id": "1", "other_id": "2", "relation": "similar"}])
+    write(root / "j.jsonl", [{"query": "mug", "product_id": "1", "label": "E"}])
+    names = {"products": "p.jsonl", "relations": "r.jsonl", "judgements": "j.jsonl"}
+    rows, rejected = read(root, "products", **{name: {"file": file} for name, file in names.items()})
+    assert rejected == []
+    return rows
+
+
 def test_tables_without_a_category_find_products_of_every_category(tmp_path: Path) -> None:
     products = [
         {"product_id": "1", "title": "Mug", "category": "Home"},
         {"product_id": "1", "title": "Mug", "category": "Garden"},
         {"product_id": "2", "title": "Tent", "category": "Outdoor"},
     ]
-    write(tmp_path / "p.jsonl", products)
-    write(tmp_path / "r.jsonl", [{"product_id": "1", "other_id": "2", "relation": "similar"}])
-    write(tmp_path / "j.jsonl", [{"query": "mug", "product_id": "1", "label": "E"}])
-    names = {"products": "p.jsonl", "relations": "r.jsonl", "judgements": "j.jsonl"}
-    rows, rejected = read(tmp_path, "products", **{name: {"file": file} for name, file in names.items()})
-    assert rejected == []
+    rows = related_and_judged(tmp_path, products)
     found = sorted((row["catalogue"], row["category"], row["product_id"]) for row in rows)
     assert found == [
         ("amazon_2018", "Garden", "1"),
@@ -191,12 +197,7 @@ def test_tables_without_a_category_find_products_of_every_category(tmp_path: Pat
 
 def test_a_product_of_two_catalogues_is_found_once_where_catalogues_do_not_matter(tmp_path: Path) -> None:
     products = [{"product_id": "1", "title": f"{name} mug", "catalogue": name} for name in ("ours", "theirs")]
-    write(tmp_path / "p.jsonl", products)
-    write(tmp_path / "r.jsonl", [{"product_id": "1", "other_id": "2", "relation": "similar"}])
-    write(tmp_path / "j.jsonl", [{"query": "mug", "product_id": "1", "label": "E"}])
-    names = {"products": "p.jsonl", "relations": "r.jsonl", "judgements": "j.jsonl"}
-    rows, rejected = read(tmp_path, "products", **{name: {"file": file} for name, file in names.items()})
-    assert rejected == []
+    rows = related_and_judged(tmp_path, products)
     assert sorted((row["catalogue"], row["title"]) for row in rows) == [
         ("amazon_2018", "ours mug"),
         ("esci", "ours mug"),

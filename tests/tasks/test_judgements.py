@@ -168,8 +168,6 @@ def test_a_users_own_splits_are_kept_with_every_row() -> None:
     rows = [judgement("mug", "p", label, split) for label, split in zip("ESESE", splits, strict=True)]
     rows += [judgement("mug", "q", "I", split) for split in splits]
     shop, plan = esci(rows), Plan(1, PLENTY, given_split=True)
-    twice = shop["products"].union(shop["products"].mutate(title=shop["products"].title + " again"))
-    shop = Store({**shop.tables, "products": twice})
     for task in (mpc.TASK, psi.TASK):
         samples = task.draw(shop, plan).samples
         assert Counter(sample.split for sample in samples) == {"train": 4, "validation": 2, "test": 4}

@@ -90,7 +90,7 @@ def test_balanced_labels_take_from_the_categories_that_have_them() -> None:
 
 
 def test_a_users_own_splits_are_kept_with_every_row() -> None:
-    products = [product("1", "a"), product("2", "b"), product("3", "a"), product("2", "c")]
+    products = [product("1", "a"), product("2", "b"), product("3", "a")]
     splits = ("train", "train", "validation", "test")
     pairs = [{**relation("1", "2", "also_buy"), "split": split} for split in splits]
     pairs += [{**relation("2", "1", "similar"), "split": "test"}, {**relation("1", "3", "similar"), "split": "test"}]

@@ -99,8 +99,6 @@ def judged(store: Store, plan: Plan, task: str, found: Draw) -> ir.Table:
     from ecellm.store import keyed
 
     titles = store.catalogue("esci").filter(lambda t: t.title.notnull()).select("product_id", "title")
-    if plan.given_split:  # a product that a user's table repeats must not repeat its judgements
-        titles = titles.group_by("product_id").agg(title=titles.title.min())
     rows = store.once("judgements", lambda: _named(store))
     worded = rows.filter(rows.name != "")
     joined = worded.inner_join(titles, "product_id")

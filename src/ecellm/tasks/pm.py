@@ -47,14 +47,14 @@ def draw(store: Store, plan: Plan) -> Draw:
     if "pairs" in store.tables:
         pairs = store.keep(_labelled(store, plan, found))
         # One pair may have both labels.
-        told_by: list[ir.Value | str] = [pairs.left_id, pairs.right_id, pairs.answer]
+        identity: list[ir.Value | str] = [pairs.left_id, pairs.right_id, pairs.answer]
     else:
         yes, no = _pairs(store, plan.seed, plan.negatives == NEAR, found)
         both = yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no")))
         pairs = store.keep(both.mutate(split=_no_split()))
-        told_by = [pairs.left_id, pairs.right_id]
-    split = _split(store, pairs, keyed(plan.seed, "PM split", *told_by))
-    pairs = pairs.mutate(key=keyed(plan.seed, "PM", *told_by), split=split)
+        identity = [pairs.left_id, pairs.right_id]
+    split = _split(store, pairs, keyed(plan.seed, "PM split", *identity))
+    pairs = pairs.mutate(key=keyed(plan.seed, "PM", *identity), split=split)
     counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
     rows = first_by_split(store, pairs, "key", counts)
     found.samples = [_sample(row, split) for split, part in rows.items() for row in part]

@@ -66,8 +66,6 @@ def _titled(store: Store, plan: Plan) -> tuple[ir.Table, Lost]:
     from ecellm.store import keyed
 
     titles = _titles(store.catalogue("amazon_2018"))
-    if plan.given_split:  # a product that a user's table repeats must not repeat its pairs
-        titles = titles.group_by(["category", "product_id"]).agg(title=titles.title.min(), brand=titles.brand.min())
     titles = store.keep(titles.mutate(outside=outside(titles, plan)).drop("brand"))
     relations = store["relations"]
     one = relations.inner_join(titles, ["category", "product_id"])

@@ -114,7 +114,7 @@ def _queries(store: Store, rows: ir.Table, seed: int, most: int, drawn: Draw) ->
 
 
 def _in_rounds(queries: list[Query], seed: int, most: int) -> list[Ranked]:
-    """Return at most `most` lists; in each round every query is drawn once more. No more than these are made."""
+    """Return at most `most` lists; in each round every query is drawn once more, until there are enough."""
     found: list[Ranked] = []
     for turn in range(MOST_TURNS):
         queries = [query for query in queries if query.gives_more()]
