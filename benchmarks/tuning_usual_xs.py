@@ -29,7 +29,7 @@ from ecellm.dataset.dataset import read_dataset, spread
 from ecellm.models.prefix_lm import PrefixLM
 from ecellm.records import DIVERSE
 from ecellm.tuning.memory import freed_memory_kept
-from ecellm.tuning.prefix import prefix_trainer
+from ecellm.tuning.prefix import prepared
 from ecellm.tuning.prefix_trainer import PrefixTrainer
 from ecellm.tuning.recipe import Recipe, read_recipe
 from ecellm.tuning.rows import Rows
@@ -50,7 +50,7 @@ class UsualTrainer(PrefixTrainer):
 
 def trainer_for(usual: bool, recipe: Recipe, rows: Rows, folder: Path) -> PrefixTrainer:
     torch.manual_seed(0)
-    made, _ = prefix_trainer(recipe, rows, folder, Console(quiet=True))
+    made = prepared(recipe, rows, folder, Console(quiet=True)).trainer
     made.args.save_strategy = made.args.eval_strategy = "no"
     made.args.load_best_model_at_end = False
     if usual:

@@ -48,6 +48,8 @@ class Mark:
     name: str
     start: int
     end: int
+    of: str | None = None
+    """Which of the input's texts it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -391,7 +393,7 @@ def _spans(draft: _Draft, offsets: Offsets) -> tuple[tuple[Mark, ...], tuple[Mar
             first, after = bisect_right(ends, start), bisect_left(starts, end)
             if first < after:
                 span = real[first], real[after - 1] + 1
-                contents.append(Mark(piece.mark or str(place), *span))
+                contents.append(Mark(piece.mark or str(place), *span, piece.of))
                 if piece.mark is not None:
                     marks.append(contents[-1])
         start = end

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
-from ecellm.models.examples import Example, question
+from ecellm.models.examples import MARKS, Example, question
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import PrefixLM, make_batch, question_places
 from ecellm.prompts import Prompt, named_template, render
@@ -25,17 +25,36 @@ def asked(task: str, text: str, options: str | None = None) -> tuple[Prompt, Exa
     return prompt, question(row, prompt, TOKENIZER)
 
 
-def shared_words(prompt: Prompt, example: Example) -> list[str]:
+def marked(prompt: Prompt, example: Example, shared: bool, numeric: bool = False) -> list[str]:
     return [
         TOKENIZER.convert_ids_to_tokens(token)
-        for token, shared in zip(prompt.ids, example.shared, strict=True)
-        if shared
+        for token, mark in zip(prompt.ids, example.marks, strict=True)
+        if MARKS[mark] == (shared, numeric)
     ]
+
+
+def shared_words(prompt: Prompt, example: Example) -> list[str]:
+    return marked(prompt, example, shared=True)
 
 
 def test_words_of_query_and_title_are_told_and_no_others() -> None:
     text = json.dumps({"query": "blue steel mug", "product": "Mug of steel, a steel product"})
     assert shared_words(*asked("PSI", text)) == ["steel", "mug", "mug", "steel", "steel"]
+
+
+def test_words_and_model_codes_that_differ_are_told_as_such() -> None:
+    record = {"title": "acme digital performer dp5 2007", "manufacturer": "acme", "price": "5"}
+    other = {**record, "title": "digital performer dp7, 2007"}
+    prompt, example = asked("PM", json.dumps({"product 1": record, "product 2": other}))
+    assert marked(prompt, example, shared=True) == ["digital", "performer"] * 2
+    assert marked(prompt, example, shared=True, numeric=True) == ["2007", "2007"]
+    assert marked(prompt, example, shared=False, numeric=True) == ["d", "##p", "##5", "d", "##p", "##7"]
+    assert marked(prompt, example, shared=False) == ["ac", "##me"]
+
+
+def test_a_single_text_is_not_marked() -> None:
+    _, example = asked("SA", "a fine mug, 5 stars", json.dumps([f"{letter}: {letter}" for letter in "ABCDE"]))
+    assert set(example.marks) == {0}
 
 
 def test_words_that_only_options_share_are_not_told() -> None:
@@ -69,9 +88,9 @@ def test_the_model_reads_the_marks(tiny_base: object) -> None:
     _, example = asked("PSI", json.dumps({"query": "blue mug", "product": "Mug"}))
     with torch.no_grad():
         before = model.states(make_batch([example], 0))
-        model.shared.copy_(torch.linspace(-1, 1, len(model.shared)))
+        model.marks.weight[1:].copy_(torch.linspace(-1, 1, model.config.hidden_size))
         after = model.states(make_batch([example], 0))
-        example.shared = [False] * len(example.shared)
+        example.marks = [0] * len(example.marks)
         unmarked = model.states(make_batch([example], 0))
     assert unmarked == pytest.approx(before, abs=1e-6)
     assert not torch.allclose(before, after, atol=1e-3)

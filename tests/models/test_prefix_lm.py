@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.generator import Question
-from ecellm.inference.prefix import PrefixGenerator, best_span, plackett_luce
+from ecellm.inference.prefix import PrefixGenerator, plackett_luce, value_spans
 from ecellm.models.cpu_attention import CPU_ATTENTION, cpu_attention
 from ecellm.models.examples import CHOICE, SPANS, TEXT, Example, find_all, lesson
 from ecellm.models.prefix_lm import (
     PrefixLM,
     make_batch,
+    multi_label_loss,
     prefix_mask,
     span_means,
     warm_start,
@@ -132,7 +133,7 @@ def test_plackett_luce_is_a_distribution_over_orders(scores: list[float]) -> Non
 
 @settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(0, 5))
-def test_the_best_span_is_the_best_by_enumeration(seed: int, first: int, second: int) -> None:
+def test_value_spans_lie_apart_and_above_none_and_begin_with_the_best(seed: int, first: int, second: int) -> None:
     torch.manual_seed(seed)
     length = 1 + first + second
     start, end = torch.randn(length + 1), torch.randn(length + 1)
@@ -143,9 +144,25 @@ def test_the_best_span_is_the_best_by_enumeration(seed: int, first: int, second:
         for left in range(begin, after)
         for right in range(left, after)
     }
-    best = max(found, key=lambda span: found[span])
     none = float(start[-1] + end[-1])
-    assert best_span(start, end, fields) == (best if found[best] > none else None)
+    above = {span for span, score in found.items() if score > none}
+    chosen = value_spans(start, end, fields)
+    assert set(chosen) <= above
+    assert (max(found, key=lambda span: found[span]) in chosen) == bool(above)
+    assert all(one[1] <= other[0] for one, other in pairwise(chosen))
+    # No more could be chosen: every other span above None overlaps one of a greater score.
+    for span in above - set(chosen):
+        assert any(span[0] < one[1] and one[0] < span[1] and found[one] >= found[span] for one in chosen)
+
+
+def test_the_multi_label_loss_asks_for_right_places_above_the_threshold_and_others_below_it() -> None:
+    right = torch.tensor([[True, False, True, False], [False, False, False, False]])
+    good = torch.tensor([[9.0, -9.0, 9.0, 0.0], [-9.0, -9.0, -9.0, 0.0]])
+    assert multi_label_loss(good, right).tolist() == pytest.approx([0, 0], abs=1e-3)
+    one_missed = torch.tensor([[9.0, -9.0, -9.0, 0.0], [-9.0, 9.0, -9.0, 0.0]])
+    assert multi_label_loss(one_missed, right).tolist() == pytest.approx([9, 9], abs=1e-3)
+    # A threshold moves with all scores: only differences count.
+    assert multi_label_loss(good + 3, right).tolist() == pytest.approx(multi_label_loss(good, right).tolist())
 
 
 def test_span_means_average_each_span() -> None:

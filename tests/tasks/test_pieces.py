@@ -88,7 +88,7 @@ def test_values_are_cut_without_their_quotes_and_never_their_layout() -> None:
 
     assert json_pieces('{"record": {"title": "a \\"b\\"", "price": "5"}}', rule) == (
         Piece('{"record": {"title": "'),
-        Piece('a \\"b\\"', rank=2, how="end", mark="title"),
+        Piece('a \\"b\\"', rank=2, how="end", mark="title", of="record"),
         Piece('", "price": "5"}}'),
     )
 

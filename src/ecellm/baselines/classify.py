@@ -36,6 +36,10 @@ class Weights:
     intercepts: Floats
     """[k], or [1]"""
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the fields by name."""
+        return {"classes": self.classes, "coefficients": self.coefficients, "intercepts": self.intercepts}
+
     def probabilities(self, rows: Any) -> Floats:
         """Return [rows, k], of sum 1."""
         if len(self.classes) == 1:
@@ -57,9 +61,7 @@ class Classifier:
     def state(self) -> State:
         """Return all that was learned."""
         notes, arrays = self.features.state()
-        model = self.model
-        weights = {"classes": model.classes, "coefficients": model.coefficients, "intercepts": model.intercepts}
-        return {"features": notes}, nested("features", arrays) | weights | {"offsets": self.offsets}
+        return {"features": notes}, nested("features", arrays) | self.model.arrays() | {"offsets": self.offsets}
 
     @classmethod
     def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "Classifier":
@@ -70,7 +72,7 @@ class Classifier:
 
     def log_probabilities(self, pairs: Sequence[Sides]) -> Floats:
         """Return log-probabilities [pairs, classes], with no offset."""
-        return _log_probabilities(self.model, self.features.transform(pairs), len(self.offsets))
+        return spread_log_probabilities(self.model, self.features.transform(pairs), len(self.offsets))
 
     def classes(self, log_probabilities: Floats) -> Labels:
         """Return the chosen class of each row."""
@@ -92,10 +94,10 @@ def fit_classifier(
     features = PairFeatures().fit(pairs)
     rows = features.transform(pairs)
     if len(held_out) < FEWEST_ROWS:
-        return Classifier(features, _fit(rows, labels, 1.0), np.zeros(classes))
+        return Classifier(features, fit_weights(rows, labels, 1.0), np.zeros(classes))
     held_out_rows = features.transform(held_out)
-    fits = [_fit(rows, labels, strength) for strength in STRENGTHS]
-    logs = [_log_probabilities(model, held_out_rows, classes) for model in fits]
+    fits = [fit_weights(rows, labels, strength) for strength in STRENGTHS]
+    logs = [spread_log_probabilities(model, held_out_rows, classes) for model in fits]
     few = not enough_rows(len(held_out), classes)
     offsets = [np.zeros(classes) if few else fit_offsets(log, held_out_labels, metric) for log in logs]
     chosen = [decide(log, offset) for log, offset in zip(logs, offsets, strict=True)]
@@ -103,7 +105,7 @@ def fit_classifier(
     return Classifier(features, fits[best], offsets[best])
 
 
-def _fit(rows: Any, labels: Labels, strength: float) -> Weights:
+def fit_weights(rows: Any, labels: Labels, strength: float) -> Weights:
     """One weight vector a class: the dual solver is fifty times faster here than a joint fit, and as good."""
     classes = np.unique(labels)
     if len(classes) == 1:
@@ -122,7 +124,7 @@ def _fit(rows: Any, labels: Labels, strength: float) -> Weights:
     )
 
 
-def _log_probabilities(model: Weights, rows: Any, classes: int) -> Floats:
+def spread_log_probabilities(model: Weights, rows: Any, classes: int) -> Floats:
     """Spread the model's columns over all classes; one that it has not seen gets minus infinity."""
     logs = np.full((rows.shape[0], classes), -np.inf)
     logs[:, model.classes] = np.log(np.maximum(model.probabilities(rows), SMALLEST))

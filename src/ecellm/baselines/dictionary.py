@@ -107,7 +107,7 @@ class Dictionary:
 
 def fit_dictionary(samples: Sequence[Sample], held_out: Sequence[Sample]) -> Dictionary:
     """Collect the values of training rows; choose threshold and manner by strict F1 on held-out rows."""
-    dictionary = Dictionary(_trust(samples))
+    dictionary = Dictionary(collect_trust(samples))
     if not held_out:
         return dictionary
     lookups = [dictionary.lookup(sample) for sample in held_out]
@@ -141,7 +141,7 @@ def _runs(source: str, text: str, keys: Container[str]) -> Iterator[Span]:
                 yield Span(key, text[start:end], source, start, end)
 
 
-def _trust(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+def collect_trust(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
     """Return how often each entry was right where it stood, the row that it came from left out."""
     values: list[dict[str, set[str]]] = []
     right: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))

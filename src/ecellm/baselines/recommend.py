@@ -40,7 +40,7 @@ class Recommender:
 
     def log_probabilities(self, sample: Sample) -> Floats:
         """Return the log-probability of each candidate to be the one bought, [candidates]."""
-        logits = self.scale.transform(_likenesses(self.terms, sample)) @ self.weights + self.intercept
+        logits = self.scale.transform(likenesses(self.terms, sample)) @ self.weights + self.intercept
         return np.asarray(logits - np.logaddexp.reduce(logits), dtype=np.float64)
 
     def state(self) -> State:
@@ -62,7 +62,7 @@ def fit_recommender(samples: Sequence[Sample]) -> Recommender:
     """Fit on training rows: is a candidate, given four likenesses to the history, the one bought?"""
     texts = sorted({text for sample in samples for text in (*history(sample), *candidates(sample))})
     terms = Terms(longest=2).fit(texts)
-    rows = np.concatenate([_likenesses(terms, sample) for sample in samples])
+    rows = np.concatenate([likenesses(terms, sample) for sample in samples])
     bought = np.concatenate(
         [
             [sample.output.strip()[:1] == LETTERS[place] for place in range(len(candidates(sample)))]
@@ -74,7 +74,7 @@ def fit_recommender(samples: Sequence[Sample]) -> Recommender:
     return Recommender(terms, scale, model.coef_[0], float(model.intercept_[0]))
 
 
-def _likenesses(terms: Terms, sample: Sample) -> Floats:
+def likenesses(terms: Terms, sample: Sample) -> Floats:
     """Return cosines of candidates with the purchases, [candidates, likenesses]: see `LIKENESSES`."""
     shown, bought = candidates(sample), history(sample) or [""]
     both = terms.transform([*shown, *bought])

@@ -18,8 +18,9 @@ from ecellm.inference.causal import padded
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
 from ecellm.inference.roomy import Read, begun_cache, read_of, roomy_cache
-from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, field_marks, question
+from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, add_lexical, field_marks, question
 from ecellm.models.folder import read_facts
+from ecellm.models.lexical import LexicalScores
 from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
 from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import Prompt, Template, render_all
@@ -42,6 +43,7 @@ class PrefixGenerator:
         self.offsets: dict[str, list[float]] = facts["offsets"]
         self.temperatures: dict[str, float] = facts.get("temperatures", {})
         self.most_tokens = min(decoding.most_tokens, self.recipe["max_response_tokens"])
+        self.lexical = LexicalScores.load(folder, facts.get("lexical", {}))
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()
         self.model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
@@ -56,6 +58,9 @@ class PrefixGenerator:
     def reply(self, questions: Sequence[Question]) -> list[Reply]:
         """Answer a batch, in order."""
         examples = [question(one.asked, one.prompt, self.tokenizer) for one in questions]
+        found = self.lexical.read([one.asked.sample for one in questions])
+        for example, one, scores in zip(examples, questions, found, strict=True):
+            add_lexical(example, one.prompt, scores, self.tokenizer)
         replies: list[Reply | None] = [None] * len(questions)
         closed = [row for row, example in enumerate(examples) if example.kind != TEXT]
         for group in end_to_end([len(examples[row].ids) for row in closed], torch.device(self.device).type):
@@ -102,21 +107,22 @@ class PrefixGenerator:
         return closed_reply(asked.sample, logs, self.offsets, self.temperatures)
 
     def _triples(self, one: Question, example: Example, start: Tensor, end: Tensor) -> Reply:
-        """Return the triples of the best span (or None) of each attribute asked for."""
+        """Return the triples of each attribute asked for: one for each span found, or None."""
         sample = one.asked.sample
         answer = TASKS[sample.task].answer
         assert isinstance(answer, Triples)
         places = self.tokenizer(one.prompt.text, return_offsets_mapping=True).offset_mapping
-        triples = []
+        triples: list[dict[str, str]] = []
         for row, attribute in enumerate(answer.attributes(sample)):
-            span = best_span(start[row], end[row], example.fields)
-            value = source = NONE
-            if span is not None:
-                text = one.prompt.text[places[span[0]][0] : places[span[1] - 1][1]]
-                value = _unescaped(text).lower()
-                inside = [mark for mark in field_marks(one.prompt) if mark.start <= span[0] < mark.end]
-                source = inside[0].name.lower()
-            triples.append({"attribute": attribute.lower(), "value": value, "source": source})
+            found = [
+                (
+                    _unescaped(one.prompt.text[places[first][0] : places[after - 1][1]]).lower(),
+                    _field(one.prompt, first),
+                )
+                for first, after in value_spans(start[row], end[row], example.fields)
+            ]
+            for value, source in dict.fromkeys(found or [(NONE, NONE)]):
+                triples.append({"attribute": attribute.lower(), "value": value, "source": source})
         return Reply(answer.print(triples, sample))
 
     def _write(self, examples: Sequence[Example]) -> list[str]:
@@ -180,24 +186,29 @@ def plackett_luce(ordered: np.ndarray[Any, Any]) -> float:
     return float((ordered - rest).sum())
 
 
-def best_span(start: Tensor, end: Tensor, fields: Sequence[Span]) -> Span | None:
-    """Return the likeliest span within one field, or None where the last place (None) scores higher.
+def value_spans(start: Tensor, end: Tensor, fields: Sequence[Span]) -> list[Span]:
+    """Return the spans within one field whose two scores sum to more than None's, in order of their places; of spans
+    that overlap, the one of the greatest sum.
 
-    `start` and `end` are [T + 1] scores.
+    `start` and `end` are [T + 1] scores, None's last.
     """
-    best, found = float(start[-1] + end[-1]), None
+    found: list[tuple[float, Span]] = []
     for first, after in fields:
         length = after - first
-        if not length:
-            continue
-        total = start[first:after, None] + end[None, first:after]
+        total = (start[first:after, None] - start[-1]) + (end[None, first:after] - end[-1])
         allowed = torch.ones(length, length, dtype=torch.bool).triu().tril(LONGEST_SPAN - 1)
-        total = total.masked_fill(~allowed, -torch.inf)
-        score, place = total.flatten().max(0)
-        if float(score) > best:
-            best = float(score)
-            found = (first + int(place) // length, first + int(place) % length + 1)
-    return found
+        for begins, ends in (allowed & (total > 0)).nonzero().tolist():
+            found.append((float(total[begins, ends]), (first + begins, first + ends + 1)))
+    chosen: list[Span] = []
+    for _, span in sorted(found, key=lambda one: (-one[0], one[1])):
+        if all(span[1] <= other[0] or other[1] <= span[0] for other in chosen):
+            chosen.append(span)
+    return sorted(chosen)
+
+
+def _field(prompt: Prompt, place: int) -> str:
+    """Return the name of the field that a token stands in, in lower case."""
+    return next(mark.name.lower() for mark in field_marks(prompt) if mark.start <= place < mark.end)
 
 
 def _unescaped(text: str) -> str:

@@ -5,14 +5,16 @@ Nothing here knows a task by name: the form follows from the answer type.
 
 import json
 import math
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from ecellm.dataset.dataset import Asked
+from ecellm.models.lexical import MOST_CLASSES, Lexical
 from ecellm.prompts import Mark, Prompt
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
@@ -23,6 +25,10 @@ Span = tuple[int, int]
 CHOICE, RANKING, SPANS, TEXT = "choice", "ranking", "spans", "text"
 #: Words to choose among in free text, about: MiniLM's vocabulary.
 WORDS = 30_000
+#: Of a token: nothing; else whether its word stands in another text, and whether the word has a digit.
+MARKS = (None, (True, False), (False, False), (True, True), (False, True))
+#: The name of the text that all options are.
+OPTIONS = "options"
 #: Marks that are no text field of a product.
 ATTRIBUTE, SNIPPET = "attribute", "snippet"
 
@@ -42,8 +48,12 @@ class Example:
     """Where each asked attribute stands in the prompt."""
     fields: list[Span] = field(default_factory=list)
     """The product's text fields, of which values are spans."""
-    shared: list[bool] = field(default_factory=list)
-    """Of each prompt token: whether it stands in two of the sample's texts, such as query and title."""
+    marks: list[int] = field(default_factory=list)
+    """Of each prompt token: what the comparison of the sample's texts says of its word, one of MARKS."""
+    lexical: list[float] = field(default_factory=list)
+    """What a linear model of counted words gives each candidate (`lexical.py`); empty where there is none."""
+    trusted: list[tuple[int, Span, float]] = field(default_factory=list)
+    """Known values: the attribute's place among those asked for, a span of the prompt, and a score."""
     label: int = 0
     """The right candidate's index."""
     order: list[int] = field(default_factory=list)
@@ -81,8 +91,21 @@ def question(asked: Asked, prompt: Prompt, tokenizer: Any) -> Example:
         example.fields = [(mark.start, mark.end) for mark in field_marks(prompt)]
         asked_for = answer.attributes(sample)
         assert len(example.attributes) == len(asked_for), (sample.id, asked_for)
-    example.shared = shared_tokens(prompt, example.options)
+    options = example.options if isinstance(answer, Letter) and len(answer.published_letters) > MOST_CLASSES else ()
+    example.marks = word_marks(prompt, options, tokenizer)
     return example
+
+
+def add_lexical(example: Example, prompt: Prompt, found: Lexical, tokenizer: Any) -> None:
+    """Put the lexical scores of a question beside its tokens; values that were cut away are left out."""
+    example.lexical = list(found.candidates) if len(found.candidates) == len(example.tokens) else []
+    marks = field_marks(prompt) if found.values else []
+    for value in found.values:
+        run = _tokens_of(json.dumps(value.text)[1:-1], tokenizer)
+        for mark in marks:
+            if mark.name.lower() == value.source:
+                spans = find_all(run, prompt.ids, mark.start, mark.end)
+                example.trusted += [(value.attribute, span, value.score) for span in spans]
 
 
 def lesson(asked: Asked, prompt: Prompt, tokenizer: Any, most_response_tokens: int) -> Example:
@@ -103,25 +126,52 @@ def lesson(asked: Asked, prompt: Prompt, tokenizer: Any, most_response_tokens: i
     return example
 
 
-def shared_tokens(prompt: Prompt, options: Sequence[Span]) -> list[bool]:
-    """Say of each token whether it stands in another of the sample's texts too.
+def word_marks(prompt: Prompt, options: Sequence[Span], tokenizer: Any) -> list[int]:
+    """Return one of MARKS for each token: whether its whole word stands in another of the sample's texts too, and
+    whether it has a digit, for a number or a model code that differs decides much.
 
-    Texts of one name, such as review snippets, count as one text, and so do all options.
+    Where only one text is, nothing is marked. All options count as one text; without their places, as none.
     """
     choosing = {place for start, end in options for place in range(start, end)}
-    texts = [
-        ("options" if content.start in choosing else content.name, range(content.start, content.end))
-        for content in prompt.contents
-    ]
-    standing: dict[int, set[str]] = defaultdict(set)
-    for name, places in texts:
-        for place in places:
-            standing[prompt.ids[place]].add(name)
-    shared = [False] * len(prompt.ids)
-    for _, places in texts:
-        for place in places:
-            shared[place] = len(standing[prompt.ids[place]]) > 1
-    return shared
+    standing: dict[tuple[int, ...], set[str]] = defaultdict(set)
+    words: list[tuple[range, tuple[int, ...]]] = []
+    for content in prompt.contents:
+        text = content.of or (OPTIONS if content.start in choosing else None)
+        if text is None:
+            continue
+        for within in _words(prompt.ids, content.start, content.end, tokenizer):
+            word = tuple(prompt.ids[within.start : within.stop])
+            standing[word].add(text)
+            words.append((within, word))
+    marks = [0] * len(prompt.ids)
+    if len({text for texts in standing.values() for text in texts}) < 2:
+        return marks
+    _, spelled, digits = _vocabulary(tokenizer)
+    for within, word in words:
+        if spelled.isdisjoint(word):
+            continue
+        shared, numeric = len(standing[word]) > 1, any(token in digits for token in word)
+        for place in within:
+            marks[place] = MARKS.index((shared, numeric))
+    return marks
+
+
+def _words(ids: Sequence[int], start: int, end: int, tokenizer: Any) -> Iterator[range]:
+    """Yield the places of each word of ids[start:end]: a token and those that continue it."""
+    continuing, *_ = _vocabulary(tokenizer)
+    first = start
+    for place in range(start + 1, end + 1):
+        if place == end or ids[place] not in continuing:
+            yield range(first, place)
+            first = place
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(tokenizer: Any) -> tuple[frozenset[int], ...]:
+    """Return the tokens that continue a word, those that have a letter or digit, and those that have a digit."""
+    vocabulary = tokenizer.get_vocab().items()
+    found = (re.compile(form) for form in (r"^##", r"\w", r"\d"))
+    return tuple(frozenset(token for text, token in vocabulary if form.search(text)) for form in found)
 
 
 def letter_spans(prompt: Prompt) -> list[Span]:
@@ -157,6 +207,11 @@ def _kind(answer: Any) -> str:
     return kinds.get(type(answer), CHOICE)
 
 
+@lru_cache(maxsize=10_000)
+def _tokens_of(text: str, tokenizer: Any) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+
 @lru_cache(maxsize=1000)
 def _first_token(word: str, tokenizer: Any) -> int:
     # A call of the tokenizer takes a tenth of a millisecond, and a question has up to twenty candidates.
@@ -173,7 +228,7 @@ def _value_spans(sample: Sample, answer: Triples, prompt: Prompt, tokenizer: Any
         for triple in triples:
             if triple["attribute"] != attribute.lower() or triple["value"] == NONE:
                 continue
-            run = tokenizer(json.dumps(triple["value"])[1:-1], add_special_tokens=False).input_ids
+            run = _tokens_of(json.dumps(triple["value"])[1:-1], tokenizer)
             named = [mark for mark in marks if mark.name == triple["source"]]
             for mark in named or marks:
                 found += find_all(run, prompt.ids, mark.start, mark.end)

@@ -11,6 +11,7 @@ Shapes: B rows, T tokens, H hidden, K options, A attributes, R response position
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from torch.nn import functional
 from transformers import AutoConfig, BertConfig, BertModel, Cache, PreTrainedModel
 from transformers.utils import logging
 
-from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example
+from ecellm.models.examples import CHOICE, MARKS, RANKING, SPANS, TEXT, Example
 from ecellm.models.row_attention import ROW_ATTENTION
 
 #: Below every real score, and safe to add to others in bf16.
@@ -31,6 +32,11 @@ class PrefixConfig(BertConfig):
     """BERT's configuration, as a decoder so that response tokens can be cached."""
 
     model_type = "ecellm_prefix_lm"
+
+    def __init__(self, lexical_tasks: Sequence[str] = (), **kept: Any):
+        super().__init__(**kept)
+        self.lexical_tasks = list(lexical_tasks)
+        """Tasks whose examples have lexical scores, which are weighed by a number learned for each."""
 
 
 # Known by name, so that a saved model's tokenizer loads without a warning.
@@ -62,7 +68,7 @@ class PrefixLM(PreTrainedModel):
         super().__init__(config)
         self.bert = BertModel(config, add_pooling_layer=False)
         size = config.hidden_size
-        self.shared = nn.Parameter(torch.zeros(size))
+        self.marks = nn.Embedding(len(MARKS), size)
         self.summary = nn.Linear(size, size)
         self.answer = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.LayerNorm(size))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
@@ -71,11 +77,16 @@ class PrefixLM(PreTrainedModel):
         self.end_pointer = Pointer(size)
         self.copy_pointer = Pointer(size)
         self.copy_gate = nn.Linear(size, 1)
+        self.lexical_weights = nn.ParameterDict({task: nn.Parameter(torch.ones(1)) for task in config.lexical_tasks})
         self.post_init()  # type: ignore[no-untyped-call]
 
     def start_as_dot_products(self) -> None:
-        """Make every pointer a plain dot product of states: MiniLM was trained to compare means by just that."""
+        """Make every pointer a plain dot product of states: MiniLM was trained to compare means by just that.
+
+        Marks begin as nothing.
+        """
         with torch.no_grad():
+            self.marks.weight.zero_()
             self.summary.weight.copy_(torch.eye(len(self.summary.weight)))
             for pointer in (self.option_pointer, self.start_pointer, self.end_pointer, self.copy_pointer):
                 pointer.query.weight.copy_(torch.eye(len(pointer.query.weight)))
@@ -85,15 +96,15 @@ class PrefixLM(PreTrainedModel):
         """Return the last layer's states, [B, T, H]: prompt tokens see the prompt, response tokens see the
         prompt and what was written before.
 
-        Tokens that two of the sample's texts share are told to the stack by a learned vector: exact matches
-        are what it is slowest to find by itself (MarkedBERT, Boualili et al. 2020, marks them too).
+        Which words two of the sample's texts share, and which differ, is given to the stack by learned vectors: exact
+        matches are what it is slowest to find by itself (MarkedBERT, Boualili et al. 2020, marks them too).
         """
         mask = prefix_mask(batch.prompt_lengths, batch.lengths, batch.ids.shape[1])
         types = torch.arange(batch.ids.shape[1], device=batch.ids.device) >= batch.prompt_lengths[:, None]
-        shared = _padded([example.shared for example in batch.examples], batch.ids.shape[1], 0)
+        marks = _padded([example.marks for example in batch.examples], batch.ids.shape[1], 0).to(batch.ids.device)
         words = self.bert.embeddings.word_embeddings(batch.ids)
         out = self.bert(
-            inputs_embeds=words + shared.to(words)[:, :, None] * self.shared,
+            inputs_embeds=words + self.marks(marks),
             attention_mask=mask,
             token_type_ids=types.long(),
             past_key_values=cache,
@@ -111,11 +122,11 @@ class PrefixLM(PreTrainedModel):
         device = self.bert.embeddings.word_embeddings.weight.device
         lengths = [len(example.ids) for example in examples]
         ids = torch.tensor([token for example in examples for token in example.ids], device=device)
-        shared = torch.tensor([mark for example in examples for mark in example.shared], device=device)
+        marks = torch.tensor([mark for example in examples for mark in example.marks], device=device)
         places = torch.cat([torch.arange(length) for length in lengths]).to(device)
         words = self.bert.embeddings.word_embeddings(ids)
         out = self.bert(
-            inputs_embeds=(words + shared.to(words)[:, None] * self.shared)[None],
+            inputs_embeds=(words + self.marks(marks))[None],
             token_type_ids=torch.zeros_like(ids)[None],
             position_ids=places[None],
             past_key_values=cache,
@@ -150,7 +161,15 @@ class PrefixLM(PreTrainedModel):
             bodies = span_means(states[[rows[place] for place in pointing]], spans, most)
             pointed = self.option_pointer(asking[pointing][:, None], bodies)[:, 0]
             scores = scores.index_add(0, torch.tensor(pointing, device=device), pointed.to(scores.dtype))
-        return scores.float().masked_fill(~real, NEVER)
+        return (scores.float() + self._lexical(examples, scores)).masked_fill(~real, NEVER)
+
+    def _lexical(self, examples: Sequence[Example], scores: Tensor) -> Tensor:
+        """Return the weighed lexical scores of the examples' candidates, [N, K], 0 where there are none."""
+        given = _padded_floats([example.lexical for example in examples], scores.shape[1]).to(scores.device)
+        weights = [
+            self.lexical_weights[example.task] if example.lexical else scores.new_zeros(1) for example in examples
+        ]
+        return given * torch.cat(weights).float()[:, None]
 
     def span_scores(self, states: Tensor, answers: Tensor, batch: Batch, row: int) -> tuple[Tensor, Tensor]:
         """Return start and end scores of one row's attributes, [A, T + 1] each; the last place is None."""
@@ -162,9 +181,13 @@ class PrefixLM(PreTrainedModel):
         for start, end in example.fields:
             inside[start:end] = True
         inside[-1] = True
-        start = self.start_pointer(asking, keys).float().masked_fill(~inside, NEVER)
-        end = self.end_pointer(asking, keys).float().masked_fill(~inside, NEVER)
-        return start, end
+        start = self.start_pointer(asking, keys).float()
+        end = self.end_pointer(asking, keys).float()
+        if example.trusted:
+            at_start, at_end = (given.to(start) for given in _trusted(example, start.shape))
+            weight = self.lexical_weights[example.task].float()
+            start, end = start + weight * at_start, end + weight * at_end
+        return start.masked_fill(~inside, NEVER), end.masked_fill(~inside, NEVER)
 
     def word_scores(self, copied: Tensor, writing: Tensor, prompts: Tensor, inside: Tensor) -> "WordScores":
         """Return how the next word is chosen at writing states [N, R, H], given the copy pointer's keys of
@@ -215,16 +238,16 @@ class PrefixLM(PreTrainedModel):
         return torch.stack(losses)
 
     def _span_losses(self, states: Tensor, answers: Tensor, batch: Batch, rows: list[int]) -> Tensor:
-        """Minus the log-probability that start and end fall on any place where the value stands."""
+        """Starts and ends of values against all other places, each measured by the place that stands for None."""
         losses = []
         for row in rows:
             start, end = self.span_scores(states, answers, batch, row)
             right_start = torch.zeros(start.shape, dtype=torch.bool)
             right_end = torch.zeros(end.shape, dtype=torch.bool)
             for place, spans in enumerate(batch.examples[row].values):
-                for first, after in spans or [(start.shape[1] - 1, start.shape[1])]:
+                for first, after in spans:
                     right_start[place, first] = right_end[place, after - 1] = True
-            losses.append((_marginal(start, right_start) + _marginal(end, right_end)).mean())
+            losses.append((multi_label_loss(start, right_start) + multi_label_loss(end, right_end)).mean())
         return torch.stack(losses)
 
     def _text_losses(self, states: Tensor, answers: Tensor, batch: Batch, rows: list[int]) -> Tensor:
@@ -311,11 +334,11 @@ def span_means(states: Tensor, spans: Sequence[Sequence[tuple[int, int]]], most:
     return torch.bmm(weights, states)
 
 
-def warm_start(folder: Path) -> PrefixLM:
+def warm_start(folder: Path, lexical_tasks: Sequence[str] = ()) -> PrefixLM:
     """Return a PrefixLM whose stack is that of a BERT-like encoder's folder; the rest is freshly drawn."""
     values = BertConfig.from_pretrained(folder).to_dict() | {"is_decoder": True, "architectures": ["PrefixLM"]}
     values.pop("model_type")
-    model = PrefixLM(PrefixConfig(**values))
+    model = PrefixLM(PrefixConfig(lexical_tasks=sorted(lexical_tasks), **values))
     model.set_attn_implementation("sdpa")
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the checkpoint's unused pooler is no news
@@ -341,9 +364,34 @@ def make_batch(examples: Sequence[Example], pad: int, device: torch.device | str
     )
 
 
-def _marginal(scores: Tensor, right: Tensor) -> Tensor:
-    right = right.to(scores.device)
-    return scores.logsumexp(-1) - scores.masked_fill(~right, -torch.inf).logsumexp(-1)
+def multi_label_loss(scores: Tensor, right: Tensor) -> Tensor:
+    """Return the loss, [A], of choosing any number of places by scores [A, T + 1], the last one a threshold.
+
+    log(1 + sum over wrong places of exp(score - threshold)) + log(1 + sum over right ones of exp(threshold - score)):
+    right places are to come above the threshold and wrong ones below it, however many there are (Su et al. 2022,
+    "ZLPR", with a learned threshold as in ATLOP, Zhou et al. 2021).
+    """
+    right = right.to(scores.device)[:, :-1]
+    margins = scores[:, :-1] - scores[:, -1:]
+    nothing = margins.new_zeros(len(margins), 1)
+    wrong = torch.cat([nothing, margins.masked_fill(right, NEVER)], 1).logsumexp(1)
+    missed = torch.cat([nothing, (-margins).masked_fill(~right, NEVER)], 1).logsumexp(1)
+    return wrong + missed
+
+
+def _trusted(example: Example, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Return what known values add to the scores of their first and last tokens, [A, T + 1] each: the largest of a
+    place, by size."""
+    start, end = torch.zeros(shape), torch.zeros(shape)
+    for attribute, (first, after), score in example.trusted:
+        for scores, place in ((start, first), (end, after - 1)):
+            if abs(score) > abs(float(scores[attribute, place])):
+                scores[attribute, place] = score
+    return start, end
+
+
+def _padded_floats(rows: Sequence[Sequence[float]], width: int) -> Tensor:
+    return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows])
 
 
 def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:

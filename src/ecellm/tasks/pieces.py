@@ -74,7 +74,7 @@ def texts_under(*keys: str) -> Callable[[Sample], tuple[str, ...]]:
     return texts
 
 
-def labelled(text: str, quote: str, rank: int | None) -> list[Piece]:
+def labelled(text: str, quote: str, rank: int | None, of: str | None = None) -> list[Piece]:
     """Return the pieces of one quoted option, such as "A: blue mug": the letter is marked, the text cut."""
     letter, colon, body = text[:1], text[1:3], text[3:]
     if not (letter.isupper() and colon == ": "):
@@ -83,7 +83,7 @@ def labelled(text: str, quote: str, rank: int | None) -> list[Piece]:
         Piece(quote),
         Piece(letter, mark=letter),
         Piece(colon),
-        Piece(body, rank=rank, how="end"),
+        Piece(body, rank=rank, how="end", of=of),
         Piece(quote),
     ]
 
@@ -117,15 +117,21 @@ def _walk(value: Any, path: Path, rule: Rule) -> list[Piece]:
     if cut is None:
         return [Piece(text)]
     if cut.label:
-        return labelled(text[1:-1], '"', cut.rank)
+        return labelled(text[1:-1], '"', cut.rank, _text_of(path))
     assert cut.how == "end", "only list items are dropped"
-    return [Piece('"'), Piece(text[1:-1], rank=cut.rank, how="end", mark=cut.mark), Piece('"')]
+    body = Piece(text[1:-1], rank=cut.rank, how="end", mark=cut.mark, of=_text_of(path))
+    return [Piece('"'), body, Piece('"')]
+
+
+def _text_of(path: Path) -> str | None:
+    """Return the key that a value stands under; None in a list of options."""
+    return path[0] if isinstance(path[0], str) else None
 
 
 def _item(item: Any, path: Path, rule: Rule, comma: str) -> list[Piece]:
     cut = rule(path, item) if isinstance(item, str) else None
     if cut is not None and cut.how == "drop" and not cut.label:
-        return [Piece(comma + json.dumps(item), rank=cut.rank, how="drop", mark=cut.mark)]
+        return [Piece(comma + json.dumps(item), rank=cut.rank, how="drop", mark=cut.mark, of=_text_of(path))]
     return [Piece(comma), *_walk(item, path, rule)] if comma else _walk(item, path, rule)
 
 

@@ -395,7 +395,7 @@ def _history_pieces(text: str) -> tuple[Piece, ...]:
         left = len(items) - place
         rank = place + 1 if left > KEPT_HISTORY else MOST_PURCHASES + 2 + place
         comma = ", " if place < len(items) - 1 else ""
-        pieces.append(Piece(repr(item) + comma, rank=rank, how="drop", mark="purchase"))
+        pieces.append(Piece(repr(item) + comma, rank=rank, how="drop", mark="purchase", of="history"))
     return (*pieces, Piece("]"))
 
 

@@ -41,6 +41,8 @@ class Piece:
     mark: str | None = None
     """What the piece is, for models that point into the prompt: an option's or product's letter ("A"),
     a text field ("product title"), or "snippet". Marks of letters stand on the letter alone."""
+    of: str | None = None
+    """Which of the input's texts it belongs to, such as "product 1" or "query"."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.thresholds import fit_thresholds
-from ecellm.models.examples import CHOICE, Example, lesson
+from ecellm.models.examples import CHOICE, Example, add_lexical, lesson
+from ecellm.models.lexical import NOTHING, Lexical, LexicalScores
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import PrefixLM, warm_start
 from ecellm.prompts import named_template
@@ -22,30 +24,46 @@ from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows, evenly, rendered
 
 
-def prefix_trainer(recipe: Recipe, rows: Rows, out: Path, console: Console) -> tuple[PrefixTrainer, list[Example]]:
-    """Return the trainer of XS, and all validation examples."""
+@dataclass(frozen=True)
+class Prepared:
+    """What is tuned: the trainer, the linear models of words, and all validation examples."""
+
+    trainer: PrefixTrainer
+    lexical: LexicalScores
+    validation: Sequence[Example]
+
+
+def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> Prepared:
+    """Fit the linear models of words, and return the trainer of XS."""
     tokenizer = load_tokenizer(recipe)
-    train = lessons(rows.train, recipe, tokenizer, console)
-    validation = lessons(rows.validation, recipe, tokenizer, console)
+    lexical, held_out = LexicalScores({}), [NOTHING] * len(rows.train)
+    if recipe.lexical:
+        with console.status("Counting words"):
+            lexical, held_out = LexicalScores.fit([row.sample for row in rows.train], recipe.optimisation.seed)
+    train = lessons(rows.train, held_out, recipe, tokenizer, console)
+    known = lexical.read([row.sample for row in rows.validation])
+    validation = lessons(rows.validation, known, recipe, tokenizer, console)
     weigh(train, recipe)
-    model = warm_start(base_folder(recipe))
+    model = warm_start(base_folder(recipe), list(lexical.tasks))
     prepare(model, recipe)
     checks = evenly(validation, recipe.validation.rows)
-    return PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, []), validation
+    return Prepared(PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, []), lexical, validation)
 
 
 def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
     """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
-    trainer, validation = prefix_trainer(recipe, rows, out, console)
+    ready = prepared(recipe, rows, out, console)
+    trainer = ready.trainer
     trainer.add_callback(Progress(console, out, sum(trainer.batches.lengths) / len(trainer.batches)))
     trainer.train(resume_from_checkpoint=checkpoint)
     model = trainer.network
-    offsets = fit_thresholds(model, validation) if recipe.validation.fit_thresholds else {}
+    offsets = fit_thresholds(model, ready.validation) if recipe.validation.fit_thresholds else {}
     model.set_attn_implementation("sdpa")
     model.save_pretrained(out)
     load_tokenizer(recipe).save_pretrained(out)
     return {
         "template": named_template(recipe.template).model_dump(mode="json"),
+        "lexical": ready.lexical.save(out),
         "offsets": offsets,
         "validation_loss": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
@@ -58,11 +76,17 @@ def load_tokenizer(recipe: Recipe) -> Any:
     return AutoTokenizer.from_pretrained(base_folder(recipe))
 
 
-def lessons(rows: Sequence[Asked], recipe: Recipe, tokenizer: Any, console: Console) -> list[Example]:
-    """Return the rows as examples with answers; what was cut to fit is counted and said."""
+def lessons(
+    rows: Sequence[Asked], scores: Sequence[Lexical], recipe: Recipe, tokenizer: Any, console: Console
+) -> list[Example]:
+    """Return the rows as examples with answers and lexical scores; what was cut to fit is counted and said."""
     prompts = rendered(rows, named_template(recipe.template), tokenizer, recipe, console)
-    most = recipe.max_response_tokens
-    return [lesson(asked, prompt, tokenizer, most) for asked, prompt in zip(rows, prompts, strict=True)]
+    examples = []
+    for asked, found, prompt in zip(rows, scores, prompts, strict=True):
+        example = lesson(asked, prompt, tokenizer, recipe.max_response_tokens)
+        add_lexical(example, prompt, found, tokenizer)
+        examples.append(example)
+    return examples
 
 
 def weigh(examples: Sequence[Example], recipe: Recipe) -> None:

@@ -98,6 +98,8 @@ class Recipe(Section):
     """The prompt's token budget."""
     max_response_tokens: int = Field(default=64, ge=1)
     """Longer responses are cut in training."""
+    lexical: bool = True
+    """XS: whether linear models of counted words are fitted first, to whose scores it adds its own."""
     packing: bool = True
     """Causal models: several samples a row, each attending to itself alone; the losses are the same without."""
     lora: Lora | None = None

@@ -114,9 +114,9 @@ def check(
     with tempfile.TemporaryDirectory(prefix="ecellm-") as folder:
         trainer: Trainer
         if recipe.family == "prefix":
-            from ecellm.tuning.prefix import prefix_trainer
+            from ecellm.tuning.prefix import prepared
 
-            trainer, _ = prefix_trainer(recipe, rows, Path(folder), console)
+            trainer = prepared(recipe, rows, Path(folder), console).trainer
         else:
             from ecellm.tuning.language import language_trainer
 

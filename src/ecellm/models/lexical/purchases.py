@@ -1,0 +1,122 @@
+"""The next purchase: how like the history a candidate is, and what other shoppers bought beside it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from ecellm.baselines.features import Floats, Scale, State, Terms, nested, under
+from ecellm.baselines.recommend import candidates, history, likenesses
+from ecellm.inference.closed import candidates_of
+from ecellm.models.lexical.scores import NOTHING, Lexical, label_of, of_candidates
+from ecellm.records import Sample
+
+
+@dataclass
+class Purchases:
+    """Who bought what, of training shoppers: purchases of each item, and of two items by one shopper."""
+
+    bought: Counter[str] = field(default_factory=Counter)
+    together: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, items: Sequence[str]) -> None:
+        """Count one shopper's purchases."""
+        self.bought.update(items)
+        for one, other in permutations(dict.fromkeys(items), 2):
+            self.together[one][other] += 1
+
+    def counts(self, past: Sequence[str], shown: Sequence[str], target: int | None = None) -> Floats:
+        """Return the logarithms of purchases and of joint purchases with the history, and whether the history has it,
+        [candidates, 3]; `target` is the candidate that the shopper bought, whose own purchase is left out."""
+        rows = []
+        for place, item in enumerate(shown):
+            own = place == target
+            others = [one for one in dict.fromkeys(past) if one != item]
+            bought = self.bought[item] - own
+            together = sum(self.together[one][item] - own for one in others if one in self.together)
+            rows.append((np.log1p(max(bought, 0)), np.log1p(max(together, 0)), float(item in past)))
+        return np.array(rows, dtype=np.float64)
+
+    def state(self) -> State:
+        """Return the items, how often each was bought, and the pairs with their counts."""
+        items = sorted(self.bought)
+        numbers = {item: number for number, item in enumerate(items)}
+        pairs = sorted(
+            (numbers[one], numbers[other], count)
+            for one, others in self.together.items()
+            for other, count in others.items()
+        )
+        bought = np.array([self.bought[item] for item in items], dtype=np.int64)
+        return {"items": items}, {"bought": bought, "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 3)}
+
+    @classmethod
+    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """Return what `state` was taken of."""
+        items = notes["items"]
+        found = cls(Counter(dict(zip(items, arrays["bought"].tolist(), strict=True))))
+        for one, other, count in arrays["pairs"].tolist():
+            found.together[items[one]][items[other]] = count
+        return found
+
+
+class NextScores:
+    """A task whose options change from row to row: one weight for each likeness and count of a candidate."""
+
+    def __init__(self, words: Terms, characters: Terms, purchases: Purchases, scale: Scale, weights: Floats):
+        self.words, self.characters, self.purchases = words, characters, purchases
+        self.scale, self.weights = scale, weights
+
+    @classmethod
+    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> tuple[Self, list[Lexical]] | None:
+        """Fit on training rows, whose own purchases are left out; so few weights need no held-out fits."""
+        samples = rows[task]
+        if not all(sample.options for sample in samples):
+            return None
+        texts = sorted({text for sample in samples for text in (*history(sample), *candidates(sample))})
+        targets = [label_of(sample) for sample in samples]
+        purchases = Purchases()
+        for sample, target in zip(samples, targets, strict=True):
+            purchases.add([*history(sample), candidates(sample)[target]])
+        words, characters = Terms(longest=2).fit(texts), Terms("char_wb", 4, 3).fit(texts)
+        found = cls(words, characters, purchases, Scale(np.zeros(1), np.ones(1)), np.zeros(1))
+        each = [found._features(sample, target) for sample, target in zip(samples, targets, strict=True)]
+        chosen = np.concatenate([np.arange(len(one)) == target for one, target in zip(each, targets, strict=True)])
+        found.scale = Scale.fit(np.concatenate(each))
+        model = LogisticRegression(class_weight="balanced", max_iter=1000)
+        found.weights = model.fit(found.scale.transform(np.concatenate(each)), chosen).coef_[0]
+        return found, [found._scored(sample, one) for sample, one in zip(samples, each, strict=True)]
+
+    def read(self, samples: Sequence[Sample]) -> list[Lexical]:
+        """Return log-probabilities of the candidates."""
+        return [self._scored(sample, self._features(sample)) if sample.options else NOTHING for sample in samples]
+
+    def _features(self, sample: Sample, target: int | None = None) -> Floats:
+        """Return likenesses of words, likenesses of characters, and counts, [candidates, 11]."""
+        counts = self.purchases.counts(history(sample), candidates(sample), target)
+        return np.concatenate([likenesses(self.words, sample), likenesses(self.characters, sample), counts], axis=1)
+
+    def _scored(self, sample: Sample, features: Floats) -> Lexical:
+        logits = self.scale.transform(features) @ self.weights
+        assert len(logits) == len(candidates_of(sample) or ()), sample.id
+        return of_candidates(sample, logits - np.logaddexp.reduce(logits))
+
+    def state(self) -> State:
+        """Return all that was learned."""
+        notes: dict[str, Any] = {"kind": "next"}
+        arrays = {"mean": self.scale.mean, "deviation": self.scale.deviation, "weights": self.weights}
+        for name in ("words", "characters", "purchases"):
+            notes[name], inner = getattr(self, name).state()
+            arrays |= nested(name, inner)
+        return notes, arrays
+
+    @classmethod
+    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """Return what `state` was taken of."""
+        words, characters = (Terms.restored(notes[name], under(name, arrays)) for name in ("words", "characters"))
+        purchases = Purchases.restored(notes["purchases"], under("purchases", arrays))
+        return cls(words, characters, purchases, Scale(arrays["mean"], arrays["deviation"]), arrays["weights"])
