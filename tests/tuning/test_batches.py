@@ -33,3 +33,26 @@ def test_epochs_differ_and_an_epoch_is_the_same_again() -> None:
     assert first != second
     batches.set_epoch(0)
     assert list(batches) == first
+
+
+@given(ROWS, st.integers(200, 900), st.integers(1, 20), st.integers(0, 3))
+def test_a_large_task_shows_so_many_rows_an_epoch_and_all_in_turn(
+    rows: list[tuple[int, str]], budget: int, most: int, epoch: int
+) -> None:
+    lengths, tasks = [length for length, _ in rows], [task for _, task in rows]
+    batches = TokenBatches(lengths, tasks, budget, seed=1, task_rows=most)
+    count = len(batches)
+    seen: set[int] = set()
+    for number in range(len(rows)):
+        batches.set_epoch(number)
+        shown = [row for batch in batches for row in batch]
+        assert len(batches) == count
+        assert len(shown) == len(set(shown))
+        seen |= set(shown)
+        for task in set(tasks):
+            # Each bucket of like length gives its share, rounded, and at least one row.
+            buckets = len({-(-length // BUCKET) for length, other in rows if other == task})
+            assert sum(tasks[row] == task for row in shown) <= min(most, tasks.count(task)) + buckets
+    assert seen == set(range(len(rows)))
+    batches.set_epoch(epoch)
+    assert batches.tokens() == sum(lengths[row] for batch in batches for row in batch)

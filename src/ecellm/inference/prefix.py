@@ -18,10 +18,10 @@ from ecellm.inference.causal import padded
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
 from ecellm.inference.roomy import Read, begun_cache, read_of, roomy_cache
-from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, Span, add_lexical, field_marks, question
+from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, add_lexical, field_marks, question
 from ecellm.models.folder import read_facts
 from ecellm.models.lexical import LexicalScores
-from ecellm.models.prefix_lm import LONGEST_SPAN, NEVER, PrefixLM, make_batch
+from ecellm.models.prefix_lm import NEVER, PrefixLM, make_batch, value_spans
 from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import Prompt, Template, render_all
 from ecellm.tasks import TASKS
@@ -184,26 +184,6 @@ def plackett_luce(ordered: np.ndarray[Any, Any]) -> float:
     """Return the log-probability of choosing items of these scores in this order, best first."""
     rest = np.logaddexp.accumulate(ordered[::-1])[::-1]
     return float((ordered - rest).sum())
-
-
-def value_spans(start: Tensor, end: Tensor, fields: Sequence[Span]) -> list[Span]:
-    """Return the spans within one field whose two scores sum to more than None's, in order of their places; of spans
-    that overlap, the one of the greatest sum.
-
-    `start` and `end` are [T + 1] scores, None's last.
-    """
-    found: list[tuple[float, Span]] = []
-    for first, after in fields:
-        length = after - first
-        total = (start[first:after, None] - start[-1]) + (end[None, first:after] - end[-1])
-        allowed = torch.ones(length, length, dtype=torch.bool).triu().tril(LONGEST_SPAN - 1)
-        for begins, ends in (allowed & (total > 0)).nonzero().tolist():
-            found.append((float(total[begins, ends]), (first + begins, first + ends + 1)))
-    chosen: list[Span] = []
-    for _, span in sorted(found, key=lambda one: (-one[0], one[1])):
-        if all(span[1] <= other[0] or other[1] <= span[0] for other in chosen):
-            chosen.append(span)
-    return sorted(chosen)
 
 
 def _field(prompt: Prompt, place: int) -> str:

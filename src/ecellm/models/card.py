@@ -89,7 +89,7 @@ def _losses(facts: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> list[
     checks = [row for row in log if "eval_loss" in row]
     if not checks:
         return []
-    best = min(checks, key=lambda row: float(row["eval_loss"]))
+    best = next((row for row in checks if row["step"] == facts.get("best_step")), checks[-1])
     prefix = "eval_loss_"
     of_tasks = [(name.removeprefix(prefix), f"{best[name]:.4f}") for name in best if name.startswith(prefix)]
     said = [("all", f"{best['eval_loss']:.4f}"), *of_tasks]

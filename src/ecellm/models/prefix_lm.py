@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import AutoConfig, BertConfig, BertModel, Cache, PreTrainedModel
 from transformers.utils import logging
 
-from ecellm.models.examples import CHOICE, MARKS, RANKING, SPANS, TEXT, Example
+from ecellm.models.examples import CHOICE, MARKS, RANKING, SPANS, TEXT, Example, Span
 from ecellm.models.row_attention import ROW_ATTENTION
 
 #: Below every real score, and safe to add to others in bf16.
@@ -208,7 +208,10 @@ class PrefixLM(PreTrainedModel):
         """Return each row's loss, [B]: the mean over its attributes or response words, else one choice."""
         batch = Batch(ids, prompt_lengths, lengths, examples)
         states = self.states(batch)
-        answers = self.answer_states(states, batch)
+        return self.losses(states, self.answer_states(states, batch), batch)
+
+    def losses(self, states: Tensor, answers: Tensor, batch: Batch) -> Tensor:
+        """Return each row's loss, [B], given its states."""
         losses = states.new_zeros(len(batch.examples), dtype=torch.float32)
         for kind, loss_of in (
             (CHOICE, self._choice_losses),
@@ -332,6 +335,26 @@ def span_means(states: Tensor, spans: Sequence[Sequence[tuple[int, int]]], most:
         for place, (start, end) in enumerate(row_spans):
             weights[row, place, start:end] = 1 / max(1, end - start)
     return torch.bmm(weights, states)
+
+
+def value_spans(start: Tensor, end: Tensor, fields: Sequence[Span]) -> list[Span]:
+    """Return the spans within one field whose two scores sum to more than None's, in order of their places; of spans
+    that overlap, the one of the greatest sum.
+
+    `start` and `end` are [T + 1] scores, None's last.
+    """
+    found: list[tuple[float, Span]] = []
+    for first, after in fields:
+        length = after - first
+        total = (start[first:after, None] - start[-1]) + (end[None, first:after] - end[-1])
+        allowed = torch.ones(length, length, dtype=torch.bool).triu().tril(LONGEST_SPAN - 1)
+        for begins, ends in (allowed & (total > 0)).nonzero().tolist():
+            found.append((float(total[begins, ends]), (first + begins, first + ends + 1)))
+    chosen: list[Span] = []
+    for _, span in sorted(found, key=lambda one: (-one[0], one[1])):
+        if all(span[1] <= other[0] or other[1] <= span[0] for other in chosen):
+            chosen.append(span)
+    return sorted(chosen)
 
 
 def warm_start(folder: Path, lexical_tasks: Sequence[str] = ()) -> PrefixLM:

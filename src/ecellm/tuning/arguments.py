@@ -7,14 +7,18 @@ from transformers import TrainingArguments
 
 from ecellm.tuning.recipe import Recipe
 
+#: XS keeps the checkpoint of the best score: the tasks' own metrics on validation rows.
+SCORE = "eval_score"
+
 
 def arguments(recipe: Recipe, folder: Path, steps: int, validates: bool, use_bf16: bool) -> TrainingArguments:
     """Return Trainer's arguments; `steps` is how many an epoch has, `folder` takes the checkpoints."""
     choices = recipe.optimisation
+    best = SCORE if recipe.family == "prefix" else "eval_loss"
     every = max(1, max(1, steps) // recipe.validation.per_epoch)
     return TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=choices.epochs,
+        num_train_epochs=max(choices.epochs, choices.min_steps / max(1, steps)),
         learning_rate=choices.learning_rate,
         lr_scheduler_type=choices.schedule if choices.schedule != "constant" else "constant_with_warmup",
         warmup_steps=choices.warmup,
@@ -28,8 +32,8 @@ def arguments(recipe: Recipe, folder: Path, steps: int, validates: bool, use_bf1
         save_steps=every,
         save_total_limit=2,
         load_best_model_at_end=validates,
-        metric_for_best_model="eval_loss" if validates else None,
-        greater_is_better=False,
+        metric_for_best_model=best if validates else None,
+        greater_is_better=best == SCORE,
         logging_steps=10,
         logging_nan_inf_filter=False,
         remove_unused_columns=False,

@@ -5,6 +5,7 @@ In a mixed batch the task with the largest loss drowns the others: a span's is t
 (docs/xs.md). In batches of their own, the clipped gradients of all tasks move the weights alike.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,10 +20,13 @@ BUCKET = 8
 class TokenBatches(Sampler[list[int]]):
     """Yields lists of row numbers of one task whose padded size stays within a token budget.
 
-    The number of batches is the same in every epoch: only rows of one bucket change places.
+    The number of batches is the same in every epoch: only rows of one bucket change places. Of a task with more than
+    `task_rows` rows each epoch has about so many, the next ones of each bucket in a fixed order.
     """
 
-    def __init__(self, lengths: Sequence[int], tasks: Sequence[str], budget: int, seed: int):
+    def __init__(
+        self, lengths: Sequence[int], tasks: Sequence[str], budget: int, seed: int, task_rows: int | None = None
+    ):
         """Take each row's length in tokens and its task."""
         self.lengths = list(lengths)
         self.tasks = list(tasks)
@@ -30,6 +34,11 @@ class TokenBatches(Sampler[list[int]]):
         self.budget = budget
         self.seed = seed
         self.epoch = 0
+        self.buckets: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for row in sorted(range(len(self.widths)), key=lambda row: keyed_hash(seed, "row", row)):
+            self.buckets[self.tasks[row], self.widths[row]].append(row)
+        most = task_rows or len(self.tasks)
+        self.shares = {task: min(1.0, most / count) for task, count in Counter(self.tasks).items()}
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of this epoch."""
@@ -43,9 +52,20 @@ class TokenBatches(Sampler[list[int]]):
         order = sorted(range(len(batches)), key=lambda place: keyed_hash(self.seed, self.epoch, "b", place))
         return iter([batches[place] for place in order])
 
+    def tokens(self) -> int:
+        """Return the tokens of this epoch's rows, without padding."""
+        return sum(self.lengths[row] for row in self._rows())
+
+    def _rows(self) -> Iterator[int]:
+        """Yield the rows of this epoch."""
+        for (task, _), rows in self.buckets.items():
+            count = max(1, round(len(rows) * self.shares[task]))
+            first = self.epoch * count
+            yield from (rows[(first + place) % len(rows)] for place in range(count))
+
     def _batches(self) -> list[list[int]]:
         rows = sorted(
-            range(len(self.widths)),
+            self._rows(),
             key=lambda row: (self.tasks[row], self.widths[row], keyed_hash(self.seed, self.epoch, row)),
         )
         batches: list[list[int]] = []

@@ -54,7 +54,7 @@ def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, c
     """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
     ready = prepared(recipe, rows, out, console)
     trainer = ready.trainer
-    trainer.add_callback(Progress(console, out, sum(trainer.batches.lengths) / len(trainer.batches)))
+    trainer.add_callback(Progress(console, out, trainer.batches.tokens() / len(trainer.batches)))
     trainer.train(resume_from_checkpoint=checkpoint)
     model = trainer.network
     offsets = fit_thresholds(model, ready.validation) if recipe.validation.fit_thresholds else {}
@@ -65,7 +65,7 @@ def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, c
         "template": named_template(recipe.template).model_dump(mode="json"),
         "lexical": ready.lexical.save(out),
         "offsets": offsets,
-        "validation_loss": trainer.state.best_metric,
+        "validation_score": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,
     }
@@ -92,12 +92,14 @@ def lessons(
 def weigh(examples: Sequence[Example], recipe: Recipe) -> None:
     """Set each example's weight so that small tasks and rare classes are heard; weights average 1."""
     by_task = Counter(example.task for example in examples)
+    most = recipe.mixing.task_rows or len(examples)
+    seen = {task: min(rows, most) for task, rows in by_task.items()}
     classes = Counter((example.task, example.label) for example in examples if example.kind == CHOICE)
     fixed = {task for task, _ in classes if not _labels_are_shuffled(task, examples)}
     kinds = Counter(task for task, _ in classes)
     for example in examples:
         rows = by_task[example.task]
-        weight = (len(examples) / len(by_task) / rows) ** recipe.mixing.balance_tasks
+        weight = (sum(seen.values()) / len(seen) / seen[example.task]) ** recipe.mixing.balance_tasks
         if example.task in fixed and example.kind == CHOICE:
             share = classes[example.task, example.label] * kinds[example.task] / rows
             weight *= share**-recipe.mixing.balance_classes

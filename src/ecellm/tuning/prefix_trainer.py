@@ -1,7 +1,7 @@
 """XS on `transformers.Trainer`: token-budget batches, weighed samples, a validation loss per task."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from transformers.trainer_callback import PrinterCallback
 from ecellm.models.cpu_attention import CPU_ATTENTION
 from ecellm.models.examples import Example
 from ecellm.models.prefix_lm import PrefixLM, make_batch
-from ecellm.tuning.arguments import arguments, computes_in_bf16
+from ecellm.tuning.arguments import SCORE, arguments, computes_in_bf16
 from ecellm.tuning.batches import EpochLoader, TokenBatches
 from ecellm.tuning.checkpoints import Checkpoints
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.stops import not_a_number
+from ecellm.tuning.validation import Outcome, outcomes, task_metrics, weighed_mean
 
 
 class PrefixTrainer(Trainer):
@@ -37,11 +38,11 @@ class PrefixTrainer(Trainer):
         self.recipe = recipe
         self.lessons = train
         self.checks = validation
+        choices = recipe.optimisation
+        self.batches = _batches(train, choices.batch_tokens, choices.seed, recipe.mixing.task_rows)
         self.shares: defaultdict[str, float] = defaultdict(float)
         for example in train:
-            self.shares[example.task] += example.weight
-        choices = recipe.optimisation
-        self.batches = _batches(train, choices.batch_tokens, choices.seed)
+            self.shares[example.task] += example.weight * self.batches.shares[example.task]
         use_bf16 = computes_in_bf16(choices.precision)
         if use_bf16 and not torch.cuda.is_available():
             model.set_attn_implementation(CPU_ATTENTION)
@@ -97,24 +98,24 @@ class PrefixTrainer(Trainer):
         return (losses * weights).mean()
 
     def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
-        """Return the validation loss: the mean over tasks of the mean loss of their rows, as a share of what
-        guessing would lose, the tasks weighed as the training rows weigh them; beside it each task's own loss."""
+        """Return the validation loss and the validation score, by which the best checkpoint is kept.
+
+        The loss is the mean over tasks of the mean loss of their rows, as a share of what guessing would lose; the
+        score is the mean of the tasks' own metrics. Both weigh tasks as the training rows do, and each task's stands
+        beside them.
+        """
         self.network.eval()  # type: ignore[no-untyped-call]
-        by_task: dict[str, list[float]] = defaultdict(list)
-        by_guessing: dict[str, list[float]] = defaultdict(list)
+        found: list[Outcome] = []
         with torch.no_grad(), self.compute_loss_context_manager():
             for rows in _batches(self.checks, 2 * self.recipe.optimisation.batch_tokens, 0):
-                examples = [self.checks[row] for row in rows]
-                inputs = self._prepare_inputs(self._collate(examples))
-                for example, loss in zip(examples, self.network(**inputs).tolist(), strict=True):
-                    by_task[example.task].append(loss)
-                    by_guessing[example.task].append(loss / example.guessing_loss())
-        means = {task: sum(losses) / len(losses) for task, losses in by_task.items()}
-        weights = {task: self.shares.get(task, 0.0) or 1.0 for task in means}
-        parts = [weights[task] * sum(found) / len(found) for task, found in by_guessing.items()]
-        total = sum(parts) / sum(weights.values())
-        metrics = {f"{metric_key_prefix}_loss": total}
-        metrics |= {f"{metric_key_prefix}_loss_{task}": mean for task, mean in sorted(means.items())}
+                batch = make_batch([self.checks[row] for row in rows], 0, self.args.device)
+                found += outcomes(self.network, batch)
+        losses, shares = _means(found, lambda one: one.loss), _means(found, lambda one: one.loss / one.guess)
+        scores = task_metrics(found)
+        metrics = {f"{metric_key_prefix}_loss": weighed_mean(shares, self.shares)}
+        metrics |= {f"{metric_key_prefix}_loss_{task}": mean for task, mean in sorted(losses.items())}
+        metrics[SCORE.replace("eval", metric_key_prefix)] = weighed_mean(scores, self.shares)
+        metrics |= {f"{metric_key_prefix}_score_{task}": score for task, score in sorted(scores.items())}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -129,9 +130,16 @@ class PrefixTrainer(Trainer):
         }
 
 
-def _batches(examples: Sequence[Example], budget: int, seed: int) -> TokenBatches:
+def _means(found: Sequence[Outcome], value: Callable[[Outcome], float]) -> dict[str, float]:
+    by_task: dict[str, list[float]] = defaultdict(list)
+    for outcome in found:
+        by_task[outcome.example.task].append(value(outcome))
+    return {task: sum(values) / len(values) for task, values in by_task.items()}
+
+
+def _batches(examples: Sequence[Example], budget: int, seed: int, task_rows: int | None = None) -> TokenBatches:
     lengths = [_tokens(example) for example in examples]
-    return TokenBatches(lengths, [example.task for example in examples], budget, seed)
+    return TokenBatches(lengths, [example.task for example in examples], budget, seed, task_rows)
 
 
 def _tokens(example: Example) -> int:

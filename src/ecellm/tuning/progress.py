@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ecellm.files import whole_file
 from ecellm.models.card import LOG
+from ecellm.tuning.arguments import SCORE
 from ecellm.tuning.memory import GIB, peak_memory
 
 
@@ -64,7 +65,8 @@ class Progress(TrainerCallback):
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if logs and "eval_loss" in logs:
-            self.console.print(f"step {state.global_step}: validation loss {logs['eval_loss']:.4f}")
+            score = f", score {logs[SCORE]:.4f}" if SCORE in logs else ""
+            self.console.print(f"step {state.global_step}: validation loss {logs['eval_loss']:.4f}{score}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any

@@ -22,6 +22,8 @@ class Optimisation(Section):
     """How the weights are moved."""
 
     epochs: float = Field(default=3, gt=0)
+    min_steps: int = Field(default=0, ge=0)
+    """Where the epochs make fewer steps, there are as many more of them."""
     learning_rate: float = Field(default=1e-4, gt=0)
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Of the parts that are freshly drawn; the learning rate above where None."""
@@ -69,6 +71,8 @@ class Mixing(Section):
     """0: every sample weighs the same; 1: every task does."""
     balance_classes: float = Field(default=0.5, ge=0, le=1)
     """The same for the classes of a yes/no or fixed-letter task."""
+    task_rows: int | None = Field(default=None, gt=0)
+    """XS: rows of one task in an epoch, at most; a larger task shows other rows in each. None: all."""
 
 
 class Validation(Section):

@@ -1,0 +1,108 @@
+"""How good XS is on validation rows: each task's loss, and its own metric, by which the best checkpoint is kept.
+
+A loss grows where a model is sure and wrong, even while more of its answers become right; what users see is the
+metric.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ecellm.evaluation.metrics import class_metric
+from ecellm.inference.decide import decide, enough_rows, fit_offsets
+from ecellm.inference.thresholds import CLASS_METRICS
+from ecellm.models.examples import CHOICE, SPANS, Example, Span
+from ecellm.models.prefix_lm import Batch, PrefixLM, value_spans
+from ecellm.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the model made of one validation row."""
+
+    example: Example
+    loss: float
+    scores: tuple[float, ...] = ()
+    """One score a candidate."""
+    spans: tuple[tuple[Span, ...], ...] = ()
+    """The values found, by attribute."""
+
+    @property
+    def guess(self) -> float:
+        """About what guessing would lose."""
+        return self.example.guessing_loss()
+
+
+def outcomes(model: PrefixLM, batch: Batch) -> list[Outcome]:
+    """Return what the model makes of a batch's rows, in order."""
+    states = model.states(batch)
+    answers = model.answer_states(states, batch)
+    losses = model.losses(states, answers, batch).tolist()
+    choosing = [row for row, example in enumerate(batch.examples) if example.kind == CHOICE]
+    scores: dict[int, tuple[float, ...]] = {}
+    if choosing:
+        found = model.option_scores(states, answers, batch, choosing).tolist()
+        for row, values in zip(choosing, found, strict=True):
+            scores[row] = tuple(values[: len(batch.examples[row].tokens)])
+    return [
+        Outcome(example, losses[row], scores.get(row, ()), _spans(model, states, answers, batch, row))
+        for row, example in enumerate(batch.examples)
+    ]
+
+
+def task_metrics(found: Sequence[Outcome]) -> dict[str, float]:
+    """Return each task's metric, in [0, 1] or below where a model does worse than guessing; 0 where a loss is no
+    number.
+
+    Fixed classes: the task's own metric, with thresholds where there are rows enough to fit them; changing options:
+    the share of right answers; values: F1 of spans; rankings and free texts: 1 minus the loss, as a share of what
+    guessing would lose.
+    """
+    by_task: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in found:
+        by_task[outcome.example.task].append(outcome)
+    return {task: _metric(task, rows) for task, rows in by_task.items()}
+
+
+def weighed_mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """Return the mean over tasks; one without a weight counts as 1."""
+    known = {task: weights.get(task) or 1.0 for task in values}
+    return sum(known[task] * value for task, value in values.items()) / sum(known.values())
+
+
+def _metric(task: str, rows: Sequence[Outcome]) -> float:
+    if not np.isfinite([row.loss for row in rows]).all():
+        return 0.0
+    if rows[0].example.kind == SPANS:
+        return _span_f1(rows)
+    if rows[0].example.kind != CHOICE:
+        return 1 - float(np.mean([row.loss / row.guess for row in rows]))
+    labels = np.array([row.example.label for row in rows], dtype=np.int64)
+    classes = max(len(row.scores) for row in rows)
+    if TASKS[task].metric not in CLASS_METRICS or any(len(row.scores) != classes for row in rows):
+        return float(np.mean([int(np.argmax(row.scores)) == row.example.label for row in rows]))
+    logs = np.array([np.array(row.scores) - np.logaddexp.reduce(row.scores) for row in rows])
+    metric = class_metric(TASKS[task].metric, classes)
+    enough = enough_rows(len(rows), classes)
+    return metric(labels, decide(logs, fit_offsets(logs, labels, metric) if enough else np.zeros(classes)))
+
+
+def _span_f1(rows: Sequence[Outcome]) -> float:
+    right = given = wanted = 0
+    for row in rows:
+        for found, values in zip(row.spans, row.example.values, strict=True):
+            right += len(set(found) & set(values))
+            given += len(found)
+            wanted += len(values)
+    return 2 * right / max(1, given + wanted)
+
+
+def _spans(model: PrefixLM, states: Tensor, answers: Tensor, batch: Batch, row: int) -> tuple[tuple[Span, ...], ...]:
+    example = batch.examples[row]
+    if example.kind != SPANS:
+        return ()
+    start, end = (scores.cpu() for scores in model.span_scores(states, answers, batch, row))
+    return tuple(tuple(value_spans(first, last, example.fields)) for first, last in zip(start, end, strict=True))
