@@ -21,6 +21,7 @@ from ecellm.inference.roomy import Read, begun_cache, read_of, roomy_cache
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, add_lexical, field_marks, question
 from ecellm.models.folder import read_facts
 from ecellm.models.lexical import LexicalScores
+from ecellm.models.lexical.pooling import EVEN, pooled
 from ecellm.models.prefix_lm import NEVER, PrefixLM, make_batch, value_spans
 from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import Prompt, Template, render_all
@@ -44,6 +45,7 @@ class PrefixGenerator:
         self.temperatures: dict[str, float] = facts.get("temperatures", {})
         self.most_tokens = min(decoding.most_tokens, self.recipe["max_response_tokens"])
         self.lexical = LexicalScores.load(folder, facts.get("lexical", {}))
+        self.pools: dict[str, list[float]] = facts.get("pools", {})
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()
         self.model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
@@ -98,6 +100,7 @@ class PrefixGenerator:
                 replies[row] = self._triples(questions[row], example, start.cpu(), end.cpu())
 
     def _choose(self, asked: Asked, example: Example, scores: np.ndarray[Any, Any]) -> Reply:
+        scores = np.array(pooled(scores.tolist(), example.lexical, self.pools.get(example.task, EVEN)))
         logs = scores.tolist()
         if example.kind == RANKING:
             orders = [

@@ -1,6 +1,6 @@
 """Decision thresholds of fixed-class tasks, fitted on validation data for the metric that counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ import torch
 from ecellm.evaluation.metrics import class_metric
 from ecellm.inference.decide import fit_offsets
 from ecellm.models.examples import CHOICE, Example
+from ecellm.models.lexical.pooling import EVEN, pooled
 from ecellm.models.prefix_lm import PrefixLM, make_batch
 from ecellm.tasks import TASKS
 
@@ -18,7 +19,9 @@ CLASS_METRICS = ("accuracy", "f1", "macro_f1")
 
 
 @torch.no_grad()
-def fit_thresholds(model: PrefixLM, examples: Sequence[Example], rows_at_once: int = 32) -> dict[str, list[float]]:
+def fit_thresholds(
+    model: PrefixLM, examples: Sequence[Example], pools: Mapping[str, Sequence[float]], rows_at_once: int = 32
+) -> dict[str, list[float]]:
     """Return, per task whose classes are fixed, what to add to each class's log-probability."""
     model.eval()  # type: ignore[no-untyped-call]
     offsets: dict[str, list[float]] = {}
@@ -34,7 +37,11 @@ def fit_thresholds(model: PrefixLM, examples: Sequence[Example], rows_at_once: i
             states = model.states(batch)
             answers = model.answer_states(states, batch)
             scores = model.option_scores(states, answers, batch, list(range(len(chosen))))
-            logs.append(scores.log_softmax(-1).cpu().numpy())
+            both = [
+                pooled(row, one.lexical, pools.get(task, EVEN))
+                for row, one in zip(scores.tolist(), chosen, strict=True)
+            ]
+            logs.append(torch.tensor(both).log_softmax(-1).numpy())
             labels += [example.label for example in chosen]
         metric = class_metric(TASKS[task].metric, logs[0].shape[1])
         offsets[task] = fit_offsets(np.concatenate(logs), np.array(labels), metric).tolist()

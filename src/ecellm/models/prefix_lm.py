@@ -11,7 +11,6 @@ Shapes: B rows, T tokens, H hidden, K options, A attributes, R response position
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +25,14 @@ from ecellm.models.row_attention import ROW_ATTENTION
 NEVER = -1e4
 #: The longest value, in tokens, that the span pointer may take.
 LONGEST_SPAN = 24
+#: How often a training row's known values are hidden, so that the stack also learns to find values that are new.
+VALUE_DROPOUT = 0.5
 
 
 class PrefixConfig(BertConfig):
     """BERT's configuration, as a decoder so that response tokens can be cached."""
 
     model_type = "ecellm_prefix_lm"
-
-    def __init__(self, lexical_tasks: Sequence[str] = (), **kept: Any):
-        super().__init__(**kept)
-        self.lexical_tasks = list(lexical_tasks)
-        """Tasks whose examples have lexical scores, which are weighed by a number learned for each."""
 
 
 # Known by name, so that a saved model's tokenizer loads without a warning.
@@ -77,7 +73,7 @@ class PrefixLM(PreTrainedModel):
         self.end_pointer = Pointer(size)
         self.copy_pointer = Pointer(size)
         self.copy_gate = nn.Linear(size, 1)
-        self.lexical_weights = nn.ParameterDict({task: nn.Parameter(torch.ones(1)) for task in config.lexical_tasks})
+        self.trust = nn.Parameter(torch.ones(1))
         self.post_init()  # type: ignore[no-untyped-call]
 
     def start_as_dot_products(self) -> None:
@@ -161,15 +157,7 @@ class PrefixLM(PreTrainedModel):
             bodies = span_means(states[[rows[place] for place in pointing]], spans, most)
             pointed = self.option_pointer(asking[pointing][:, None], bodies)[:, 0]
             scores = scores.index_add(0, torch.tensor(pointing, device=device), pointed.to(scores.dtype))
-        return (scores.float() + self._lexical(examples, scores)).masked_fill(~real, NEVER)
-
-    def _lexical(self, examples: Sequence[Example], scores: Tensor) -> Tensor:
-        """Return the weighed lexical scores of the examples' candidates, [N, K], 0 where there are none."""
-        given = _padded_floats([example.lexical for example in examples], scores.shape[1]).to(scores.device)
-        weights = [
-            self.lexical_weights[example.task] if example.lexical else scores.new_zeros(1) for example in examples
-        ]
-        return given * torch.cat(weights).float()[:, None]
+        return scores.float().masked_fill(~real, NEVER)
 
     def span_scores(self, states: Tensor, answers: Tensor, batch: Batch, row: int) -> tuple[Tensor, Tensor]:
         """Return start and end scores of one row's attributes, [A, T + 1] each; the last place is None."""
@@ -183,10 +171,9 @@ class PrefixLM(PreTrainedModel):
         inside[-1] = True
         start = self.start_pointer(asking, keys).float()
         end = self.end_pointer(asking, keys).float()
-        if example.trusted:
+        if example.trusted and not (self.training and torch.rand(()) < VALUE_DROPOUT):
             at_start, at_end = (given.to(start) for given in _trusted(example, start.shape))
-            weight = self.lexical_weights[example.task].float()
-            start, end = start + weight * at_start, end + weight * at_end
+            start, end = start + self.trust * at_start, end + self.trust * at_end
         return start.masked_fill(~inside, NEVER), end.masked_fill(~inside, NEVER)
 
     def word_scores(self, copied: Tensor, writing: Tensor, prompts: Tensor, inside: Tensor) -> "WordScores":
@@ -357,11 +344,11 @@ def value_spans(start: Tensor, end: Tensor, fields: Sequence[Span]) -> list[Span
     return sorted(chosen)
 
 
-def warm_start(folder: Path, lexical_tasks: Sequence[str] = ()) -> PrefixLM:
+def warm_start(folder: Path) -> PrefixLM:
     """Return a PrefixLM whose stack is that of a BERT-like encoder's folder; the rest is freshly drawn."""
     values = BertConfig.from_pretrained(folder).to_dict() | {"is_decoder": True, "architectures": ["PrefixLM"]}
     values.pop("model_type")
-    model = PrefixLM(PrefixConfig(lexical_tasks=sorted(lexical_tasks), **values))
+    model = PrefixLM(PrefixConfig(**values))
     model.set_attn_implementation("sdpa")
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the checkpoint's unused pooler is no news
@@ -411,10 +398,6 @@ def _trusted(example: Example, shape: torch.Size) -> tuple[Tensor, Tensor]:
             if abs(score) > abs(float(scores[attribute, place])):
                 scores[attribute, place] = score
     return start, end
-
-
-def _padded_floats(rows: Sequence[Sequence[float]], width: int) -> Tensor:
-    return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows])
 
 
 def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:

@@ -22,6 +22,7 @@ from ecellm.tuning.prefix_trainer import PrefixTrainer
 from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows, evenly, rendered
+from ecellm.tuning.validation import fit_pools
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> Prepare
     known = lexical.read([row.sample for row in rows.validation])
     validation = lessons(rows.validation, known, recipe, tokenizer, console)
     weigh(train, recipe)
-    model = warm_start(base_folder(recipe), list(lexical.tasks))
+    model = warm_start(base_folder(recipe))
     prepare(model, recipe)
     checks = evenly(validation, recipe.validation.rows)
     return Prepared(PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, []), lexical, validation)
@@ -57,13 +58,15 @@ def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, c
     trainer.add_callback(Progress(console, out, trainer.batches.tokens() / len(trainer.batches)))
     trainer.train(resume_from_checkpoint=checkpoint)
     model = trainer.network
-    offsets = fit_thresholds(model, ready.validation) if recipe.validation.fit_thresholds else {}
+    pools = fit_pools(trainer.outcomes(ready.validation))
+    offsets = fit_thresholds(model, ready.validation, pools) if recipe.validation.fit_thresholds else {}
     model.set_attn_implementation("sdpa")
     model.save_pretrained(out)
     load_tokenizer(recipe).save_pretrained(out)
     return {
         "template": named_template(recipe.template).model_dump(mode="json"),
         "lexical": ready.lexical.save(out),
+        "pools": pools,
         "offsets": offsets,
         "validation_score": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,

@@ -104,12 +104,7 @@ class PrefixTrainer(Trainer):
         score is the mean of the tasks' own metrics. Both weigh tasks as the training rows do, and each task's stands
         beside them.
         """
-        self.network.eval()  # type: ignore[no-untyped-call]
-        found: list[Outcome] = []
-        with torch.no_grad(), self.compute_loss_context_manager():
-            for rows in _batches(self.checks, 2 * self.recipe.optimisation.batch_tokens, 0):
-                batch = make_batch([self.checks[row] for row in rows], 0, self.args.device)
-                found += outcomes(self.network, batch)
+        found = self.outcomes(self.checks)
         losses, shares = _means(found, lambda one: one.loss), _means(found, lambda one: one.loss / one.guess)
         scores = task_metrics(found)
         metrics = {f"{metric_key_prefix}_loss": weighed_mean(shares, self.shares)}
@@ -119,6 +114,15 @@ class PrefixTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def outcomes(self, examples: Sequence[Example]) -> list[Outcome]:
+        """Return what the model makes of examples with answers, in any order."""
+        self.network.eval()  # type: ignore[no-untyped-call]
+        found: list[Outcome] = []
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for rows in _batches(examples, 2 * self.recipe.optimisation.batch_tokens, 0):
+                found += outcomes(self.network, make_batch([examples[row] for row in rows], 0, self.args.device))
+        return found
 
     def _collate(self, examples: Sequence[Example]) -> dict[str, Any]:
         batch = make_batch(examples, pad=0)

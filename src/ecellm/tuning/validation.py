@@ -14,7 +14,8 @@ from torch import Tensor
 from ecellm.evaluation.metrics import class_metric
 from ecellm.inference.decide import decide, enough_rows, fit_offsets
 from ecellm.inference.thresholds import CLASS_METRICS
-from ecellm.models.examples import CHOICE, SPANS, Example, Span
+from ecellm.models.examples import CHOICE, RANKING, SPANS, Example, Span
+from ecellm.models.lexical.pooling import EVEN, Scored, fit_pool, pooled
 from ecellm.models.prefix_lm import Batch, PrefixLM, value_spans
 from ecellm.tasks import TASKS
 
@@ -41,7 +42,7 @@ def outcomes(model: PrefixLM, batch: Batch) -> list[Outcome]:
     states = model.states(batch)
     answers = model.answer_states(states, batch)
     losses = model.losses(states, answers, batch).tolist()
-    choosing = [row for row, example in enumerate(batch.examples) if example.kind == CHOICE]
+    choosing = [row for row, example in enumerate(batch.examples) if example.kind in (CHOICE, RANKING)]
     scores: dict[int, tuple[float, ...]] = {}
     if choosing:
         found = model.option_scores(states, answers, batch, choosing).tolist()
@@ -57,14 +58,24 @@ def task_metrics(found: Sequence[Outcome]) -> dict[str, float]:
     """Return each task's metric, in [0, 1] or below where a model does worse than guessing; 0 where a loss is no
     number.
 
-    Fixed classes: the task's own metric, with thresholds where there are rows enough to fit them; changing options:
-    the share of right answers; values: F1 of spans; rankings and free texts: 1 minus the loss, as a share of what
-    guessing would lose.
+    Choices are made by the pooled scores. Fixed classes: the task's own metric, with thresholds where there are rows
+    enough to fit them; changing options: the share of right answers; values: F1 of spans; rankings and free texts: 1
+    minus the loss, as a share of what guessing would lose.
     """
     by_task: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in found:
         by_task[outcome.example.task].append(outcome)
     return {task: _metric(task, rows) for task, rows in by_task.items()}
+
+
+def fit_pools(found: Sequence[Outcome]) -> dict[str, tuple[float, float]]:
+    """Return, per task that has candidates and lexical scores, the weights of the stack's and of those."""
+    by_task: dict[str, list[Scored]] = defaultdict(list)
+    for one in found:
+        if one.example.lexical:
+            order = one.example.order or [one.example.label]
+            by_task[one.example.task].append(Scored(one.scores, one.example.lexical, order))
+    return {task: fit_pool(rows) for task, rows in by_task.items()}
 
 
 def weighed_mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
@@ -81,10 +92,12 @@ def _metric(task: str, rows: Sequence[Outcome]) -> float:
     if rows[0].example.kind != CHOICE:
         return 1 - float(np.mean([row.loss / row.guess for row in rows]))
     labels = np.array([row.example.label for row in rows], dtype=np.int64)
-    classes = max(len(row.scores) for row in rows)
-    if TASKS[task].metric not in CLASS_METRICS or any(len(row.scores) != classes for row in rows):
-        return float(np.mean([int(np.argmax(row.scores)) == row.example.label for row in rows]))
-    logs = np.array([np.array(row.scores) - np.logaddexp.reduce(row.scores) for row in rows])
+    weights = fit_pools(rows).get(task, EVEN)
+    scores = [pooled(row.scores, row.example.lexical, weights) for row in rows]
+    classes = max(len(row) for row in scores)
+    if TASKS[task].metric not in CLASS_METRICS or any(len(row) != classes for row in scores):
+        return float(np.mean(np.array([int(np.argmax(row)) for row in scores]) == labels))
+    logs = np.array([np.array(row) - np.logaddexp.reduce(row) for row in scores])
     metric = class_metric(TASKS[task].metric, classes)
     enough = enough_rows(len(rows), classes)
     return metric(labels, decide(logs, fit_offsets(logs, labels, metric) if enough else np.zeros(classes)))
