@@ -1,4 +1,4 @@
-"""Tuning XS: its examples and their weights, the warm start, thresholds fitted on validation rows."""
+"""Tuning XS: its examples and their weights, the warm start."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from rich.console import Console
 from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
-from ecellm.inference.thresholds import fit_thresholds
 from ecellm.models.examples import CHOICE, Example, lesson
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import PrefixLM, warm_start
@@ -36,17 +35,15 @@ def prefix_trainer(recipe: Recipe, rows: Rows, out: Path, console: Console) -> t
 
 def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
     """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
-    trainer, validation = prefix_trainer(recipe, rows, out, console)
+    trainer, _ = prefix_trainer(recipe, rows, out, console)
     trainer.add_callback(Progress(console, out, sum(trainer.batches.lengths) / len(trainer.batches)))
     trainer.train(resume_from_checkpoint=checkpoint)
     model = trainer.network
-    offsets = fit_thresholds(model, validation) if recipe.validation.fit_thresholds else {}
     model.set_attn_implementation("sdpa")
     model.save_pretrained(out)
     load_tokenizer(recipe).save_pretrained(out)
     return {
         "template": named_template(recipe.template).model_dump(mode="json"),
-        "offsets": offsets,
         "validation_loss": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,
