@@ -14,15 +14,17 @@ import numpy as np
 from ecellm.baselines.classify import Classifier, fit_classifier
 from ecellm.baselines.dictionary import Dictionary, Manner, fit_dictionary
 from ecellm.baselines.features import Terms, row_cosines
-from ecellm.baselines.part import Choices, Part, Told, rows_of
+from ecellm.baselines.part import Choices, Part, Told, class_count, class_reply, label, rows_of
 from ecellm.baselines.recommend import Recommender, fit_recommender
 from ecellm.baselines.sides import Sides, counted_sides, ranked_sides, sides
 from ecellm.dataset.dataset import Dataset
 from ecellm.evaluation.metrics import GAINS, class_metric
+from ecellm.inference.closed import closed_reply
 from ecellm.inference.generator import Reply
+from ecellm.inference.policy import threshold_rows
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import LETTERS, Letter, YesNo
+from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.task import Task
 
 #: QPR's lists are few: the single judgements of this task, whose letters are E, S, C, I, are learned too.
@@ -32,24 +34,24 @@ JUDGEMENTS = "MPC"
 class CheapClasses:
     """Yes or no, or one of a few letters."""
 
-    def __init__(self, task: Task, model: Classifier):
-        self.task, self.model = task, model
+    def __init__(self, model: Classifier):
+        self.model = model
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, told: Told) -> Self:
-        """Fit on training rows; the penalty and the thresholds are those best on validation rows."""
-        train, held_out = rows_of(task, dataset, "train", choices.limit), rows_of(task, dataset, "validation")
-        labels, held_out_labels = _labels(train, _names(task)), _labels(held_out, _names(task))
-        classes = 1 + int(max(labels.max(), held_out_labels.max(initial=1)))
+        """Fit on training rows; the penalty is the best on validation rows."""
+        train = rows_of(task, dataset, "train", choices.limit)
+        held_out = threshold_rows(rows_of(task, dataset, "validation"), dataset.seed)
+        classes = class_count(train)
         model = fit_classifier(
             [counted_sides(sample) for sample in train],
-            labels,
+            np.array([label(sample) for sample in train], dtype=np.int64),
             [counted_sides(sample) for sample in held_out],
-            held_out_labels,
+            np.array([label(sample) for sample in held_out], dtype=np.int64),
             classes,
             class_metric(task.metric, classes),
         )
-        return cls(task, model)
+        return cls(model)
 
     def save(self, part: Part) -> None:
         """Write it down."""
@@ -58,16 +60,12 @@ class CheapClasses:
     @classmethod
     def load(cls, part: Part, device: str) -> Self:
         """Read it back."""
-        return cls(TASKS[part.task], Classifier.restored(*part.read()))
+        return cls(Classifier.restored(*part.read()))
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the likeliest class."""
         logs = self.model.log_probabilities([counted_sides(sample) for sample in samples])
-        names = _names(self.task)
-        return [
-            Reply(_text(self.task, names[place], sample), float(np.exp(row[place])))
-            for sample, place, row in zip(samples, self.model.classes(logs), logs, strict=True)
-        ]
+        return [class_reply(sample, row.tolist()) for sample, row in zip(samples, logs, strict=True)]
 
 
 class CheapOrder:
@@ -128,8 +126,7 @@ class CheapNext:
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the likeliest candidate's letter."""
-        logs = [self.model.log_probabilities(sample) for sample in samples]
-        return [Reply(LETTERS[int(row.argmax())], float(np.exp(row.max()))) for row in logs]
+        return [closed_reply(sample, self.model.log_probabilities(sample).tolist(), {}) for sample in samples]
 
 
 class CheapSnippet:
@@ -189,21 +186,6 @@ class CheapValues:
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with one or more triples for each attribute."""
         return [Reply(self.task.answer.print(self.dictionary.answer(sample), sample)) for sample in samples]
-
-
-def _names(task: Task) -> tuple[str, ...]:
-    return YesNo.choices if isinstance(task.answer, YesNo) else tuple(LETTERS)
-
-
-def _labels(samples: Sequence[Sample], names: Sequence[str]) -> np.ndarray:
-    """Return the class number of each row: of its yes or no, or of its first letter."""
-    longest = max(map(len, names))
-    return np.array([names.index(sample.output.strip()[:longest]) for sample in samples], dtype=np.int64)
-
-
-def _text(task: Task, answer: str, sample: Sample) -> str:
-    """Return the answer in the published form; the letter alone where an imported row has no options."""
-    return answer if isinstance(task.answer, Letter) and not sample.options else task.answer.print(answer, sample)
 
 
 def _judged(samples: Sequence[Sample]) -> tuple[list[Sides], np.ndarray]:

@@ -1,4 +1,4 @@
-"""Class-balanced logistic regression over pair features, with thresholds fitted on validation rows."""
+"""Class-balanced logistic regression over pair features, its strength chosen on validation rows."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,13 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from ecellm.baselines.features import Floats, PairFeatures, State, nested, under
+from ecellm.baselines.part import UNKNOWN
 from ecellm.baselines.sides import Sides
-from ecellm.inference.decide import Metric, decide, enough_rows, fit_offsets
-
-Labels = NDArray[np.int64]
+from ecellm.inference.thresholds import Labels, Metric, score_with_thresholds
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
-#: Below this many validation rows no strength is fitted; thresholds take more, by the number of classes.
+#: Below this many validation rows no strength is chosen; thresholds take more, by the number of classes.
 FEWEST_ROWS = 40
 ITERATIONS = 300
 #: Stands for a probability of 0, so that an offset can still be added to its logarithm.
@@ -52,31 +51,28 @@ class Weights:
 
 @dataclass
 class Classifier:
-    """A fitted model: features, weights, and one offset a class."""
+    """A fitted model: features and weights."""
 
     features: PairFeatures
     model: Weights
-    offsets: Floats
+    count: int
+    """The number of classes, those that no training row has included."""
 
     def state(self) -> State:
         """Return all that was learned."""
         notes, arrays = self.features.state()
-        return {"features": notes}, nested("features", arrays) | self.model.arrays() | {"offsets": self.offsets}
+        return {"features": notes, "count": self.count}, nested("features", arrays) | self.model.arrays()
 
     @classmethod
     def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "Classifier":
         """Return what `state` was taken of."""
         features = PairFeatures.restored(notes["features"], under("features", arrays))
         weights = Weights(*(arrays[name] for name in ("classes", "coefficients", "intercepts")))
-        return cls(features, weights, arrays["offsets"])
+        return cls(features, weights, notes["count"])
 
     def log_probabilities(self, pairs: Sequence[Sides]) -> Floats:
-        """Return log-probabilities [pairs, classes], with no offset."""
-        return spread_log_probabilities(self.model, self.features.transform(pairs), len(self.offsets))
-
-    def classes(self, log_probabilities: Floats) -> Labels:
-        """Return the chosen class of each row."""
-        return decide(log_probabilities, self.offsets)
+        """Return log-probabilities [pairs, count]."""
+        return spread_log_probabilities(self.model, self.features.transform(pairs), self.count)
 
 
 def fit_classifier(
@@ -87,22 +83,19 @@ def fit_classifier(
     classes: int,
     metric: Metric,
 ) -> Classifier:
-    """Fit on training pairs; strength of the penalty and offsets are those best on held-out rows by `metric`.
+    """Fit on training pairs; the strength of the penalty is the best on held-out rows by `metric`, thresholds fitted.
 
     Labels are in [0, classes); a class that no training row has is never chosen.
     """
     features = PairFeatures().fit(pairs)
     rows = features.transform(pairs)
     if len(held_out) < FEWEST_ROWS:
-        return Classifier(features, fit_weights(rows, labels, 1.0), np.zeros(classes))
+        return Classifier(features, fit_weights(rows, labels, 1.0), classes)
     held_out_rows = features.transform(held_out)
     fits = [fit_weights(rows, labels, strength) for strength in STRENGTHS]
     logs = [spread_log_probabilities(model, held_out_rows, classes) for model in fits]
-    few = not enough_rows(len(held_out), classes)
-    offsets = [np.zeros(classes) if few else fit_offsets(log, held_out_labels, metric) for log in logs]
-    chosen = [decide(log, offset) for log, offset in zip(logs, offsets, strict=True)]
-    best = int(np.argmax([metric(held_out_labels, labels) for labels in chosen]))
-    return Classifier(features, fits[best], offsets[best])
+    best = int(np.argmax([score_with_thresholds(log, held_out_labels, metric) for log in logs]))
+    return Classifier(features, fits[best], classes)
 
 
 def fit_weights(rows: Any, labels: Labels, strength: float) -> Weights:
@@ -125,7 +118,7 @@ def fit_weights(rows: Any, labels: Labels, strength: float) -> Weights:
 
 
 def spread_log_probabilities(model: Weights, rows: Any, classes: int) -> Floats:
-    """Spread the model's columns over all classes; one that it has not seen gets minus infinity."""
-    logs = np.full((rows.shape[0], classes), -np.inf)
+    """Spread the model's columns over all classes; one that it has not seen is below all others."""
+    logs = np.full((rows.shape[0], classes), UNKNOWN)
     logs[:, model.classes] = np.log(np.maximum(model.probabilities(rows), SMALLEST))
     return logs

@@ -13,7 +13,7 @@ one.
 
 Deviations: the state that is read is the first token's beside the means of both texts, their difference and
 product, as MiniLM was trained to compare texts by their means; rare classes weigh more where the metric is macro
-F1; word embeddings stay as they are; thresholds are fitted on validation rows as XS's are.
+F1; word embeddings stay as they are.
 
 Shapes: B rows, N pieces of all rows, T tokens, H hidden, C classes.
 """
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ecellm.baselines.part import Choices, Part, Told, rows_of
+from ecellm.baselines.part import Choices, Part, Told, class_count, class_reply, label, rows_of
 from ecellm.baselines.reading import (
     encoder_of,
     load_encoder,
@@ -44,9 +44,9 @@ from ecellm.baselines.sides import Sides, pieces, ranked_sides, sides
 from ecellm.baselines.training import Course, arrays, restore, seeded, train
 from ecellm.dataset.dataset import Dataset
 from ecellm.evaluation.metrics import GAINS, class_metric, ndcg
-from ecellm.inference.closed import candidates_of, closed_reply
-from ecellm.inference.decide import ROWS_A_CLASS, decide, enough_rows, fit_offsets
 from ecellm.inference.generator import Reply
+from ecellm.inference.policy import threshold_rows
+from ecellm.inference.thresholds import ROWS_A_CLASS, enough_rows, score_with_thresholds
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS
@@ -65,8 +65,6 @@ POOLING = {"AP": GREATEST, "SA": MEAN}
 MOST_PIECES, PIECE_TOKENS = 32, 64
 #: Rare classes weigh by their share to the power of minus this, where the metric is macro F1.
 BALANCE = 0.5
-#: Below the log-probability of every class that the model knows.
-UNKNOWN = -30.0
 
 
 @dataclass
@@ -210,17 +208,15 @@ def length(row: Row) -> int:
 class Classifier:
     """Yes or no, or one of a few letters."""
 
-    def __init__(self, task: Task, pairs: Pairs, offsets: Sequence[float]):
-        self.task = task
+    def __init__(self, pairs: Pairs):
         self.pairs = pairs
-        self.offsets = list(offsets)
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, told: Told) -> Self:
         """Tune the encoder; the pass is kept whose classes are best on validation rows by the task's metric."""
         train_samples = rows_of(task, dataset, "train", choices.limit)
-        held_samples = rows_of(task, dataset, "validation")
-        classes = max(len(candidates_of(sample) or ()) for sample in train_samples)
+        held_samples = threshold_rows(rows_of(task, dataset, "validation"), dataset.seed)
+        classes = class_count(train_samples)
         pairs = Pairs.start(choices, classes, task)
         known = [pairs.row(sides(sample), label(sample), pieces(sample)) for sample in train_samples]
         held = [pairs.row(sides(sample), label(sample), pieces(sample)) for sample in held_samples]
@@ -230,7 +226,6 @@ class Classifier:
         weights = weights * len(known) / sum(float(weights[row.label]) for row in known)
         metric = class_metric(task.metric, classes)
         labels = np.array([row.label for row in held], dtype=np.int64)
-        found = cls(task, pairs, [0.0] * classes)
 
         def loss(batch: list[Row]) -> Tensor:
             wanted = torch.tensor([row.label for row in batch], device=choices.device)
@@ -238,37 +233,29 @@ class Classifier:
             return (each * weights[wanted]).mean()
 
         def score() -> float:
-            logs = log_softmax(pairs.all_scores(held))
-            return metric(labels, decide(logs, fit_offsets(logs, labels, metric)))
+            return score_with_thresholds(log_softmax(pairs.all_scores(held)), labels, metric)
 
         epochs = choices.epochs or EPOCHS_OF.get(task.name, EPOCHS)
         course = Course(epochs, RATE, 16, HEAD_RATE, half=True)
         enough = enough_rows(len(held), classes)
         train(pairs.net, known, loss, score if enough else None, course, choices, told, length)
-        if enough:
-            found.offsets = fit_offsets(log_softmax(pairs.all_scores(held)), labels, metric).tolist()
-        return found
+        return cls(pairs)
 
     def save(self, part: Part) -> None:
-        """Write weights and thresholds."""
-        self.pairs.save(part, offsets=self.offsets)
+        """Write the weights."""
+        self.pairs.save(part)
 
     @classmethod
     def load(cls, part: Part, device: str) -> Self:
         """Read them back."""
         notes, weights = part.read()
-        return cls(TASKS[part.task], Pairs.load(part, notes, weights, device), notes["offsets"])
+        return cls(Pairs.load(part, notes, weights, device))
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the likeliest class."""
         rows = [self.pairs.row(sides(sample), pieces=pieces(sample)) for sample in samples]
         logs = log_softmax(self.pairs.all_scores(rows))
-        replies = []
-        for sample, row in zip(samples, logs, strict=True):
-            classes = len(candidates_of(sample) or ())
-            more = [UNKNOWN] * (classes - len(row))
-            replies.append(closed_reply(sample, [*row[:classes], *more], {self.task.name: self.offsets}))
-        return replies
+        return [class_reply(sample, row.tolist()) for sample, row in zip(samples, logs, strict=True)]
 
 
 class Ranker:
@@ -319,16 +306,6 @@ class Ranker:
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the letters, best first."""
         return [Reply(",".join(LETTERS[place] for place in order)) for order in self.orders(samples)]
-
-
-def label(sample: Sample) -> int:
-    """Return the number of a sample's right answer among its candidates."""
-    answer = TASKS[sample.task].answer
-    known = answer.parse(sample.output, sample)
-    names = [answer.parse(text, sample) for text in candidates_of(sample) or ()]
-    if known not in names:
-        raise ValueError(f"The answer of {sample.id} is none of its candidates: {sample.output[:60]!r}.")
-    return names.index(known)
 
 
 def grades(sample: Sample) -> list[float]:

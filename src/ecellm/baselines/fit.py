@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ecellm import __version__
+from ecellm.baselines.generator import BaselineGenerator
 from ecellm.baselines.kinds import kind, tasks_of
 from ecellm.baselines.part import Choices, Part, Told
-from ecellm.dataset.dataset import Dataset
+from ecellm.dataset.dataset import Asked, Dataset
 from ecellm.files import naming, refuse_existing, whole_file
+from ecellm.inference.policy import fit_policy
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.tasks import TASKS
 
@@ -31,13 +33,15 @@ def fit_baseline(
     tasks: Collection[str] | None = None,
     choices: Choices | None = None,
     fitting: Callable[[str], Told] = lambda task: lambda done, total, said: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Fit the baseline on each task (None: all that it is for and that the dataset trains) and write `out`.
 
-    What an interrupted run of the same choices left in `out` is gone on from; the end is the same. `fitting(task)` is
-    called as each task begins and returns what is told of its progress. Returns the tasks. Raises ValueError where a
-    named task has no training rows or is not the baseline's, where there is no task left, and where `out` holds
-    anything else.
+    Temperatures and decision thresholds of all tasks come last (`policy.py`). What an interrupted run of the same
+    choices left in `out` is gone on from; the end is the same. `fitting(task)` is called as each task begins and
+    returns what is told of its progress; `say` is called with each line on temperatures and thresholds. Returns the
+    tasks. Raises ValueError where a named task has no training rows or is not the baseline's, where there is no task
+    left, and where `out` holds anything else.
     """
     choices = choices or Choices()
     if tasks is None:
@@ -61,8 +65,16 @@ def fit_baseline(
                 parts[task] = part.hash()
                 _note(out, facts, parts)
             passes.unlink(missing_ok=True)
-        write_facts(out, {**facts, "parts": parts})
+        found = {**facts, "parts": parts, "offsets": {}, "temperatures": {}}
+        # They read no instruction: any will do.
+        validation = [
+            Asked(row, TASKS[row.task].seed_instruction) for row in dataset.samples("validation", "IND", kinds)
+        ]
+        fitted = fit_policy(BaselineGenerator(out, choices.device, found), validation, dataset.seed)
+        write_facts(out, fitted.added_to(found))
         (out / BEGUN).unlink()
+    for line in fitted.lines():
+        say(line)
     return list(kinds)
 
 

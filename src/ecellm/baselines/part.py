@@ -16,10 +16,14 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from ecellm.dataset.dataset import Dataset
+from ecellm.inference.closed import candidates_of, closed_reply, right_candidate
 from ecellm.inference.generator import Reply
 from ecellm.keys import keyed_hash
 from ecellm.records import Sample, Split
 from ecellm.tasks.task import Task
+
+#: Below the log-probability of every class that a model knows: that of one which no training row has.
+UNKNOWN = -30.0
 
 #: Told (steps done, steps in all, what to say beside the bar).
 Told = Callable[[int, int, str], None]
@@ -90,7 +94,8 @@ class Baseline(Protocol):
         """Read it back."""
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
-        """Answer samples, in order."""
+        """Answer samples, in order, by the model's own probabilities where it has them: temperatures and thresholds
+        are the `BaselineGenerator`'s."""
 
 
 def rows_of(task: Task, dataset: Dataset, split: Split, limit: int | None = None) -> list[Sample]:
@@ -106,3 +111,22 @@ def rows_of(task: Task, dataset: Dataset, split: Split, limit: int | None = None
     kept = sorted(rows, key=lambda row: keyed_hash(dataset.seed, "limit", row.id))[:limit]
     chosen = {id(row) for row in kept}
     return [row for row in rows if id(row) in chosen]
+
+
+def label(sample: Sample) -> int:
+    """Return the number of a sample's right answer among its candidates; raises ValueError where it is none."""
+    place = right_candidate(sample)
+    if place is None:
+        raise ValueError(f"The answer of {sample.id} is none of its candidates: {sample.output[:60]!r}.")
+    return place
+
+
+def class_count(samples: Sequence[Sample]) -> int:
+    """Return the number of classes of a task, by the candidates of its rows."""
+    return max(len(candidates_of(sample) or ()) for sample in samples)
+
+
+def class_reply(sample: Sample, logs: Sequence[float]) -> Reply:
+    """Return the reply to a sample from log-probabilities [classes]; it may have more or fewer candidates."""
+    count = len(candidates_of(sample) or ())
+    return closed_reply(sample, [*logs[:count], *[UNKNOWN] * (count - len(logs))], {})

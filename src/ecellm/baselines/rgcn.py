@@ -20,16 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ecellm.baselines.encoder import label, log_softmax
+from ecellm.baselines.encoder import log_softmax
 from ecellm.baselines.features import nested, under
-from ecellm.baselines.part import Choices, Part, Told, rows_of
+from ecellm.baselines.part import Choices, Part, Told, class_count, class_reply, label, rows_of
 from ecellm.baselines.reading import Reader
 from ecellm.baselines.training import Course, arrays, restore, seeded, train
 from ecellm.dataset.dataset import Dataset
 from ecellm.evaluation.metrics import class_metric
-from ecellm.inference.closed import candidates_of, closed_reply
-from ecellm.inference.decide import decide, enough_rows, fit_offsets
 from ecellm.inference.generator import Reply
+from ecellm.inference.policy import threshold_rows
+from ecellm.inference.thresholds import enough_rows, score_with_thresholds
 from ecellm.records import Sample
 from ecellm.tasks.task import Task
 
@@ -89,7 +89,6 @@ class RGCN:
         self.numbers = {title: number for number, title in enumerate(titles)}
         self.features, self.pairs, self.relations, self.classes = features, pairs, relations, classes
         self.net = Network(features.shape[1], classes)
-        self.offsets = [0.0] * classes
         self.reader: Reader | None = None
         self.device = "cpu"
 
@@ -106,13 +105,13 @@ class RGCN:
         """Train on the training pairs; the pass of the best validation figure is kept."""
         convolution()  # before the titles are read, which takes a while
         samples = rows_of(task, dataset, "train", choices.limit)
-        held = rows_of(task, dataset, "validation")
+        held = threshold_rows(rows_of(task, dataset, "validation"), dataset.seed)
         titles = sorted({title for sample in samples for title in both_titles(sample)})
         reader = Reader(choices.device)
         numbers = {title: number for number, title in enumerate(titles)}
         pairs = torch.tensor([[numbers[title] for title in both_titles(sample)] for sample in samples])
         relations = torch.tensor([label(sample) for sample in samples])
-        classes = max(len(candidates_of(sample) or ()) for sample in samples)
+        classes = class_count(samples)
         with seeded(choices.seed, "rgcn"):
             found = cls(titles, reader(titles), pairs, relations, classes).to(choices.device)
         found.reader = reader
@@ -133,23 +132,19 @@ class RGCN:
         held_features = found._unknown(held)
 
         def score() -> float:
-            logs = log_softmax(found._scores(held, held_features))
-            return metric(labels, decide(logs, fit_offsets(logs, labels, metric)))
+            return score_with_thresholds(log_softmax(found._scores(held, held_features)), labels, metric)
 
         enough = enough_rows(len(held), classes)
         rows = max(1, round(SHARE * len(samples)))
         course = Course(choices.epochs or EPOCHS, 2e-3, rows, weight_decay=0.01)
         train(found.net, range(len(samples)), loss, score if enough else None, course, choices, told)
-        if enough:
-            logs = log_softmax(found._scores(held, held_features))
-            found.offsets = fit_offsets(logs, labels, metric).tolist()
         return found
 
     def save(self, part: Part) -> None:
         """Write the graph, its features and the weights."""
         tensors = {"pairs": self.pairs, "relations": self.relations, "features": self.features}
         kept = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-        notes = {"titles": self.titles, "classes": self.classes, "offsets": self.offsets}
+        notes = {"titles": self.titles, "classes": self.classes}
         part.write(notes, kept | nested("net", arrays(self.net)))
 
     @classmethod
@@ -160,14 +155,13 @@ class RGCN:
         with seeded(0):
             found = cls(notes["titles"], features, pairs, relations, notes["classes"])
         restore(found.net, under("net", kept))
-        found.offsets = notes["offsets"]
         found.reader = Reader(device)
         return found.to(device)
 
     def reply(self, samples: Sequence[Sample]) -> list[Reply]:
         """Answer with the likeliest relation."""
         logs = log_softmax(self._scores(samples, self._unknown(samples)))
-        return [closed_reply(sample, row, {"PRP": self.offsets}) for sample, row in zip(samples, logs, strict=True)]
+        return [class_reply(sample, row.tolist()) for sample, row in zip(samples, logs, strict=True)]
 
     def _unknown(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """Return MiniLM's embeddings of the titles that the graph does not have."""

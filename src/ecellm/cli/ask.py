@@ -7,6 +7,7 @@ import typer
 
 from ecellm.cli.options import (
     Address,
+    Calibration,
     Concurrency,
     Layout,
     MaxCost,
@@ -48,6 +49,7 @@ def ask(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there.")] = False,
     template: Layout = None,
+    calibration: Calibration = None,
     most_tokens: MostTokens = 100,
     server: Address = None,
     concurrency: Concurrency = 8,
@@ -70,7 +72,8 @@ def ask(
     if values and (source or out):
         raise ValueError("Give --set for one question, or --input and --out for a table, not both.")
     check_server_options(model, server, price_in, price_out, max_cost)
-    named = _Model(model, Decoding(most_tokens=most_tokens), template, Server(server, concurrency, timeout, retries))
+    reached = Server(server, concurrency, timeout, retries)
+    named = _Model(model, Decoding(most_tokens=most_tokens), template, reached, calibration)
     if values:
         _one(chosen.name, named, values, abstain)
     elif source is not None and out is not None:
@@ -91,6 +94,7 @@ class _Model(NamedTuple):
     decoding: "Decoding"
     template: str | None
     server: "Server"
+    calibration: Path | None
 
 
 def _one(task: str, model: _Model, values: list[str], abstain: float | None) -> None:

@@ -30,6 +30,9 @@ def baseline(
     tasks_of(name)
     chosen = None if tasks is None else [task.name for task in chosen_tasks(tasks)]
     choices = Choices(base, epochs, limit, seed, best_device())
+    said: list[str] = []
     with Fitting() as fitting:
-        fitted = fit_baseline(name, read_dataset(data), out, chosen, choices, fitting)
+        fitted = fit_baseline(name, read_dataset(data), out, chosen, choices, fitting, said.append)
+    for line in said:
+        typer.echo(line)
     typer.echo(f"Fitted {name} on {', '.join(fitted)}; model written to {out}.")

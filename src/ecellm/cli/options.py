@@ -1,5 +1,6 @@
 """Options that several verbs share: how a base or a server's model is asked, and what it may cost."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,10 @@ PriceIn = Annotated[float | None, typer.Option(min=0.0, help="A server's price o
 PriceOut = Annotated[float | None, typer.Option(min=0.0, help="A server's price of a million tokens written.")]
 MaxCost = Annotated[float | None, typer.Option(min=0.0, help="What the run may cost at most.")]
 MostTokens = Annotated[int, typer.Option(min=1, help="A written answer's length at most.")]
+Calibration = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="What `ecellm calibrate --out` fitted for a base or a server's model."),
+]
 
 
 def check_server_options(model: str, *given: str | float | None) -> None:

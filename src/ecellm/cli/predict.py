@@ -8,6 +8,7 @@ import typer
 
 from ecellm.cli.options import (
     Address,
+    Calibration,
     Concurrency,
     Layout,
     MaxCost,
@@ -36,6 +37,7 @@ def predict(
         str | None, typer.Option(help="Only the I-th of N parts, such as 1/4; `ecellm join` joins their answers.")
     ] = None,
     template: Layout = None,
+    calibration: Calibration = None,
     decoding: Annotated[
         Literal["closed", "free"],
         typer.Option(help="Whether closed questions choose among their answers or are written, as in the paper."),
@@ -57,7 +59,7 @@ def predict(
     from ecellm.inference.asking import Asking
     from ecellm.inference.cost import Budget, Prices
     from ecellm.inference.generator import Decoding
-    from ecellm.inference.load import OPENAI, identity, load_generator
+    from ecellm.inference.load import OPENAI, identity, load_generator, tasks_of
     from ecellm.inference.openai_ import OpenAIGenerator, Server
     from ecellm.inference.predict import failed_file, questions
     from ecellm.inference.predict import predict as run
@@ -68,15 +70,15 @@ def predict(
         raise ValueError("--top-p lies above 0, and below 1 it needs a --temperature above 0.")
     check_server_options(model, server, price_in, price_out, max_cost)
     budget = Budget(Prices(price_in, price_out), max_cost)
-    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else _answered(model)
+    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else tasks_of(model)
     dataset = read_dataset(data)
     asked = questions(dataset, None if setting is None else [setting], chosen, limit)
     if shard is not None:
         asked = part(asked, *_part(shard))
     how = Decoding(decoding == "free", temperature, top_p, sampling_seed, most_tokens)
     reached = Server(server, concurrency, timeout, retries)
-    whose = {**identity(model, how, template, reached), "dataset": dataset.hash()}
-    generator = load_generator(model, how, template, reached)
+    whose = {**identity(model, how, template, reached, calibration), "dataset": dataset.hash()}
+    generator = load_generator(model, how, template, reached, calibration)
     before = budget.plan(how, typer.echo) if model.startswith(OPENAI) else None
     with Asking() as progress:
         counts = run(generator, asked, out, whose, progress, before, budget.spend, budget.prices.cost)
@@ -106,11 +108,3 @@ def _part(shard: str) -> tuple[int, int]:
     if not 1 <= number <= of:
         raise ValueError(f"{shard!r} is no shard: write one as 1/4, 2/4 and so on.")
     return number, of
-
-
-def _answered(model: str) -> list[str] | None:
-    """Return the tasks that a baseline was fitted on; None for models that are asked all."""
-    from ecellm.models.folder import is_finished, read_facts
-
-    folder = Path(model)
-    return read_facts(folder).get("tasks") if is_finished(folder) else None

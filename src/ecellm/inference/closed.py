@@ -1,4 +1,4 @@
-"""Choosing among the candidates of a closed question, the same way for every generator.
+"""Choosing among the candidates of a multiple-choice question, the same way for every generator.
 
 Thresholds move decisions, temperatures move probabilities, and neither touches the other: the answer is the
 candidate of the highest log-probability plus its task's offset; the probabilities are those of the log-probabilities
@@ -7,27 +7,38 @@ is then the better answer for the task's metric, not the likelier one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from ecellm.inference.decide import decide
 from ecellm.inference.generator import Reply
+from ecellm.inference.thresholds import Floats, decide
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
 
-#: Class offsets by task, fitted on validation data (`thresholds.py`).
+#: Class offsets by task, fitted on validation data (`policy.py`).
 Offsets = Mapping[str, Sequence[float]]
-#: What a task's log-probabilities are divided by, fitted on validation data (`calibration.py`).
+#: What a task's log-probabilities are divided by, fitted on validation data (`policy.py`).
 Temperatures = Mapping[str, float]
 
+#: Stands for a probability of 0, such as that of a candidate that a server does not name.
+SMALLEST = 1e-12
 #: Two answers whose shares differ by less are as likely as far as arithmetic in fp32 can tell.
 NEAR = 1e-4
 
 
 def candidates_of(sample: Sample) -> tuple[str, ...] | None:
-    """Return every text that may answer a sample, or None for an open question."""
+    """Return every text that may answer a sample, or None for a free-form question."""
     return TASKS[sample.task].answer.candidates(sample)
+
+
+def right_candidate(sample: Sample) -> int | None:
+    """Return the place of a sample's right answer among its candidates, or None where it is none of them."""
+    answer = TASKS[sample.task].answer
+    known = answer.parse(sample.output, sample)
+    names = [answer.parse(text, sample) for text in candidates_of(sample) or ()]
+    return names.index(known) if known is not None and known in names else None
 
 
 def closed_reply(
@@ -58,3 +69,24 @@ def closed_reply(
         dict(zip(candidates, probabilities, strict=True)),
         near_tie=len(shares) > 1 and bool(shares[-1] - shares[-2] < near),
     )
+
+
+def log_probabilities(reply: Reply) -> Floats | None:
+    """Return the log-probabilities [candidates] that a reply was decided by, or None where it carries none.
+
+    They are divided by the temperature that the reply's generator has.
+    """
+    if reply.scores is None:
+        return None
+    return np.asarray(log_softmax(np.log(np.maximum(list(reply.scores.values()), SMALLEST))), dtype=np.float64)
+
+
+def decided_again(sample: Sample, reply: Reply, offsets: Offsets, temperatures: Temperatures) -> Reply:
+    """Return the reply of a generator that knows neither offsets nor temperatures as it is with these.
+
+    One without probabilities, or of a task that has neither, stays as it is.
+    """
+    logs = log_probabilities(reply)
+    if logs is None or (sample.task not in offsets and sample.task not in temperatures):
+        return reply
+    return replace(closed_reply(sample, logs.tolist(), offsets, temperatures), usage=reply.usage)

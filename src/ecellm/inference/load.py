@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecellm.inference.calibration_file import named, read_calibration
 from ecellm.inference.generator import Decoding, Generator
 from ecellm.keys import keyed_hash
 from ecellm.models.device import best_device
@@ -46,21 +47,23 @@ def load_generator(
     decoding: Decoding | None = None,
     template: str | None = None,
     server: "Server | None" = None,
+    calibration: Path | None = None,
 ) -> Generator:
     """Return the generator for a model, on the accelerator where there is one.
 
     `template` (a name or a JSON file) lays out the prompts of a base or of a server's model; without it a base has
-    its own chat template. `server` says how an `openai:` model is reached.
+    its own chat template. `server` says how an `openai:` model is reached. `calibration` is the file of what was
+    fitted for a base or a server's model; a MODEL folder has its own.
 
-    Raises ValueError where there is no such model, its family is not known or cannot be asked so, or a package that
-    it needs is not installed.
+    Raises ValueError where there is no such model, its family is not known or cannot be asked so, a package that
+    it needs is not installed, or the calibration is not this model's.
     """
     decoding = decoding or Decoding()
     if str(model).startswith(OPENAI):
         from ecellm.inference.openai_ import OpenAIGenerator
 
-        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template)
-    with opened(model, template) as found:
+        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template, calibration)
+    with opened(model, template, calibration) as found:
         if str(model).startswith(VLLM):
             from ecellm.inference.vllm_ import VLLMGenerator
 
@@ -87,24 +90,25 @@ def identity(
     decoding: Decoding | None = None,
     template: str | None = None,
     server: "Server | None" = None,
+    calibration: Path | None = None,
 ) -> dict[str, str]:
     """Return what a model's answers depend on, for the record of a run: weights or server, prompt, decoding."""
     decoding = decoding or Decoding()
     if str(model).startswith(OPENAI):
         from ecellm.inference.openai_ import OpenAIGenerator
 
-        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template).identity()
-    with opened(model, template) as found:
+        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template, calibration).identity()
+    with opened(model, template, calibration) as found:
         return {
             "model": model_hash(found.folder, found.hashed),
             "engine": "vllm" if str(model).startswith(VLLM) else "transformers",
             "prompt": keyed_hash("prompt", found.layout),
-            "decoding": str(decoding),
+            "decoding": f"{decoding}{named(calibration)}",
         }
 
 
 @contextmanager
-def opened(model: str | Path, template: str | None) -> Iterator[Opened]:
+def opened(model: str | Path, template: str | None, calibration: Path | None = None) -> Iterator[Opened]:
     """Open a MODEL folder, or a base in the form of one; raises ValueError where it is neither."""
     from ecellm.tuning.checkpoints import CHECKPOINTS
 
@@ -117,28 +121,53 @@ def opened(model: str | Path, template: str | None) -> Iterator[Opened]:
         facts = read_facts(folder)
         if template is not None:
             raise ValueError(f"{model} is asked in the template that it was tuned in: leave --template out.")
+        if calibration is not None:
+            raise ValueError(f"{model} keeps what was fitted for it in its folder: leave --calibration out.")
         yield Opened(folder, facts["recipe"]["family"], FACTS, json.dumps(facts.get("template"), sort_keys=True))
         return
-    with tempfile.TemporaryDirectory(prefix="ecellm-base-") as made:
-        facts = _as_model(folder, Path(made), template)
-        yield Opened(Path(made), facts["recipe"]["family"], CONFIG, json.dumps(facts, sort_keys=True))
+    facts = _base_facts(folder, template)
+    fitted: dict[str, Any] = {}
+    if calibration is not None:
+        read = read_calibration(calibration, model_hash(folder, CONFIG))
+        fitted = {"temperatures": read.temperatures, "offsets": read.offsets}
+    with with_facts(folder, {**facts, **fitted}) as made:
+        yield Opened(made, facts["recipe"]["family"], CONFIG, json.dumps(facts, sort_keys=True))
 
 
-def _as_model(base: Path, folder: Path, template: str | None) -> dict[str, Any]:
-    """Fill a folder with links to a base's files and the facts that a tuned model would have; return these."""
+@contextmanager
+def with_facts(files: Path, facts: dict[str, Any]) -> Iterator[Path]:
+    """Give a MODEL folder of these facts with links to a folder's files, for as long as the block lasts: to ask a
+    base, a model that is not finished yet, or one as it is without what was fitted for it."""
+    with tempfile.TemporaryDirectory(prefix="ecellm-model-") as made:
+        for file in files.iterdir():
+            if file.is_file() and file.name != FACTS:
+                (Path(made) / file.name).symlink_to(file.resolve())
+        write_facts(Path(made), facts)
+        yield Path(made)
+
+
+def is_tuned(model: str) -> bool:
+    """Say whether a name is that of a finished MODEL folder, and not of a base or a server's model."""
+    return not model.startswith(OPENAI) and is_finished(Path(model.removeprefix(VLLM)))
+
+
+def tasks_of(model: str) -> list[str] | None:
+    """Return the tasks that a baseline was fitted on; None for models that are asked all."""
+    return read_facts(Path(model.removeprefix(VLLM))).get("tasks") if is_tuned(model) else None
+
+
+def _base_facts(base: Path, template: str | None) -> dict[str, Any]:
+    """Return the facts that a base would have if it were tuned; raises ValueError where it is no model."""
     from transformers import AutoConfig, AutoTokenizer
 
-    for file in base.iterdir():
-        if file.is_file():
-            (folder / file.name).symlink_to(file.resolve())
     try:
-        config: Any = AutoConfig.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config: Any = AutoConfig.from_pretrained(base)
+        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
     except (OSError, ValueError) as error:
         raise ValueError(f"{base} is no model that transformers reads: {str(error).splitlines()[0]}") from error
     layout: Template = template_for(template or CHAT, tokenizer)
     window = getattr(config, "max_position_embeddings", None) or BASE_TOKENS
-    facts: dict[str, Any] = {
+    return {
         "recipe": {
             "family": "encoder-decoder" if config.is_encoder_decoder else "causal",
             "max_tokens": min(BASE_TOKENS, window - Decoding().most_tokens),
@@ -146,8 +175,6 @@ def _as_model(base: Path, folder: Path, template: str | None) -> dict[str, Any]:
         "template": layout.model_dump(),
         "offsets": {},
     }
-    write_facts(folder, facts)
-    return facts
 
 
 def _fetched(name: str) -> Path:

@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +25,8 @@ from urllib.parse import urlsplit
 import httpx2
 
 from ecellm.dataset.dataset import Asked
-from ecellm.inference.closed import candidates_of
+from ecellm.inference.calibration_file import named, read_calibration
+from ecellm.inference.closed import candidates_of, decided_again
 from ecellm.inference.generator import Decoding, Failure, Question, Reply, Usage
 from ecellm.inference.outside import MOST_LIKELY, longest, seed_of, shares, told_apart
 from ecellm.keys import keyed_hash, keyed_number
@@ -115,13 +117,24 @@ class OpenAIGenerator:
     """A model of an OpenAI-compatible server."""
 
     def __init__(
-        self, name: str, server: Server | None = None, decoding: Decoding | None = None, template: str | None = None
+        self,
+        name: str,
+        server: Server | None = None,
+        decoding: Decoding | None = None,
+        template: str | None = None,
+        calibration: Path | None = None,
     ):
-        """Take the model's name at the server and, instead of the plain layout of questions, a template.
+        """Take the model's name at the server and, instead of the plain layout of questions, a template; and the file
+        of temperatures and decision thresholds that were fitted for it.
 
-        Raises ValueError where the client is not installed, and for an address that is none or holds a password.
+        Raises ValueError where the client is not installed, for an address that is none or holds a password, and
+        where the calibration is not this model's.
         """
         self.name = name
+        fitted = None if calibration is None else read_calibration(calibration, f"openai:{name}")
+        self.offsets = {} if fitted is None else fitted.offsets
+        self.temperatures = {} if fitted is None else fitted.temperatures
+        self._calibration = named(calibration)
         self.server = server or Server()
         self.decoding = decoding or Decoding()
         self.template = LAYOUT if template is None else named_template(template)
@@ -158,7 +171,7 @@ class OpenAIGenerator:
             "model": f"openai:{self.name}",
             "server": self.url,
             "prompt": keyed_hash("prompt", SYSTEM, self.template.model_dump_json()),
-            "decoding": str(self.decoding),
+            "decoding": f"{self.decoding}{self._calibration}",
         }
 
     def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
@@ -422,7 +435,8 @@ class OpenAIGenerator:
         chosen = None if answer is None else TASKS[sample.task].answer.print(answer, sample)
         if chosen not in scores:
             return Reply(text, usage=said.usage)
-        return Reply(text, scores[chosen], scores, said.usage)
+        reply = Reply(text, scores[chosen], scores, said.usage)
+        return decided_again(sample, reply, self.offsets, self.temperatures)
 
     def _count(self, what: str, count: int = 1) -> None:
         with self._lock:

@@ -57,7 +57,6 @@ def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None,
         tokenizer.save_pretrained(out)
     return {
         "template": template.model_dump(mode="json"),
-        "offsets": {},
         "validation_loss": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,

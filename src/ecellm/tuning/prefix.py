@@ -1,4 +1,4 @@
-"""Tuning XS: its examples and their weights, the warm start, thresholds fitted on validation rows."""
+"""Tuning XS: its examples and their weights, the warm start."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from rich.console import Console
 from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
-from ecellm.inference.thresholds import fit_thresholds
 from ecellm.models.examples import CHOICE, Example, add_lexical, lesson
 from ecellm.models.lexical import NOTHING, Lexical, LexicalScores
 from ecellm.models.minilm import minilm_folder
@@ -59,7 +58,6 @@ def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, c
     trainer.train(resume_from_checkpoint=checkpoint)
     model = trainer.network
     pools = fit_pools(trainer.outcomes(ready.validation))
-    offsets = fit_thresholds(model, ready.validation, pools) if recipe.validation.fit_thresholds else {}
     model.set_attn_implementation("sdpa")
     model.save_pretrained(out)
     load_tokenizer(recipe).save_pretrained(out)
@@ -67,7 +65,6 @@ def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, c
         "template": named_template(recipe.template).model_dump(mode="json"),
         "lexical": ready.lexical.save(out),
         "pools": pools,
-        "offsets": offsets,
         "validation_score": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,

@@ -80,10 +80,11 @@ class Validation(Section):
 
     per_epoch: int = Field(default=1, gt=0)
     rows: int = Field(default=800, gt=0)
-    """Validation rows for the loss, spread evenly over tasks; thresholds are fitted on all of them."""
+    """Validation rows for the loss, spread evenly over tasks."""
     fit_thresholds: bool = True
+    """Whether decision thresholds are fitted on validation rows once the model is tuned (`inference/policy.py`)."""
     calibrate: bool = True
-    """Whether temperatures are fitted on up to 300 validation rows of each closed task once the model is tuned."""
+    """Whether temperatures are."""
 
 
 class Recipe(Section):

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 from rich.console import Console
 from transformers import Trainer, set_seed
 
-from ecellm.dataset.dataset import Dataset, spread
+from ecellm.dataset.dataset import Asked, Dataset, spread
 from ecellm.files import refuse_existing, whole_file, written_alone
-from ecellm.inference.calibration import calibrate
+from ecellm.inference.asking import Asking
+from ecellm.inference.load import load_generator, with_facts
+from ecellm.inference.policy import fit_policy
 from ecellm.models.card import CURVE, LOG, write_model_card
 from ecellm.models.folder import is_finished, write_facts
 from ecellm.records import DIVERSE
@@ -82,21 +84,39 @@ def _begun(out: Path, run: dict[str, Any]) -> Iterator[None]:
 
 
 def _finish(recipe: Recipe, dataset: Dataset, rows: Rows, out: Path, found: dict[str, Any], console: Console) -> None:
-    """Write what stands beside the weights: facts, temperatures, picture and card."""
-    facts = {
+    """Write what stands beside the weights: facts, with temperatures and thresholds, picture and card."""
+    facts: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.hash(),
         "versions": {name: version(name) for name in ("ecellm", "torch", "transformers", "peft")},
         "rows": dict(Counter(row.sample.task for row in rows.train)),
         "device": device_name(),
     }
+    facts |= {**found, "offsets": {}, "temperatures": {}}
     draw_losses(out / LOG, out / CURVE)
-    write_facts(out, {**facts, **found})
-    if recipe.validation.calibrate:
-        temperatures = calibrate(out, rows.validation, dataset.seed)
-        console.print(f"Calibrated: {', '.join(temperatures) or 'nothing, for want of validation rows'}.")
+    if recipe.validation.calibrate or recipe.validation.fit_thresholds:
+        facts = _fitted(recipe, facts, rows.validation, dataset.seed, out, console)
+    write_facts(out, facts)
     write_model_card(out)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def _fitted(
+    recipe: Recipe, facts: dict[str, Any], validation: Sequence[Asked], seed: int, out: Path, console: Console
+) -> dict[str, Any]:
+    """Return the facts of a model that is not finished yet with its temperatures and decision thresholds."""
+    with with_facts(out, facts) as unfitted, Asking(console) as progress:
+        fitted = fit_policy(
+            load_generator(unfitted),
+            validation,
+            seed,
+            temperatures=recipe.validation.calibrate,
+            thresholds=recipe.validation.fit_thresholds,
+            progress=progress,
+        )
+    for line in fitted.lines():
+        console.print(line)
+    return fitted.added_to(facts)
 
 
 def check(

@@ -12,8 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ecellm.evaluation.metrics import class_metric
-from ecellm.inference.decide import decide, enough_rows, fit_offsets
-from ecellm.inference.thresholds import CLASS_METRICS
+from ecellm.inference.thresholds import CLASS_METRICS, score_with_thresholds
 from ecellm.models.examples import CHOICE, RANKING, SPANS, Example, Span
 from ecellm.models.lexical.pooling import EVEN, Scored, fit_pool, pooled
 from ecellm.models.prefix_lm import Batch, PrefixLM, value_spans
@@ -98,9 +97,7 @@ def _metric(task: str, rows: Sequence[Outcome]) -> float:
     if TASKS[task].metric not in CLASS_METRICS or any(len(row) != classes for row in scores):
         return float(np.mean(np.array([int(np.argmax(row)) for row in scores]) == labels))
     logs = np.array([np.array(row) - np.logaddexp.reduce(row) for row in scores])
-    metric = class_metric(TASKS[task].metric, classes)
-    enough = enough_rows(len(rows), classes)
-    return metric(labels, decide(logs, fit_offsets(logs, labels, metric) if enough else np.zeros(classes)))
+    return score_with_thresholds(logs, labels, class_metric(TASKS[task].metric, classes))
 
 
 def _span_f1(rows: Sequence[Outcome]) -> float:

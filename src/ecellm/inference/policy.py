@@ -1,0 +1,245 @@
+"""One policy of calibration and decision thresholds for every model: XS, causal, encoder-decoder, baselines, servers.
+
+Each task's validation rows are asked once, and both are fitted on the same log-probabilities of the candidates:
+
+- A temperature (`calibration.py`) for every multiple-choice task, on its first 300 rows, where it has 40.
+- Decision thresholds (`thresholds.py`) for tasks whose classes are fixed and whose metric counts classes, on the
+  first 1,000 rows, where there are 40 for each class. They are kept only where they help on rows that they were not
+  fitted on. SR's options and QPR's orders change from row to row: these tasks get none.
+
+Rows come in the order of a keyed hash of the dataset's seed and their ids. So every model is fitted on the same rows,
+and equal log-probabilities give equal thresholds, whichever model they come from.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecellm.dataset.dataset import Asked
+from ecellm.evaluation.metrics import class_metric
+from ecellm.inference.calibration import Scored, fit_temperature
+from ecellm.inference.closed import candidates_of, log_probabilities, right_candidate
+from ecellm.inference.generator import Failure, Generator, Question, Reply, Usage
+from ecellm.inference.predict import batches, check_failures
+from ecellm.inference.thresholds import CLASS_METRICS, ROWS_A_CLASS, enough_rows, fit_thresholds
+from ecellm.keys import keyed_hash
+from ecellm.models.folder import read_facts, write_facts
+from ecellm.records import Sample
+from ecellm.tasks import TASKS
+
+#: A temperature is fitted on so many rows: fewer say too little, more say little more.
+MIN_TEMPERATURE_ROWS, MAX_TEMPERATURE_ROWS = 40, 300
+#: Thresholds are fitted on at most so many rows of a task: about as many as ECInstruct has for validation.
+MAX_THRESHOLD_ROWS = 1000
+
+NO_CLASSES = "no fixed classes"
+NO_GAIN = "no gain in cross-validation"
+NO_PROBABILITIES = "its answers carry no probabilities"
+
+#: Called with (questions asked, questions in all).
+Progress = Callable[[int, int], None]
+#: Called with the questions before the first is asked; may raise ValueError.
+Before = Callable[[Iterable[Question]], None]
+#: Called with the tokens that a server has counted so far; may raise ValueError.
+Spent = Callable[[Usage], None]
+
+
+@dataclass
+class Fitted:
+    """What was fitted, by task, and why other multiple-choice tasks got none."""
+
+    temperatures: dict[str, float] = field(default_factory=dict)
+    offsets: dict[str, list[float]] = field(default_factory=dict)
+    """One a class; all 0 where thresholds brought no gain in cross-validation."""
+    no_temperature: dict[str, str] = field(default_factory=dict)
+    """The reason, by task."""
+    no_thresholds: dict[str, str] = field(default_factory=dict)
+    """The reason, by task."""
+    failed: int = 0
+    """Validation rows that got no answer."""
+
+    def added_to(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a model's facts with these; a task that nothing could be fitted for keeps what it had."""
+        return {
+            **facts,
+            "temperatures": {**facts.get("temperatures", {}), **self.temperatures},
+            "offsets": {**facts.get("offsets", {}), **self.offsets},
+        }
+
+    def lines(self) -> list[str]:
+        """Return what to tell the user, a line each."""
+        said = {
+            "Temperatures": ", ".join(f"{task} {value:.2f}" for task, value in self.temperatures.items()),
+            "No temperature": _reasons(self.no_temperature),
+            "Decision thresholds": ", ".join(task for task in self.offsets if task not in self.no_thresholds),
+            "No decision thresholds": _reasons(self.no_thresholds),
+            "Validation rows without an answer": f"{self.failed:,}" if self.failed else "",
+        }
+        return [f"{name}: {text}." for name, text in said.items() if text]
+
+
+def threshold_rows(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """Return the validation rows of one task that thresholds are fitted on, in their order."""
+    return sorted(samples, key=lambda sample: _key(sample, seed))[:MAX_THRESHOLD_ROWS]
+
+
+def fit_policy(
+    generator: Generator,
+    validation: Sequence[Asked],
+    seed: int,
+    *,
+    tasks: Collection[str] | None = None,
+    temperatures: bool = True,
+    thresholds: bool = True,
+    progress: Progress | None = None,
+    before: Before | None = None,
+    spent: Spent | None = None,
+) -> Fitted:
+    """Ask each task's validation rows once, and fit temperatures and thresholds on their log-probabilities.
+
+    The generator must have neither: its replies' `scores` are taken for its own probabilities. `seed` is the
+    dataset's. `tasks` None: all that have validation rows. Raises ValueError where asking on is useless, such as for
+    a server that is down.
+    """
+    fitted = Fitted()
+    chosen: dict[str, list[Question]] = {}
+    for task in TASKS:
+        rows = [one for one in validation if one.sample.task == task and candidates_of(one.sample) is not None]
+        if not rows or (tasks is not None and task not in tasks):
+            continue
+        rows.sort(key=lambda one: _key(one.sample, seed))
+        most = 0
+        if temperatures:
+            most = MAX_TEMPERATURE_ROWS if _enough_for_temperature(task, len(rows), fitted) else 0
+        if thresholds and _enough_for_thresholds(task, len(rows), _classes(task, rows), fitted):
+            most = MAX_THRESHOLD_ROWS
+        if most:
+            rows = rows[:most]
+            chosen[task] = [Question(one, prompt) for one, prompt in zip(rows, generator.prompts(rows), strict=True)]
+    if before is not None and chosen:
+        before([question for questions in chosen.values() for question in questions])
+    asking = _Asking(generator, sum(map(len, chosen.values())), progress, spent)
+    for task, questions in chosen.items():
+        scored = asking.scored(questions)
+        if temperatures and _enough_for_temperature(task, len(scored), fitted):
+            fitted.temperatures[task] = fit_temperature(scored[:MAX_TEMPERATURE_ROWS])
+        classes = _classes(task, [question.asked for question in questions])
+        if thresholds and _enough_for_thresholds(task, len(scored), classes, fitted):
+            _fit_thresholds(task, scored, fitted)
+    fitted.failed = asking.failed
+    return fitted
+
+
+def refit(model: str, validation: Sequence[Asked], seed: int, **how: Any) -> Fitted:
+    """Fit both again for a finished MODEL folder (`vllm:` may stand before it), and save them with it.
+
+    `how` is what `fit_policy` takes. Raises ValueError as it does, and where the folder is no finished model. Where
+    nothing could be fitted the folder stays as it is.
+    """
+    from ecellm.inference.load import VLLM, load_generator, with_facts
+
+    folder = Path(model.removeprefix(VLLM))
+    facts = read_facts(folder)
+    engine = VLLM if model.startswith(VLLM) else ""
+    with with_facts(folder, {**facts, "temperatures": {}, "offsets": {}}) as unfitted:
+        fitted = fit_policy(load_generator(f"{engine}{unfitted}"), validation, seed, **how)
+    if fitted.temperatures or fitted.offsets:
+        write_facts(folder, fitted.added_to(facts))
+    return fitted
+
+
+def _fit_thresholds(task: str, scored: Sequence[Scored], fitted: Fitted) -> None:
+    logs, labels = np.array([row for row, _ in scored]), np.array([label for _, label in scored], dtype=np.int64)
+    offsets = fit_thresholds(logs, labels, class_metric(TASKS[task].metric, logs.shape[1]))
+    assert offsets is not None, task
+    fitted.offsets[task] = offsets.tolist()
+    if not offsets.any():
+        fitted.no_thresholds[task] = NO_GAIN
+
+
+def _enough_for_temperature(task: str, rows: int, fitted: Fitted) -> bool:
+    """Return whether rows are enough; the reason is noted where they are not."""
+    if task not in fitted.no_temperature and rows < MIN_TEMPERATURE_ROWS:
+        said = f"{rows:,} validation rows, {MIN_TEMPERATURE_ROWS} are needed"
+        fitted.no_temperature[task] = said if rows else NO_PROBABILITIES
+    return task not in fitted.no_temperature
+
+
+def _enough_for_thresholds(task: str, rows: int, classes: int | None, fitted: Fitted) -> bool:
+    """Return whether the task has classes and rows are enough; the reason is noted where they are not."""
+    if classes is None:
+        fitted.no_thresholds[task] = NO_CLASSES
+    elif task not in fitted.no_thresholds and not enough_rows(rows, classes):
+        said = f"{rows:,} validation rows, {ROWS_A_CLASS} for each of {classes} classes are needed"
+        fitted.no_thresholds[task] = said if rows else NO_PROBABILITIES
+    return task not in fitted.no_thresholds
+
+
+def _classes(task: str, rows: Sequence[Asked]) -> int | None:
+    """Return the number of a task's classes, or None where its candidates are not the same classes in every row."""
+    counts = {len(candidates_of(one.sample) or ()) for one in rows}
+    return counts.pop() if TASKS[task].metric in CLASS_METRICS and len(counts) == 1 else None
+
+
+def _key(sample: Sample, seed: int) -> str:
+    return keyed_hash(seed, "calibration", sample.id)
+
+
+def _reasons(by_task: Mapping[str, str]) -> str:
+    """Return tasks by reason, as in "SR, QPR (no fixed classes)"."""
+    tasks: dict[str, list[str]] = {}
+    for task in (task for task in TASKS if task in by_task):
+        tasks.setdefault(by_task[task], []).append(task)
+    return ", ".join(f"{', '.join(of)} ({reason})" for reason, of in tasks.items())
+
+
+class _Asking:
+    """Asks a generator task by task, and counts."""
+
+    def __init__(self, generator: Generator, total: int, progress: Progress | None, spent: Spent | None):
+        self.generator, self.total, self.progress, self.spent = generator, total, progress, spent
+        self.done = self.failed = self.failed_in_a_row = 0
+        self.usage: Usage | None = None
+        self._tell()
+
+    def scored(self, questions: Sequence[Question]) -> list[Scored]:
+        """Return the log-probabilities and right answers of a task's rows that have both, in the order of the rows.
+
+        A task whose first answers carry no probabilities is asked no further.
+        """
+        places = {id(question): place for place, question in enumerate(questions)}
+        found: dict[int, Scored] = {}
+        left = len(questions)
+        for batch in batches(questions):
+            replies = [self._answer(reply) for reply in self.generator.reply(batch)]
+            for question, reply in zip(batch, replies, strict=True):
+                logs = None if reply is None else log_probabilities(reply)
+                label = right_candidate(question.asked.sample)
+                if logs is not None and label is not None:
+                    found[places[id(question)]] = (logs.tolist(), label)
+            left -= len(batch)
+            stop = not found and None not in replies
+            self.done += len(batch) + (left if stop else 0)
+            self._tell()
+            if self.spent is not None and self.usage is not None:
+                self.spent(self.usage)
+            if stop:
+                break
+        return [found[place] for place in sorted(found)]
+
+    def _answer(self, reply: Reply | Failure) -> Reply | None:
+        """Count a reply, and return it unless it is a failure; raises ValueError where too many in a row are."""
+        if isinstance(reply, Failure):
+            self.failed, self.failed_in_a_row = self.failed + 1, self.failed_in_a_row + 1
+            check_failures(self.failed_in_a_row, reply.reason)
+            return None
+        self.failed_in_a_row = 0
+        self.usage = self.usage if reply.usage is None else reply.usage + self.usage
+        return reply
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.progress(self.done, self.total)
