@@ -12,6 +12,7 @@ from ecellm.cli.options import (
     MaxCost,
     MostTokens,
     Named,
+    Precision,
     PriceIn,
     PriceOut,
     Retries,
@@ -49,6 +50,7 @@ def ask(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there.")] = False,
     template: Layout = None,
     most_tokens: MostTokens = 100,
+    precision: Precision = "fp32",
     server: Address = None,
     concurrency: Concurrency = 8,
     timeout: Timeout = 60.0,
@@ -70,7 +72,8 @@ def ask(
     if values and (source or out):
         raise ValueError("Give --set for one question, or --input and --out for a table, not both.")
     check_server_options(model, server, price_in, price_out, max_cost)
-    named = _Model(model, Decoding(most_tokens=most_tokens), template, Server(server, concurrency, timeout, retries))
+    how = Decoding(most_tokens=most_tokens, precision=precision)
+    named = _Model(model, how, template, Server(server, concurrency, timeout, retries))
     if values:
         _one(chosen.name, named, values, abstain)
     elif source is not None and out is not None:

@@ -14,8 +14,8 @@ from scipy.special import logsumexp
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.closed import candidates_of
-from ecellm.inference.generator import Generator, Question, Reply
-from ecellm.inference.predict import batches
+from ecellm.inference.generator import Generator, Reply
+from ecellm.inference.replies import replies_to
 from ecellm.keys import keyed_hash
 from ecellm.models.folder import read_facts, write_facts
 from ecellm.tasks import TASKS
@@ -66,23 +66,13 @@ def fit_temperatures(
 
     `known` are the temperatures that the generator has already.
     """
-    prompts = generator.prompts(asked)
-    questions = [Question(one, prompt) for one, prompt in zip(asked, prompts, strict=True)]
     rows: dict[str, list[Scored]] = {}
-    done = 0
-    for batch in batches(questions):
-        if progress is not None:
-            progress(done, len(questions))
-        done += len(batch)
-        for question, reply in zip(batch, generator.reply(batch), strict=True):
-            sample = question.asked.sample
-            if not isinstance(reply, Reply) or reply.scores is None or sample.output not in reply.scores:
-                continue
-            before = (known or {}).get(sample.task, 1.0)
-            logs = [before * math.log(max(score, TINY)) for score in reply.scores.values()]
-            rows.setdefault(sample.task, []).append((logs, list(reply.scores).index(sample.output)))
-    if progress is not None:
-        progress(done, len(questions))
+    for sample, reply in zip((one.sample for one in asked), replies_to(generator, asked, progress), strict=True):
+        if not isinstance(reply, Reply) or reply.scores is None or sample.output not in reply.scores:
+            continue
+        before = (known or {}).get(sample.task, 1.0)
+        logs = [before * math.log(max(score, TINY)) for score in reply.scores.values()]
+        rows.setdefault(sample.task, []).append((logs, list(reply.scores).index(sample.output)))
     return {task: fit_temperature(found) for task, found in rows.items() if len(found) >= FEWEST_ROWS}
 
 
