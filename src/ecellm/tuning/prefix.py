@@ -10,14 +10,16 @@ from rich.console import Console
 from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
+from ecellm.inference.prefix import PrefixGenerator
 from ecellm.inference.thresholds import fit_thresholds
 from ecellm.models.examples import CHOICE, Example, lesson
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import PrefixLM, warm_start
+from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import named_template
 from ecellm.tuning.checkpoints import CHECKPOINTS
+from ecellm.tuning.monitoring import Monitoring
 from ecellm.tuning.prefix_trainer import PrefixTrainer
-from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows, evenly, rendered
 
@@ -34,18 +36,22 @@ def prefix_trainer(recipe: Recipe, rows: Rows, out: Path, console: Console) -> t
     return PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, []), validation
 
 
-def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+def tune_prefix(
+    recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitoring: Monitoring
+) -> dict[str, Any]:
     """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
-    trainer, validation = prefix_trainer(recipe, rows, out, console)
-    trainer.add_callback(Progress(console, out, sum(trainer.batches.lengths) / len(trainer.batches)))
+    trainer, validation = prefix_trainer(recipe, rows, out, monitoring.console)
+    model, tokenizer, template = trainer.network, load_tokenizer(recipe), named_template(recipe.template)
+    facts = {"recipe": recipe.model_dump(), "template": template.model_dump(mode="json"), "offsets": {}}
+    tokens = sum(trainer.batches.lengths) / len(trainer.batches)
+    monitoring.attach(trainer, tokens, model, ROW_ATTENTION, lambda: PrefixGenerator(model, tokenizer, facts))
     trainer.train(resume_from_checkpoint=checkpoint)
-    model = trainer.network
     offsets = fit_thresholds(model, validation) if recipe.validation.fit_thresholds else {}
     model.set_attn_implementation("sdpa")
     model.save_pretrained(out)
-    load_tokenizer(recipe).save_pretrained(out)
+    tokenizer.save_pretrained(out)
     return {
-        "template": named_template(recipe.template).model_dump(mode="json"),
+        "template": facts["template"],
         "offsets": offsets,
         "validation_loss": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
