@@ -259,7 +259,7 @@ def drift(shape: str, device: str, count: int) -> None:
     """Say how far answers move between batches, in bf16 and in fp32."""
     with tempfile.TemporaryDirectory() as space:
         save("causal", shape, False, Path(space))
-        generator = TransformersGenerator(Path(space), device)
+        generator = TransformersGenerator.from_folder(Path(space), device)
         with torch.no_grad():  # weights large enough that answers differ from row to row
             for weight in generator.model.parameters():
                 weight.mul_(2.0)
@@ -299,7 +299,7 @@ def _lead(scores: dict[str, float]) -> float:
 def main(kind: str, shape: str, count: int, rounds: int, device: str) -> None:
     with tempfile.TemporaryDirectory() as space:
         save(kind, shape, device != "cpu", Path(space))
-        generator = (PrefixGenerator if kind == "xs" else TransformersGenerator)(Path(space), device)
+        generator = (PrefixGenerator if kind == "xs" else TransformersGenerator).from_folder(Path(space), device)
         size = sum(weight.numel() for weight in generator.model.parameters()) / 1e6
         name = generator.model.dtype
         print(f"{kind}, {size:,.1f} million parameters, {name}, {device}, {torch.get_num_threads()} threads")

@@ -54,7 +54,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def generator(folder: Path) -> TransformersGenerator:
     assert isinstance(load_generator(folder), TransformersGenerator)
-    return TransformersGenerator(folder, decoding=Decoding(most_tokens=20))
+    return TransformersGenerator.from_folder(folder, decoding=Decoding(most_tokens=20))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_what_prompts_begin_with_is_read_once(generator: TransformersGenerator, 
     if generator.model.config.is_encoder_decoder:
         return  # an encoder looks both ways
     rows = [row for row in questions(generator) if row.asked.sample.task in ("PICK", "RANK")]
-    reader = TransformersGenerator(Path(generator.tokenizer.name_or_path))
+    reader = TransformersGenerator.from_folder(Path(generator.tokenizer.name_or_path))
     read: list[int] = []
     forward = reader.model.forward
     monkeypatch.setattr(
@@ -265,7 +265,7 @@ def test_attribute_values_always_parse_and_answer_what_was_asked(generator: Tran
 
 def test_free_decoding_writes_closed_answers_too(folder: Path, generator: TransformersGenerator) -> None:
     rows = questions(generator)
-    free = TransformersGenerator(folder, decoding=Decoding(free=True, most_tokens=7))
+    free = TransformersGenerator.from_folder(folder, decoding=Decoding(free=True, most_tokens=7))
     written = free.reply(rows)
     assert all(reply.probability is None and reply.scores is None for reply in written)
     end = free.tokenizer.eos_token_id
@@ -281,7 +281,7 @@ def test_sampled_answers_follow_the_seed_and_not_the_batch(folder: Path, generat
 
     def texts(seed: int, one_by_one: bool = False) -> list[str]:
         decoding = Decoding(temperature=2.0, top_p=0.9, seed=seed, most_tokens=6)
-        sampling = TransformersGenerator(folder, decoding=decoding)
+        sampling = TransformersGenerator.from_folder(folder, decoding=decoding)
         groups = [[row] for row in rows] if one_by_one else [rows[::-1]]
         found = [reply.text for group in groups for reply in sampling.reply(group)]
         return found if one_by_one else found[::-1]

@@ -185,7 +185,7 @@ def test_a_tuned_models_answers_do_not_depend_on_the_batch(
 ) -> None:
     short = tiny_recipe.optimisation.model_copy(update={"epochs": 0.5})
     tune(tiny_recipe.model_copy(update={"optimisation": short}), tiny_data, tmp_path / "model")
-    generator = PrefixGenerator(tmp_path / "model")
+    generator = PrefixGenerator.from_folder(tmp_path / "model")
     asked = tiny_data.view("IND_Unseen_Instruction")
     questions = [Question(one, prompt) for one, prompt in zip(asked, generator.prompts(asked), strict=True)]
     together = generator.reply(questions)

@@ -13,6 +13,7 @@ from ecellm.cli.options import (
     MaxCost,
     MostTokens,
     Named,
+    Precision,
     PriceIn,
     PriceOut,
     Retries,
@@ -51,6 +52,7 @@ def ask(
     template: Layout = None,
     calibration: Calibration = None,
     most_tokens: MostTokens = 100,
+    precision: Precision = "fp32",
     server: Address = None,
     concurrency: Concurrency = 8,
     timeout: Timeout = 60.0,
@@ -72,8 +74,9 @@ def ask(
     if values and (source or out):
         raise ValueError("Give --set for one question, or --input and --out for a table, not both.")
     check_server_options(model, server, price_in, price_out, max_cost)
+    how = Decoding(most_tokens=most_tokens, precision=precision)
     reached = Server(server, concurrency, timeout, retries)
-    named = _Model(model, Decoding(most_tokens=most_tokens), template, reached, calibration)
+    named = _Model(model, how, template, reached, calibration)
     if values:
         _one(chosen.name, named, values, abstain)
     elif source is not None and out is not None:

@@ -1,17 +1,77 @@
 """`ecellm merge`: an adapter and its base become one model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ecellm.dataset.dataset import Asked
+    from ecellm.inference.agreement import Agreement
 
 
 def merge(
     model: Annotated[Path, typer.Argument(help="The MODEL folder of an adapter.")],
     out: Annotated[Path, typer.Option(help="The MODEL folder to write.")],
+    check: Annotated[
+        Path | None,
+        typer.Option(help="Compare answers to test questions of this DATASET; without it, to built-in ones."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Compare at most this many answers, spread evenly over tasks; 0 for none.")
+    ] = 20,
 ) -> None:
-    """Merge an adapter into its base: a folder that transformers and vLLM load as it is."""
+    """Merge an adapter into its base: a folder that transformers and vLLM load as it is.
+
+    The adapter and the merged model are asked the same questions, and how many answers are equal is said.
+    """
+    from ecellm.files import refuse_existing
+    from ecellm.inference.agreement import agreement
+    from ecellm.inference.asking import Asking
+    from ecellm.inference.replies import replies_to
+    from ecellm.inference.transformers_ import TransformersGenerator
+    from ecellm.models.folder import read_facts
     from ecellm.models.merging import merge as run
 
-    apart = run(model, out)
-    typer.echo(f"Merged model written to {out}; its logits differ by at most {apart:.1e} of the largest.")
+    refuse_existing(out)
+    rows = _questions(list(read_facts(model).get("rows", {})) or None, check, limit)
+    with Asking() as progress:
+        merged = run(
+            model, out, lambda *loaded: replies_to(TransformersGenerator(*loaded), rows, progress) if rows else []
+        )
+    typer.echo(f"Merged model written to {out}; its logits differ by at most {merged.apart:.1e} of the largest.")
+    if rows:
+        _say(agreement(rows, merged.before, merged.after), "built-in" if check is None else str(check))
+    elif limit:
+        typer.echo(
+            "No answers were compared, for no question of this model's tasks is built in: give --check DATASET."
+        )
+
+
+def _questions(tasks: list[str] | None, dataset: Path | None, limit: int) -> "list[Asked]":
+    """Return what to ask; raises ValueError where the dataset has nothing to ask of the model's tasks."""
+    from ecellm.dataset.dataset import read_dataset, spread
+    from ecellm.inference.example_questions import example_questions
+    from ecellm.records import DIVERSE
+
+    if dataset is None:
+        return example_questions(tasks)[:limit]
+    read = read_dataset(dataset)
+    rows = spread(read.view(f"IND_{DIVERSE}", "test", tasks), limit, read.seed)
+    if limit and not rows:
+        raise ValueError(f"{dataset} has no test rows of the model's tasks: name another dataset for --check.")
+    return rows
+
+
+def _say(found: "Agreement", questions: str) -> None:
+    said = f"Answers of the adapter and the merged model: {found.equal} of {found.asked.total()} equal ({questions})"
+    if not found.different:
+        typer.echo(f"{said}.")
+        return
+    where = ", ".join(f"{task} {count} of {found.asked[task]}" for task, count in sorted(found.different.items()))
+    typer.echo(f"{said}; different: {where}.")
+    typer.echo(
+        f"Warning: the merged model does not answer as the adapter did ({found.near_ties} of the differences are "
+        "near-ties, which rounding decides): score both with `ecellm evaluate` before you rely on it.",
+        err=True,
+    )

@@ -14,6 +14,7 @@ from ecellm.cli.options import (
     MaxCost,
     MostTokens,
     Named,
+    Precision,
     PriceIn,
     PriceOut,
     Retries,
@@ -46,6 +47,7 @@ def predict(
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of likely tokens to sample from.")] = 1.0,
     sampling_seed: Annotated[int, typer.Option(min=0, help="Of sampled answers.")] = 0,
     most_tokens: MostTokens = 100,
+    precision: Precision = "fp32",
     server: Address = None,
     concurrency: Concurrency = 8,
     timeout: Timeout = 60.0,
@@ -75,7 +77,7 @@ def predict(
     asked = questions(dataset, None if setting is None else [setting], chosen, limit)
     if shard is not None:
         asked = part(asked, *_part(shard))
-    how = Decoding(decoding == "free", temperature, top_p, sampling_seed, most_tokens)
+    how = Decoding(decoding == "free", temperature, top_p, sampling_seed, most_tokens, precision)
     reached = Server(server, concurrency, timeout, retries)
     whose = {**identity(model, how, template, reached, calibration), "dataset": dataset.hash()}
     generator = load_generator(model, how, template, reached, calibration)

@@ -22,6 +22,12 @@ def tune(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many training rows, spread evenly over tasks.")
     ] = None,
+    show_samples: Annotated[
+        int, typer.Option(min=0, help="Answer so many validation rows at each validation and show the answers.")
+    ] = 0,
+    report_to: Annotated[
+        str | None, typer.Option(help="Experiment trackers, such as tensorboard,wandb,mlflow,trackio.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only say what the run would take, from a few measured steps.")
     ] = False,
@@ -43,6 +49,16 @@ def tune(
         found.refuse()
         return
     with naming(out):
-        run(read, dataset, out, tasks=chosen, setting=setting, resume=resume, limit=limit)
+        run(
+            read,
+            dataset,
+            out,
+            tasks=chosen,
+            setting=setting,
+            resume=resume,
+            limit=limit,
+            show_samples=show_samples,
+            report_to=[name.strip() for name in (report_to or "").split(",") if name.strip()],
+        )
     if os.environ.get("RANK", "0") == "0":
         typer.echo(f"Model written to {out}.")

@@ -26,6 +26,8 @@ Temperatures = Mapping[str, float]
 SMALLEST = 1e-12
 #: Two answers whose shares differ by less are as likely as far as arithmetic in fp32 can tell.
 NEAR = 1e-4
+#: The same of arithmetic in half precision or in integers.
+NEAR_IN_HALF = 2e-2
 
 
 def candidates_of(sample: Sample) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ from threading import Event
 from typing import Protocol, runtime_checkable
 
 from ecellm.dataset.dataset import Asked
+from ecellm.models.precision import FP32, Precision
 from ecellm.prompts import Prompt
 
 
@@ -66,15 +67,20 @@ class Decoding:
     """Of sampling."""
     most_tokens: int = 100
     """A written answer's length at most, in tokens; 100 as in the paper."""
+    precision: Precision = FP32
+    """Of the linear layers on a CPU; on an accelerator a model has the precision of its weights."""
 
     def __str__(self) -> str:
         """Return what of it changes answers, for the record of a run: a seed does so only where it is used."""
+        # Not said of fp32: runs from before there was a choice go on.
+        lowered = () if self.precision == FP32 else (self.precision,)
         sampled = f"temperature {self.temperature:g}, top_p {self.top_p:g}, seed {self.seed}"
         return ", ".join(
             (
                 "free" if self.free else "closed",
                 sampled if self.temperature else "greedy",
                 f"at most {self.most_tokens} tokens",
+                *lowered,
             )
         )
 

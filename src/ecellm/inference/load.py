@@ -17,6 +17,7 @@ from ecellm.inference.generator import Decoding, Generator
 from ecellm.keys import keyed_hash
 from ecellm.models.device import best_device
 from ecellm.models.folder import FACTS, is_finished, model_hash, read_facts, write_facts
+from ecellm.models.precision import FP32
 from ecellm.prompts import CHAT, Template, template_for
 
 if TYPE_CHECKING:
@@ -59,10 +60,14 @@ def load_generator(
     it needs is not installed, or the calibration is not this model's.
     """
     decoding = decoding or Decoding()
+    if decoding.precision != FP32 and str(model).startswith((OPENAI, VLLM)):
+        raise ValueError(f"{model} has the precision that its server or engine gives it: leave --precision out.")
     if str(model).startswith(OPENAI):
         from ecellm.inference.openai_ import OpenAIGenerator
 
         return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template, calibration)
+    if decoding.precision != FP32 and best_device() != "cpu":
+        raise ValueError("--precision is for CPUs; on this accelerator a model has the precision of its weights.")
     with opened(model, template, calibration) as found:
         if str(model).startswith(VLLM):
             from ecellm.inference.vllm_ import VLLMGenerator
@@ -71,16 +76,18 @@ def load_generator(
         if found.family == "prefix":
             from ecellm.inference.prefix import PrefixGenerator
 
-            return PrefixGenerator(found.folder, best_device(), decoding)
+            return PrefixGenerator.from_folder(found.folder, best_device(), decoding)
         if found.family in ("causal", "encoder-decoder"):
             from ecellm.inference.transformers_ import TransformersGenerator
 
-            return TransformersGenerator(found.folder, best_device(), decoding)
+            return TransformersGenerator.from_folder(found.folder, best_device(), decoding)
         if found.family == "baseline":
             from ecellm.baselines.generator import BaselineGenerator
 
             if decoding.free or decoding.temperature:
                 raise ValueError(f"{model} writes no text: ask it without --decoding free and --temperature.")
+            if decoding.precision != FP32:
+                raise ValueError(f"{model} is a baseline, which is asked in fp32: leave --precision out.")
             return BaselineGenerator(found.folder, best_device())
         raise ValueError(f"{model} is of the family {found.family!r}, which this version cannot ask.")
 

@@ -1,7 +1,7 @@
 """Asking XS: closed answers by scoring the candidates in one pass, values as spans, free text greedily."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from transformers.utils import logging
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.alike import end_to_end
 from ecellm.inference.causal import padded
-from ecellm.inference.closed import candidates_of, closed_reply
+from ecellm.inference.closed import NEAR, NEAR_IN_HALF, candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
 from ecellm.inference.roomy import Read, begun_cache, read_of, roomy_cache
 from ecellm.models.examples import CHOICE, RANKING, SPANS, TEXT, Example, add_lexical, field_marks, question
 from ecellm.models.folder import read_facts
 from ecellm.models.lexical import LexicalScores
 from ecellm.models.lexical.pooling import EVEN, pooled
+from ecellm.models.precision import FP32, lower_precision
 from ecellm.models.prefix_lm import NEVER, PrefixLM, make_batch, value_spans
 from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import Prompt, Template, render_all
@@ -30,27 +31,49 @@ from ecellm.tasks.answers import LETTERS, NONE, Triples
 
 
 class PrefixGenerator:
-    """A tuned XS, in fp32 so that the same answers come whatever the batch."""
+    """A tuned XS, in fp32 so that the same answers come whatever the batch, unless another precision is asked for."""
 
-    def __init__(self, folder: Path, device: str = "cpu", decoding: Decoding | None = None):
+    def __init__(
+        self,
+        model: PrefixLM,
+        tokenizer: Any,
+        facts: Mapping[str, Any],
+        lexical: LexicalScores | None = None,
+        most_tokens: int = 100,
+    ):
+        """Take a model in evaluation mode that attends by ROW_ATTENTION, the facts of its folder, and its linear
+        models of words, where it has them."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.recipe = facts["recipe"]
+        self.template = Template.model_validate(facts["template"])
+        self.offsets: dict[str, list[float]] = facts.get("offsets", {})
+        self.temperatures: dict[str, float] = facts.get("temperatures", {})
+        self.lexical = lexical or LexicalScores({})
+        self.pools: dict[str, list[float]] = facts.get("pools", {})
+        self.most_tokens = min(most_tokens, self.recipe["max_response_tokens"])
+        self.device = model.device
+        self.near = NEAR
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str = "cpu", decoding: Decoding | None = None) -> "PrefixGenerator":
+        """Load a tuned XS; raises ValueError for a way of decoding that it does not have."""
         decoding = decoding or Decoding()
         if decoding.free or decoding.temperature:
             raise ValueError(
                 "XS chooses closed answers and writes greedily: ask it without free decoding and temperature."
             )
         facts = read_facts(folder)
-        self.recipe = facts["recipe"]
-        self.template = Template.model_validate(facts["template"])
-        self.offsets: dict[str, list[float]] = facts["offsets"]
-        self.temperatures: dict[str, float] = facts.get("temperatures", {})
-        self.most_tokens = min(decoding.most_tokens, self.recipe["max_response_tokens"])
-        self.lexical = LexicalScores.load(folder, facts.get("lexical", {}))
-        self.pools: dict[str, list[float]] = facts.get("pools", {})
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()
-        self.model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
-        self.model.set_attn_implementation(ROW_ATTENTION)
-        self.device = device
+        model = PrefixLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
+        model.set_attn_implementation(ROW_ATTENTION)
+        lexical = LexicalScores.load(folder, facts.get("lexical", {}))
+        generator = cls(model, tokenizer, facts, lexical, decoding.most_tokens)
+        if decoding.precision != FP32:
+            lower_precision(model.bert, decoding.precision)
+            generator.near = NEAR_IN_HALF
+        return generator
 
     def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
         """Return the prompts, within the token budget that the model was tuned with."""
@@ -65,7 +88,7 @@ class PrefixGenerator:
             add_lexical(example, one.prompt, scores, self.tokenizer)
         replies: list[Reply | None] = [None] * len(questions)
         closed = [row for row, example in enumerate(examples) if example.kind != TEXT]
-        for group in end_to_end([len(examples[row].ids) for row in closed], torch.device(self.device).type):
+        for group in end_to_end([len(examples[row].ids) for row in closed], self.device.type):
             self._closed(questions, examples, [closed[place] for place in group], replies)
         writing = [row for row, example in enumerate(examples) if example.kind == TEXT]
         if writing:
@@ -107,7 +130,7 @@ class PrefixGenerator:
                 [LETTERS.index(letter) for letter in order.split(",")] for order in candidates_of(asked.sample) or ()
             ]
             logs = [plackett_luce(scores[order]) for order in orders]
-        return closed_reply(asked.sample, logs, self.offsets, self.temperatures)
+        return closed_reply(asked.sample, logs, self.offsets, self.temperatures, self.near)
 
     def _triples(self, one: Question, example: Example, start: Tensor, end: Tensor) -> Reply:
         """Return the triples of each attribute asked for: one for each span found, or None."""
@@ -167,7 +190,7 @@ class PrefixGenerator:
         lengths = [len(example.ids) for example in examples]
         reads: list[Read] = [[]] * len(examples)
         copied, last = [torch.empty(0)] * len(examples), [torch.empty(0)] * len(examples)
-        for group in end_to_end(lengths, torch.device(self.device).type):
+        for group in end_to_end(lengths, self.device.type):
             cache = roomy_cache()
             begins = 0
             for row, states in zip(

@@ -5,7 +5,7 @@ values are written into a frame of JSON, free text until the end token. Padding 
 does not depend on its batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from ecellm.dataset.dataset import Asked
 from ecellm.inference.alike import alike
 from ecellm.inference.beginnings import shared_beginnings
 from ecellm.inference.causal import Causal
-from ecellm.inference.closed import NEAR, candidates_of, closed_reply
+from ecellm.inference.closed import NEAR, NEAR_IN_HALF, candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
 from ecellm.inference.trie import Trie, trie_of
 from ecellm.inference.two_sided import TwoSided
 from ecellm.inference.writing import FreeText, Values, Vocabulary, write
 from ecellm.models.folder import read_facts
 from ecellm.models.loading import load_model
+from ecellm.models.precision import FP32, lower_precision
 from ecellm.prompts import Prompt, Template, encode_response, end_token, render_all
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
@@ -32,35 +33,58 @@ from ecellm.tasks.answers import Triples
 
 #: Memory for the keys and values of answers that are written together.
 KEPT_BYTES = 6 * 2**30
-#: Within which arithmetic in half precision cannot tell two answers apart.
-NEAR_IN_HALF = 2e-2
 
 
 class TransformersGenerator:
-    """A causal or encoder-decoder model, whole or as an adapter on its base; fp32 on a CPU, else in the precision of
-    its weights."""
+    """A causal or encoder-decoder model, whole or with an adapter."""
 
-    def __init__(self, folder: Path, device: str = "cpu", decoding: Decoding | None = None):
-        facts = read_facts(folder)
+    def __init__(self, model: Any, tokenizer: Any, facts: Mapping[str, Any], decoding: Decoding | None = None):
+        """Take a model in evaluation mode that attends by torch's own attention, and the facts of its folder.
+
+        Raises ValueError where an encoder-decoder does not say what its answers begin with.
+        """
+        self.tokenizer = tokenizer
         self.decoding = decoding or Decoding()
         self.budget = int(facts["recipe"]["max_tokens"])
         self.template = Template.model_validate(facts["template"])
         self.offsets: dict[str, list[float]] = facts.get("offsets", {})
         self.temperatures: dict[str, float] = facts.get("temperatures", {})
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = load_model(folder, torch.float32 if device == "cpu" else "auto").to(device).eval()
         self.end = end_token(self.tokenizer)
         pad = self.tokenizer.pad_token_id
         self.reader: Causal | TwoSided
         if model.config.is_encoder_decoder:
             start = model.config.decoder_start_token_id
             if start is None:
-                raise ValueError(f"{folder}/config.json names no decoder_start_token_id: the model cannot be asked.")
+                raise ValueError("The model's config.json names no decoder_start_token_id: it cannot be asked.")
             self.reader = TwoSided(model, self.end if pad is None else int(pad), start)
         else:
             self.reader = Causal(model, self.end if pad is None else int(pad))
         self.near = NEAR if model.dtype == torch.float32 else NEAR_IN_HALF
         self._tries: dict[tuple[str, ...], Trie] = {}
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, device: str = "cpu", decoding: Decoding | None = None
+    ) -> "TransformersGenerator":
+        """Load a model, an adapter merged into its base.
+
+        On an accelerator it keeps the precision of its weights; on a CPU it is in fp32 unless another is asked for.
+
+        Raises ValueError where the model cannot be asked, or not in that precision.
+        """
+        decoding = decoding or Decoding()
+        facts = read_facts(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = load_model(folder, torch.float32 if device == "cpu" else "auto").to(device).eval()
+        generator = cls(model, tokenizer, facts, decoding)
+        if decoding.precision != FP32:
+            if model.config.is_encoder_decoder:
+                raise ValueError(
+                    "--precision is for XS and causal models; this one is an encoder-decoder: leave it out."
+                )
+            lower_precision(model, decoding.precision, keep=model.get_output_embeddings())
+            generator.near = NEAR_IN_HALF
+        return generator
 
     @property
     def model(self) -> Any:

@@ -57,6 +57,11 @@ def load_pretrained(base: str, revision: str | None, dtype: Any, **more: Any) ->
     return model
 
 
+def asking_attention(model: PreTrainedModel) -> str:
+    """Return the attention by which a causal model is asked: torch's own, or where it has not that, the model's."""
+    return "sdpa" if model._supports_sdpa else "eager"
+
+
 def head_is_shared(model: PreTrainedModel) -> bool:
     """Say whether the output head's weights are the embeddings' own. The config does not tell: T5's always says
     that they are."""

@@ -1,8 +1,10 @@
 """Merging an adapter into its base, checked: the merged model says what base and adapter said together."""
 
 import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from transformers import AutoTokenizer
@@ -17,8 +19,26 @@ PROBE = "Is the blue steel mug the same product as the steel mug in blue? Answer
 CLOSE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
-def merge(model: Path, out: Path) -> float:
-    """Write the whole model to `out`; returns the largest difference of logits, as a share of the largest logit.
+Answers = TypeVar("Answers")
+#: Asks a model in memory, given its tokenizer and the facts of its folder.
+Ask = Callable[[Any, Any, Mapping[str, Any]], Answers]
+
+
+@dataclass(frozen=True)
+class Merged(Generic[Answers]):
+    """How far a merged model is from base and adapter."""
+
+    apart: float
+    """The largest difference of logits, as a share of the largest logit."""
+    before: Answers
+    """Of base and adapter."""
+    after: Answers
+
+
+def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
+    """Write the whole model to `out` and ask it what base and adapter were asked before.
+
+    Both are asked in the precision of the base's weights, which is the merged model's too.
 
     Raises ValueError where the folder is no adapter, its base cannot be had, `out` exists, or the logits differ by
     more than rounding.
@@ -35,7 +55,7 @@ def merge(model: Path, out: Path) -> float:
         raise ValueError(f"{model} is an adapter on {base!r}, which cannot be had from the hub.") from error
     tokenizer = AutoTokenizer.from_pretrained(model)
     adapted: Any = PeftModel.from_pretrained(loaded, model).eval()
-    before = _logits(adapted, tokenizer)
+    before, answers = _logits(adapted, tokenizer), ask(adapted.get_base_model(), tokenizer, facts)
     merged = adapted.merge_and_unload()
     apart = float((_logits(merged, tokenizer) - before).abs().max() / before.abs().max())
     if not apart <= CLOSE.get(merged.dtype, CLOSE[torch.float32]):
@@ -50,7 +70,7 @@ def merge(model: Path, out: Path) -> float:
                 shutil.copyfile(model / name, folder / name)
         write_facts(folder, {**facts, "merged_from": {"base": base, "revision": revision}})
         assert (folder / FACTS).is_file()
-    return apart
+    return Merged(apart, answers, ask(merged, tokenizer, facts))
 
 
 @torch.inference_mode()

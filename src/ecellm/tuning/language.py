@@ -9,14 +9,15 @@ from rich.console import Console
 from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
-from ecellm.models.loading import load_pretrained
+from ecellm.inference.transformers_ import TransformersGenerator
+from ecellm.models.loading import asking_attention, load_pretrained
 from ecellm.prompts import Template, encode_response, end_token, template_for
 from ecellm.tuning.arguments import computes_in_bf16
 from ecellm.tuning.checkpoints import CHECKPOINTS
 from ecellm.tuning.language_trainer import LanguageTrainer
 from ecellm.tuning.lora import adapted, four_bits
+from ecellm.tuning.monitoring import Monitoring
 from ecellm.tuning.packing import Lesson
-from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows, evenly, rendered
 
@@ -41,22 +42,27 @@ def language_trainer(
     return trainer, tokenizer, template
 
 
-def tune_language(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+def tune_language(
+    recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitoring: Monitoring
+) -> dict[str, Any]:
     """Tune a model, write its weights or adapter and its tokenizer to `out`, and return the facts of the run.
 
     Raises ValueError as `language_trainer`.
     """
-    trainer, tokenizer, template = language_trainer(recipe, rows, out, console)
-    if trainer.is_world_process_zero():
-        tokens = sum(lesson.length for lesson in trainer.lessons) / len(trainer.steps)
-        trainer.add_callback(Progress(console, out, tokens))
+    trainer, tokenizer, template = language_trainer(recipe, rows, out, monitoring.console)
+    facts = {"recipe": recipe.model_dump(), "template": template.model_dump(mode="json")}
+    tuned: Any = trainer.model
+    model = tuned if recipe.lora is None else tuned.get_base_model()
+    tokens = sum(lesson.length for lesson in trainer.lessons) / len(trainer.steps)
+    attention = asking_attention(model) if recipe.family == "causal" else None
+    monitoring.attach(trainer, tokens, model, attention, lambda: TransformersGenerator(model, tokenizer, facts))
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()  # all have read the best checkpoint
     trainer.save_model(str(out))  # by all: the weights may be spread over processes
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(out)
     return {
-        "template": template.model_dump(mode="json"),
+        "template": facts["template"],
         "validation_loss": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,

@@ -11,14 +11,16 @@ from rich.console import Console
 from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
+from ecellm.inference.prefix import PrefixGenerator
 from ecellm.models.examples import CHOICE, Example, add_lexical, lesson
 from ecellm.models.lexical import NOTHING, Lexical, LexicalScores
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import PrefixLM, warm_start
+from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import named_template
 from ecellm.tuning.checkpoints import CHECKPOINTS
+from ecellm.tuning.monitoring import Monitoring
 from ecellm.tuning.prefix_trainer import PrefixTrainer
-from ecellm.tuning.progress import Progress
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows, evenly, rendered
 from ecellm.tuning.validation import fit_pools
@@ -50,19 +52,24 @@ def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> Prepare
     return Prepared(PrefixTrainer(model, recipe, train, checks, out / CHECKPOINTS, []), lexical, validation)
 
 
-def tune_prefix(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+def tune_prefix(
+    recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitoring: Monitoring
+) -> dict[str, Any]:
     """Tune XS, write its weights and tokenizer to `out`, and return the facts of the run."""
-    ready = prepared(recipe, rows, out, console)
-    trainer = ready.trainer
-    trainer.add_callback(Progress(console, out, trainer.batches.tokens() / len(trainer.batches)))
+    ready = prepared(recipe, rows, out, monitoring.console)
+    trainer, model, tokenizer = ready.trainer, ready.trainer.network, load_tokenizer(recipe)
+    facts = {"recipe": recipe.model_dump(), "template": named_template(recipe.template).model_dump(mode="json")}
+    tokens = trainer.batches.tokens() / len(trainer.batches)
+    monitoring.attach(
+        trainer, tokens, model, ROW_ATTENTION, lambda: PrefixGenerator(model, tokenizer, facts, ready.lexical)
+    )
     trainer.train(resume_from_checkpoint=checkpoint)
-    model = trainer.network
     pools = fit_pools(trainer.outcomes(ready.validation))
     model.set_attn_implementation("sdpa")
     model.save_pretrained(out)
-    load_tokenizer(recipe).save_pretrained(out)
+    tokenizer.save_pretrained(out)
     return {
-        "template": named_template(recipe.template).model_dump(mode="json"),
+        "template": facts["template"],
         "lexical": ready.lexical.save(out),
         "pools": pools,
         "validation_score": trainer.state.best_metric,

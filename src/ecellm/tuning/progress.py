@@ -59,12 +59,18 @@ class Progress(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kept: Any,
     ) -> None:
-        """Append what Trainer logs (loss, learning rate, gradient norm, validation losses), speed and memory."""
+        """Append what Trainer logs (loss, learning rate, gradient norm, validation losses), speed and memory.
+
+        These two are added to `logs` itself: callbacks whose turn comes later, the trackers, are given them too.
+        """
+        logs = logs if logs is not None else {}
         speed, memory = round(self._speed(state)), round(peak_memory() / GIB, 2)
-        row = {"step": state.global_step, "tokens_per_second": speed, "peak_memory_gib": memory, **(logs or {})}
+        measured = {"tokens_per_second": speed, "peak_memory_gib": memory}
+        row = {"step": state.global_step, **measured, **logs}
+        logs |= measured
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        if logs and "eval_loss" in logs:
+        if "eval_loss" in logs:
             score = f", score {logs[SCORE]:.4f}" if SCORE in logs else ""
             self.console.print(f"step {state.global_step}: validation loss {logs['eval_loss']:.4f}{score}")
 

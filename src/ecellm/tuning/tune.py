@@ -25,9 +25,11 @@ from ecellm.records import DIVERSE
 from ecellm.tuning.checkpoints import CHECKPOINTS, last_checkpoint
 from ecellm.tuning.curve import draw_losses
 from ecellm.tuning.memory import device_name, freed_memory_kept
+from ecellm.tuning.monitoring import Monitoring
 from ecellm.tuning.preflight import Preflight, preflight
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.rows import Rows
+from ecellm.tuning.trackers import check_trackers
 
 RUN, LOCK = "run.json", "run.lock"
 DEFAULT_SETTING = f"IND_{DIVERSE}"
@@ -42,29 +44,42 @@ def tune(
     setting: str = DEFAULT_SETTING,
     resume: bool = False,
     limit: int | None = None,
+    show_samples: int = 0,
+    report_to: Sequence[str] = (),
     console: Console | None = None,
 ) -> None:
     """Tune a model and write it to `out`.
 
+    At each validation `show_samples` of its rows are answered and shown; metrics go to the trackers `report_to`
+    (transformers' names of them). Neither changes the run, so a resumed one may have others.
+
     Under torchrun or accelerate launch every process calls this; the first one writes.
 
     Raises ValueError where `out` holds something else, where a resumed run differs in dataset or recipe, where the
-    dataset has no training rows for the tasks and setting, where another run is tuning to `out`, and for XS in
-    several processes.
+    dataset has no training rows for the tasks and setting, where another run is tuning to `out`, for XS in several
+    processes, for a tracker that is not known or not installed, and where there is no row to show or the model is
+    spread over processes.
     """
     first = os.environ.get("RANK", "0") == "0"
     console = console or Console(stderr=True, quiet=not first)
     if recipe.family == "prefix" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError(f"Recipe {recipe.name} is for one process: start it without torchrun or accelerate launch.")
+    check_trackers(report_to)
+    if show_samples and os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true", "yes", "on"):
+        raise ValueError("--show-samples asks the whole model, which FSDP spreads over processes: leave it out.")
     if resume and is_finished(out):
         console.print(f"{out} is finished: nothing to do.")
         return
     run = _checked_run(recipe, dataset, out, tasks, setting, limit, resume) if first else None
     set_seed(recipe.optimisation.seed)
     rows = _rows(dataset, tasks, setting, limit)
+    shown = spread(rows.validation, show_samples, dataset.seed)
+    if show_samples and not shown:
+        raise ValueError(f"{dataset.path} has no validation rows for {setting} and these tasks: no samples to show.")
+    monitoring = Monitoring(console, out, shown, report_to)
     with nullcontext() if run is None else _begun(out, run):
         with freed_memory_kept():
-            found = _tuned(recipe, rows, out, last_checkpoint(out) if resume else None, console)
+            found = _tuned(recipe, rows, out, last_checkpoint(out) if resume else None, monitoring)
         if first:
             _finish(recipe, dataset, rows, out, found, console)
 
@@ -152,15 +167,15 @@ def _rows(dataset: Dataset, tasks: Collection[str] | None, setting: str, limit: 
     return Rows(train, dataset.view(setting, "validation", tasks))
 
 
-def _tuned(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, console: Console) -> dict[str, Any]:
+def _tuned(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitoring: Monitoring) -> dict[str, Any]:
     """Tune as the recipe's family is tuned; returns the facts of the run."""
     if recipe.family == "prefix":
         from ecellm.tuning.prefix import tune_prefix
 
-        return tune_prefix(recipe, rows, out, checkpoint, console)
+        return tune_prefix(recipe, rows, out, checkpoint, monitoring)
     from ecellm.tuning.language import tune_language
 
-    return tune_language(recipe, rows, out, checkpoint, console)
+    return tune_language(recipe, rows, out, checkpoint, monitoring)
 
 
 def _checked_run(

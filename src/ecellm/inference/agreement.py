@@ -1,0 +1,38 @@
+"""Whether two models, or one model before and after a change, answer the same questions alike."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecellm.dataset.dataset import Asked
+from ecellm.inference.generator import Failure, Reply
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many answers are equal."""
+
+    asked: Counter[str]
+    """Questions by task."""
+    different: Counter[str]
+    """Answers that differ, by task."""
+    near_ties: int
+    """Those among the different ones that either side marks as near-ties."""
+
+    @property
+    def equal(self) -> int:
+        """Answers that are the same text."""
+        return self.asked.total() - self.different.total()
+
+
+def agreement(rows: Sequence[Asked], some: Sequence[Reply | Failure], others: Sequence[Reply | Failure]) -> Agreement:
+    """Compare two sides' replies to the same rows; a question that got no answer is equal to nothing."""
+    found = Agreement(Counter(), Counter(), 0)
+    near_ties = 0
+    for row, one, other in zip(rows, some, others, strict=True):
+        found.asked[row.sample.task] += 1
+        answered = isinstance(one, Reply) and isinstance(other, Reply)
+        if not answered or one.text != other.text:  # type: ignore[union-attr]
+            found.different[row.sample.task] += 1
+            near_ties += any(isinstance(reply, Reply) and reply.near_tie for reply in (one, other))
+    return Agreement(found.asked, found.different, near_ties)
