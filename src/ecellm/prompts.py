@@ -115,6 +115,14 @@ TEMPLATES: dict[str, Template] = {
         prompt_no_options=f"[INST] {_PREAMBLE}\n\n{_SECTIONS} [/INST] ### Response:",
         response_split="### Response:",
     ),
+    # One user message in ChatML, as SmolLM2 and Qwen read it, without the system prompt that their own chat templates
+    # begin with (SmolLM2's takes 20 tokens).
+    "chatml": Template(
+        prompt_input="<|im_start|>user\n{instruction}\n\n{input}\n\n{options}<|im_end|>\n<|im_start|>assistant\n",
+        prompt_no_options="<|im_start|>user\n{instruction}\n\n{input}<|im_end|>\n<|im_start|>assistant\n",
+        response_split="",
+        special_tokens=False,
+    ),
     # The form of EcomGPT (Li et al., 2023): what the task is about comes before the task, in one section.
     "ecomgpt": Template(
         prompt_input=f"{_PREAMBLE}\n\n### Instruction:\n{{input}}\n{{options}}\n{{instruction}}\n\n### Response:\n",

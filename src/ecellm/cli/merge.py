@@ -1,7 +1,7 @@
-"""`ecellm merge`: an adapter and its base become one model."""
+"""`ecellm merge`: an adapter and its base become one model, in a folder or in a GGUF file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,8 +11,15 @@ if TYPE_CHECKING:
 
 
 def merge(
-    model: Annotated[Path, typer.Argument(help="The MODEL folder of an adapter.")],
-    out: Annotated[Path, typer.Option(help="The MODEL folder to write.")],
+    model: Annotated[Path, typer.Argument(help="The MODEL folder of an adapter; with --gguf, of any causal model.")],
+    out: Annotated[Path, typer.Option(help="The MODEL folder to write; with --gguf, the folder of the GGUF file.")],
+    gguf: Annotated[
+        bool,
+        typer.Option("--gguf", help="Write a GGUF file, for llama.cpp, with an Ollama Modelfile beside it."),
+    ] = False,
+    precision: Annotated[
+        Literal["f32", "f16", "bf16", "q8_0"], typer.Option(help="Of the weights in the GGUF file.")
+    ] = "f16",
     check: Annotated[
         Path | None,
         typer.Option(help="Compare answers to test questions of this DATASET; without it, to built-in ones."),
@@ -21,7 +28,7 @@ def merge(
         int, typer.Option(min=0, help="Compare at most this many answers, spread evenly over tasks; 0 for none.")
     ] = 20,
 ) -> None:
-    """Merge an adapter into its base: a folder that transformers and vLLM load as it is.
+    """Merge an adapter into its base: a folder that transformers and vLLM load as it is, or a GGUF file.
 
     The adapter and the merged model are asked the same questions, and how many answers are equal is said.
     """
@@ -31,9 +38,14 @@ def merge(
     from ecellm.inference.replies import replies_to
     from ecellm.inference.transformers_ import TransformersGenerator
     from ecellm.models.folder import read_facts
+    from ecellm.models.merging import export_gguf
     from ecellm.models.merging import merge as run
 
     refuse_existing(out)
+    if gguf:
+        export_gguf(model, out, precision)
+        typer.echo(f"GGUF file and Modelfile written to {out}.")
+        return
     rows = _questions(list(read_facts(model).get("rows", {})) or None, check, limit)
     with Asking() as progress:
         merged = run(

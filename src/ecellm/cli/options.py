@@ -8,8 +8,8 @@ import typer
 Named = Annotated[
     str,
     typer.Argument(
-        help="A MODEL folder; a base, as a folder or OWNER/NAME at the hub; vllm: and one of these; or "
-        "openai:NAME, a model of a server.",
+        help="A MODEL folder; a base, as a folder, a .gguf file, smollm2-135m or OWNER/NAME at the hub; vllm: and "
+        "one of these; or openai:NAME, a model of a server.",
         metavar="MODEL",
     ),
 ]

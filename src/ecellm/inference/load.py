@@ -1,7 +1,7 @@
 """From a model's name to the generator that asks it.
 
-A name is a MODEL folder; a base that was not tuned, as a folder or at the hub; `vllm:` and one of these; or
-`openai:` and a model of an OpenAI-compatible server.
+A name is a MODEL folder; a base that was not tuned, as a folder, a GGUF file, `smollm2-135m` or at the hub; `vllm:`
+and one of these; or `openai:` and a model of an OpenAI-compatible server.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ecellm.inference.calibration_file import named, read_calibration
 from ecellm.inference.generator import Decoding, Generator
 from ecellm.keys import keyed_hash
+from ecellm.models.bases import base_location, is_gguf
 from ecellm.models.device import best_device
 from ecellm.models.folder import FACTS, is_finished, model_hash, read_facts, write_facts
 from ecellm.models.precision import FP32
@@ -121,7 +122,9 @@ def opened(model: str | Path, template: str | None, calibration: Path | None = N
 
     name = str(model).removeprefix(VLLM)
     folder = Path(name)
-    if not folder.is_dir() and name.count("/") == 1 and not name.startswith((".", "/")):
+    if not folder.is_dir() and is_gguf(name):
+        folder = Path(base_location(name))
+    elif not folder.is_dir() and name.count("/") == 1 and not name.startswith((".", "/")):
         folder = _fetched(name)
     # A folder with checkpoints is a run of tuning that has not ended.
     if is_finished(folder) or not (folder / CONFIG).is_file() or (folder / CHECKPOINTS).is_dir():

@@ -18,6 +18,7 @@ from ecellm.dataset.dataset import Asked
 from ecellm.inference.closed import candidates_of, closed_reply
 from ecellm.inference.generator import Decoding, Question, Reply
 from ecellm.inference.outside import MOST_LIKELY, longest, seed_of, shares, told_apart
+from ecellm.models.bases import base_location
 from ecellm.models.folder import read_facts
 from ecellm.models.loading import ADAPTER, adapter_base
 from ecellm.prompts import Prompt, Template, end_token, render_all
@@ -60,6 +61,7 @@ class VLLMGenerator:
         self.adapter: Any = None
         if (folder / ADAPTER).is_file():
             base, revision = adapter_base(folder)
+            base = base_location(base)
             rank = int(json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["r"])
             more = {"enable_lora": True, "max_lora_rank": next((room for room in RANKS if room >= rank), rank)}
             self.adapter = LoRARequest("adapter", 1, str(folder))

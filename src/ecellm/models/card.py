@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ecellm.files import whole_file
+from ecellm.models import minilm, smollm2
 from ecellm.models.folder import read_facts
 from ecellm.models.loading import ADAPTER
 from ecellm.pages.markdown import markdown_table
 from ecellm.tasks import TASKS
 
 CARD, CURVE, LOG = "README.md", "loss.png", "log.jsonl"
+#: What the hub calls the bases that packages bring.
+HUB_NAMES = {"minilm": minilm.HUB_NAME, smollm2.NAME: smollm2.HUB_NAME}
 
 
 def write_model_card(model: Path, scores: Mapping[str, Any] | None = None) -> None:
@@ -48,7 +51,7 @@ def model_card(
 
 def _head(recipe: Mapping[str, Any], is_adapter: bool) -> list[str]:
     """Return the YAML that a hub reads."""
-    base = "sentence-transformers/all-MiniLM-L6-v2" if recipe["base"] == "minilm" else recipe["base"]
+    base = HUB_NAMES.get(recipe["base"], recipe["base"])
     library = "peft" if is_adapter else "ecellm" if recipe["family"] == "prefix" else "transformers"
     return ["---", f"base_model: {json.dumps(base)}", f"library_name: {library}", "tags: [e-commerce, ecellm]", "---"]
 

@@ -8,6 +8,8 @@ from typing import Any
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 from transformers.utils import logging
 
+from ecellm.models.bases import base_location
+
 #: In a MODEL folder that holds an adapter.
 ADAPTER = "adapter_config.json"
 
@@ -25,8 +27,9 @@ def load_model(folder: Path, dtype: Any) -> Any:
     """
     is_adapter = (folder / ADAPTER).is_file()
     base, revision = adapter_base(folder) if is_adapter else (str(folder), None)
+    location = base_location(base) if is_adapter else base
     try:
-        model = load_pretrained(base, revision, dtype)
+        model = load_pretrained(location, revision, dtype)
     except OSError as error:
         raise ValueError(
             f"{folder} is an adapter on {base!r}, which is no model's folder and cannot be had from the hub."

@@ -9,8 +9,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from transformers import AutoTokenizer
 
-from ecellm.files import whole_folder
+from ecellm.files import refuse_existing, whole_folder
+from ecellm.models.bases import base_location
 from ecellm.models.folder import FACTS, read_facts, write_facts
+from ecellm.models.gguf_writing import Precision, write_gguf
 from ecellm.models.loading import ADAPTER, adapter_base, load_pretrained
 
 #: What is read to compare logits.
@@ -43,25 +45,12 @@ def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
     Raises ValueError where the folder is no adapter, its base cannot be had, `out` exists, or the logits differ by
     more than rounding.
     """
-    from peft import PeftModel
-
     facts = read_facts(model)
     if not (model / ADAPTER).is_file():
         raise ValueError(f"{model} is no adapter: its weights are whole already.")
     base, revision = adapter_base(model)
-    try:
-        loaded = load_pretrained(base, revision, "auto")
-    except OSError as error:
-        raise ValueError(f"{model} is an adapter on {base!r}, which cannot be had from the hub.") from error
     tokenizer = AutoTokenizer.from_pretrained(model)
-    adapted: Any = PeftModel.from_pretrained(loaded, model).eval()
-    before, answers = _logits(adapted, tokenizer), ask(adapted.get_base_model(), tokenizer, facts)
-    merged = adapted.merge_and_unload()
-    apart = float((_logits(merged, tokenizer) - before).abs().max() / before.abs().max())
-    if not apart <= CLOSE.get(merged.dtype, CLOSE[torch.float32]):
-        raise ValueError(
-            f"The merged model says something else than {model} (logits differ by {apart:.1%}): not written."
-        )
+    merged, apart, answers = _merged(model, tokenizer, lambda adapted: ask(adapted, tokenizer, facts))
     with whole_folder(out) as folder:
         merged.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -71,6 +60,46 @@ def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
         write_facts(folder, {**facts, "merged_from": {"base": base, "revision": revision}})
         assert (folder / FACTS).is_file()
     return Merged(apart, answers, ask(merged, tokenizer, facts))
+
+
+def export_gguf(model: Path, out: Path, precision: Precision) -> None:
+    """Write a causal model, an adapter merged into its base, as a GGUF file with a Modelfile to the folder `out`.
+
+    Raises ValueError as `merge` and `write_gguf`.
+    """
+    facts = read_facts(model)
+    if facts["recipe"]["family"] != "causal":
+        raise ValueError(f"{model} is of the family {facts['recipe']['family']!r}: GGUF is written of causal models.")
+    refuse_existing(out)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if (model / ADAPTER).is_file():
+        whole, _, _ = _merged(model, tokenizer, lambda adapted: None)
+    else:
+        whole = load_pretrained(str(model), None, "auto")
+    with whole_folder(out) as folder:
+        write_gguf(whole, tokenizer, facts, folder, precision)
+
+
+def _merged(model: Path, tokenizer: Any, ask: Callable[[Any], Answers]) -> tuple[Any, float, Answers]:
+    """Return an adapter and its base as one model, by how much its logits differ from theirs, and what `ask` got of
+    the two before they were merged."""
+    from peft import PeftModel
+
+    base, revision = adapter_base(model)
+    location = base_location(base)
+    try:
+        loaded = load_pretrained(location, revision, "auto")
+    except OSError as error:
+        raise ValueError(f"{model} is an adapter on {base!r}, which cannot be had from the hub.") from error
+    adapted: Any = PeftModel.from_pretrained(loaded, model).eval()
+    before, answers = _logits(adapted, tokenizer), ask(adapted.get_base_model())
+    merged = adapted.merge_and_unload()
+    apart = float((_logits(merged, tokenizer) - before).abs().max() / before.abs().max())
+    if not apart <= CLOSE.get(merged.dtype, CLOSE[torch.float32]):
+        raise ValueError(
+            f"The merged model says something else than {model} (logits differ by {apart:.1%}): not written."
+        )
+    return merged, apart, answers
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.transformers_ import TransformersGenerator
+from ecellm.models.bases import base_location
 from ecellm.models.loading import asking_attention, load_pretrained
 from ecellm.prompts import Template, encode_response, end_token, template_for
 from ecellm.tuning.arguments import computes_in_bf16
@@ -37,6 +38,9 @@ def language_trainer(
     model = load_base(recipe, use_bf16)
     if recipe.lora is not None:
         model = adapted(model, recipe.lora, recipe.family == "encoder-decoder")
+        # A converted GGUF file lies in this machine's cache: the adapter names it as the recipe does.
+        model.peft_config["default"].base_model_name_or_path = recipe.base
+    freeze(model, recipe)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_token(tokenizer)
     trainer = LanguageTrainer(model, recipe, train, checks, out / CHECKPOINTS, use_bf16, int(pad))
     return trainer, tokenizer, template
@@ -86,28 +90,46 @@ def lessons(
 
 def load_tokenizer(recipe: Recipe) -> Any:
     """Return the base's tokenizer; raises ValueError where it cannot be had."""
+    location = base_location(recipe.base)
     try:
-        return AutoTokenizer.from_pretrained(recipe.base, revision=recipe.revision)
+        return AutoTokenizer.from_pretrained(location, revision=recipe.revision)
     except (OSError, ValueError) as error:
         raise _not_had(recipe) from error
 
 
 def load_base(recipe: Recipe, use_bf16: bool) -> Any:
-    """Return the base model, its weights in fp32, or bf16 on an accelerator.
+    """Return the base model, its weights in fp32; in bf16 for LoRA on an accelerator, and as the recipe says.
 
     Raises ValueError where it cannot be had or is of another family.
     """
     quantised = recipe.lora is not None and recipe.lora.quantised
-    half = use_bf16 and recipe.lora is not None and torch.cuda.is_available()
+    half = use_bf16 and (recipe.lora is not None if torch.cuda.is_available() else recipe.optimisation.bf16_weights)
     more = {"quantization_config": four_bits()} if quantised else {}
+    location = base_location(recipe.base)
     try:
-        model = load_pretrained(recipe.base, recipe.revision, torch.bfloat16 if half else torch.float32, **more)
+        model = load_pretrained(location, recipe.revision, torch.bfloat16 if half else torch.float32, **more)
     except (OSError, ValueError) as error:
         raise _not_had(recipe) from error
     family = "encoder-decoder" if model.config.is_encoder_decoder else "causal"
     if family != recipe.family:
         raise ValueError(f"Recipe {recipe.name}: the base {recipe.base} is {family}, not {recipe.family}.")
     return model
+
+
+def freeze(model: Any, recipe: Recipe) -> None:
+    """Freeze what the recipe freezes of a causal model; raises ValueError where it has no more layers than that."""
+    how = recipe.optimisation
+    if how.freeze_embeddings:
+        model.get_input_embeddings().weight.requires_grad_(False)
+    if how.freeze_layers:
+        layers = (model.get_base_model() if recipe.lora is not None else model).get_decoder().layers
+        if how.freeze_layers >= len(layers):
+            raise ValueError(
+                f"optimisation.freeze_layers is {how.freeze_layers}, and {recipe.base} has {len(layers)} layers: "
+                "freeze fewer."
+            )
+        for layer in layers[: how.freeze_layers]:
+            layer.requires_grad_(False)
 
 
 def _not_had(recipe: Recipe) -> ValueError:

@@ -1,8 +1,9 @@
 """Causal and encoder-decoder models on `transformers.Trainer`: a step is a set of samples, whatever their packing.
 
 A step takes so many samples, divides them into micro-batches that fit the memory, and adds up the losses of all
-response tokens, over their number in the whole step: every response token weighs the same, however the samples are
-packed, accumulated or spread over devices. Logits are computed only where there is a response.
+response tokens, over their number in the whole step: every response token weighs the same (or every sample, as the
+recipe may have it), however the samples are packed, accumulated or spread over devices. Logits are computed only
+where there is a response.
 """
 
 from collections import defaultdict
@@ -21,6 +22,7 @@ from ecellm.tuning.arguments import arguments
 from ecellm.tuning.batches import EpochLoader, SampleSteps
 from ecellm.tuning.checkpoints import Checkpoints
 from ecellm.tuning.lora import WITHOUT_HEAD
+from ecellm.tuning.master_weights import MasterAdamW
 from ecellm.tuning.packed_attention import PACKED, STEP, attention_for
 from ecellm.tuning.packing import Lesson, packed_row, packs, rounded
 from ecellm.tuning.recipe import Recipe
@@ -46,6 +48,7 @@ class LanguageTrainer(Trainer):
     ):
         self.recipe = recipe
         self.pad = pad
+        self.by_sample = recipe.mixing.loss_by == "sample"
         self.step_of_lengths = 1
         if recipe.family == "causal":
             attention = attention_for(recipe.optimisation.attention)
@@ -56,6 +59,7 @@ class LanguageTrainer(Trainer):
         self.steps = SampleSteps(len(train), recipe.optimisation.samples, recipe.optimisation.seed)
         on_cpu = not torch.cuda.is_available()
         self.cpu_bf16 = use_bf16 and on_cpu
+        self.bf16_weights = self.cpu_bf16 and recipe.optimisation.bf16_weights
         super().__init__(
             model=model,
             args=arguments(recipe, folder, len(self.steps), bool(validation), use_bf16 and not on_cpu),
@@ -73,12 +77,29 @@ class LanguageTrainer(Trainer):
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> AbstractContextManager[Any]:
         """Compute in bf16 on a CPU; on a GPU accelerate sees to it. Its way copies all scores to fp32 and their
         gradients back, which takes a CPU long."""
-        return torch.autocast("cpu", torch.bfloat16) if self.cpu_bf16 else nullcontext()
+        autocasts = self.cpu_bf16 and not self.bf16_weights
+        return torch.autocast("cpu", torch.bfloat16) if autocasts else nullcontext()
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return AdamW, with master weights where the model's are in bf16."""
+        if self.optimizer is None and self.bf16_weights:
+            assert isinstance(self.model, nn.Module)
+            tuned = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+            decays = set(self.get_decay_parameter_names(self.model))
+            groups = [
+                {
+                    "params": [weight for name, weight in tuned.items() if (name in decays) is decayed],
+                    "weight_decay": self.args.weight_decay if decayed else 0.0,
+                }
+                for decayed in (True, False)
+            ]
+            self.optimizer = MasterAdamW(groups, self.args.learning_rate)
+        return super().create_optimizer(model)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Add up the gradients of a step; returns the mean loss of its response tokens.
+        """Add up the gradients of a step; returns the mean loss of its response tokens, or of its samples.
 
         Raises ValueError naming the samples where a loss is not a number or nothing is to be learned.
         """
@@ -86,6 +107,7 @@ class LanguageTrainer(Trainer):
         lessons: list[Lesson] = inputs["lessons"]
         processes = self.accelerator.num_processes
         tokens = sum(len(lesson.response) for lesson in lessons)
+        parts = len(lessons) if self.by_sample else tokens
         if not tokens:
             ids = named([lesson.id for lesson in lessons])
             raise ValueError(f"Step {self.state.global_step + 1} has no response token: {ids}.")
@@ -99,7 +121,7 @@ class LanguageTrainer(Trainer):
             micro = own[turn] if works else rows[0]
             with nullcontext() if turn == turns - 1 else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    loss = self.token_losses(model, micro)[0].sum() / tokens
+                    loss = self.summed(micro, *self.token_losses(model, micro)) / parts
                 if not works:
                     loss = loss * 0
                 if not torch.isfinite(loss.detach()):
@@ -108,6 +130,13 @@ class LanguageTrainer(Trainer):
                 self.accelerator.backward(loss * processes)
             total += loss.detach() * processes
         return total
+
+    def summed(self, lessons: Sequence[Lesson], losses: Tensor, owners: Tensor) -> Tensor:
+        """Return the sum of response tokens' losses [R], or of the mean losses of their samples, `owners` [R]."""
+        if not self.by_sample:
+            return losses.sum()
+        lengths = torch.tensor([len(lesson.response) for lesson in lessons])
+        return (losses / lengths[owners].to(losses.device)).sum()
 
     def micro_batches(self, lessons: Sequence[Lesson]) -> list[list[Lesson]]:
         """Divide samples into rows (causal models) or padded batches of at most the recipe's tokens."""
@@ -151,18 +180,19 @@ class LanguageTrainer(Trainer):
         return int(start)
 
     def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
-        """Return the mean loss of the validation rows' response tokens, and beside it each task's."""
+        """Return the mean loss of the validation rows' response tokens, or of the rows, and beside it each task's."""
         model = self.model
         assert model is not None
         model.eval()
         sums: dict[str, float] = defaultdict(float)
-        counts: dict[str, int] = defaultdict(int)
+        counts: dict[str, float] = defaultdict(float)
         with torch.no_grad(), self.compute_loss_context_manager():
             for micro in self.micro_batches(self.checks):
                 losses, owners = self.token_losses(model, micro)
                 for owner, loss in zip(owners.tolist(), losses.tolist(), strict=True):
-                    sums[micro[owner].task] += loss
-                    counts[micro[owner].task] += 1
+                    share = 1 / len(micro[owner].response) if self.by_sample else 1
+                    sums[micro[owner].task] += loss * share
+                    counts[micro[owner].task] += share
         metrics = {f"{metric_key_prefix}_loss": sum(sums.values()) / sum(counts.values())}
         metrics |= {f"{metric_key_prefix}_loss_{task}": sums[task] / counts[task] for task in sorted(sums)}
         self.log(metrics)

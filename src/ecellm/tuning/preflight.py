@@ -14,6 +14,8 @@ from ecellm.tuning.memory import GIB, device_memory, peak_memory
 FEWEST, MOST, SECONDS = 3, 30, 15.0
 #: AdamW keeps two fp32 numbers a trained weight; a gradient is a third.
 STATE_BYTES = 8
+#: And a third one of a weight in bf16 (`master_weights.py`), beside its gradient in fp32.
+MASTER_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def preflight(trainer: Trainer, samples: int) -> Preflight:
     steps = max(1, round(len(loader) * trainer.args.num_train_epochs / trainer.args.gradient_accumulation_steps))
     weights = list(model.parameters())
     trainable = sum(weight.numel() for weight in weights if weight.requires_grad)
+    halves = sum(weight.numel() for weight in weights if weight.requires_grad and weight.dtype == torch.bfloat16)
     available, device = device_memory()
     return Preflight(
         parameters=sum(weight.numel() for weight in weights),
@@ -83,7 +86,7 @@ def preflight(trainer: Trainer, samples: int) -> Preflight:
         samples=samples,
         steps=steps,
         seconds=statistics.mean(taken[1:]) * steps * trainer.args.gradient_accumulation_steps,
-        memory=peak_memory() + STATE_BYTES * trainable,
+        memory=peak_memory() + STATE_BYTES * trainable + MASTER_BYTES * halves,
         available=available,
         device=device,
     )

@@ -7,9 +7,9 @@ import difflib
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class Section(BaseModel):
@@ -47,6 +47,13 @@ class Optimisation(Section):
     """Of causal models. auto: sample by sample on a CPU; elsewhere FlashAttention where it is installed, else torch's
     own with a mask."""
     freeze_embeddings: bool = False
+    """XS and causal models. Where the output head shares the embeddings' weights, it is frozen with them."""
+    freeze_layers: int = Field(default=0, ge=0)
+    """Causal models: so many of the lower layers are not tuned. With the embeddings frozen too, no gradient passes
+    through them, which saves two thirds of their share of a step."""
+    bf16_weights: bool = False
+    """Causal models on a CPU that computes in bf16: the weights, norms included, are in bf16, and the optimiser keeps
+    an fp32 master copy of those it tunes. Otherwise weights are in fp32 and cast for every product."""
     checkpoint_steps: int = Field(default=100, gt=0)
     """Steps from one checkpoint to the next; each check on validation rows leaves one too."""
     seed: int = 42
@@ -73,6 +80,9 @@ class Mixing(Section):
     """The same for the classes of a yes/no or fixed-letter task."""
     task_rows: int | None = Field(default=None, gt=0)
     """XS: rows of one task in an epoch, at most; a larger task shows other rows in each. None: all."""
+    loss_by: Literal["token", "sample"] = "token"
+    """Causal and encoder-decoder models. token: every response token of a step weighs the same, as in the paper;
+    sample: every sample does, so that long responses do not drown those of a word."""
 
 
 class Validation(Section):
@@ -94,7 +104,8 @@ class Recipe(Section):
     family: Literal["prefix", "causal", "encoder-decoder"]
     """prefix: one stack, the prompt read both ways and the response causally (XS)."""
     base: str
-    """`minilm` for the local all-MiniLM-L6-v2; else a model's folder or its name on the hub."""
+    """`minilm` for the local all-MiniLM-L6-v2, `smollm2-135m` for the local SmolLM2-135M-Instruct, a .gguf file; else
+    a model's folder or its name on the hub."""
     revision: str | None = None
     """The base's commit on the hub; the newest where None."""
     template: str = "compact"
@@ -112,6 +123,19 @@ class Recipe(Section):
     optimisation: Optimisation = Optimisation()
     mixing: Mixing = Mixing()
     validation: Validation = Validation()
+
+    @model_validator(mode="after")
+    def _causal_keys(self) -> Self:
+        """Raise ValueError for a key of causal models in another family's recipe."""
+        if self.family != "causal":
+            for key in ("freeze_layers", "bf16_weights"):
+                if getattr(self.optimisation, key):
+                    raise ValueError(f"optimisation.{key} is for causal models")
+        if self.family == "encoder-decoder" and self.optimisation.freeze_embeddings:
+            raise ValueError("optimisation.freeze_embeddings is for XS and causal models")
+        if self.family == "prefix" and self.mixing.loss_by != "token":
+            raise ValueError("mixing.loss_by is for causal and encoder-decoder models")
+        return self
 
 
 def recipe_names() -> list[str]:
@@ -169,6 +193,8 @@ def _override(values: dict[str, Any], override: str) -> None:
 def _problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "value_error":
+        return f"{problem['msg'].removeprefix('Value error, ')}."
     if problem["type"] != "extra_forbidden":
         return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}."
     close = difflib.get_close_matches(where, _known_keys(Recipe), 1)
