@@ -31,6 +31,7 @@ SCHEMAS: Mapping[str, ibis.Schema] = {
             "price": "string",
             "categories": "array<string>",
             "fields": "array<string>",
+            "shown": "array<struct<name: string, text: string>>",
         }
     ),
     "reviews": ibis.schema(
@@ -89,6 +90,9 @@ SCHEMAS: Mapping[str, ibis.Schema] = {
     ),
 }
 
+#: Columns that a source need not give: they are null then.
+OPTIONAL: Mapping[str, Sequence[str]] = {"products": ("shown",)}
+
 #: What each column holds. Times are seconds since 1970 (UTC). Strings are as the source wrote them.
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "products": {
@@ -103,6 +107,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "categories": "category path from the root; empty where missing",
         "fields": "MAVE: which of title, description, feature, price, brand exist, in the order of "
         "their first paragraph; empty elsewhere",
+        "shown": "the fields of the user's own records, in order; null where they show the published ones",
     },
     "reviews": {
         "category": "the review file's category",
@@ -314,5 +319,10 @@ def keyed(seed: int | str, *columns: ir.Value | str) -> ir.StringValue:
 
 
 def conform(table: ir.Table, name: str) -> ir.Table:
-    """Return the table with exactly the columns and types of `SCHEMAS[name]`; raises if one is missing."""
-    return table.select(**{column: table[column].cast(kind) for column, kind in SCHEMAS[name].items()})
+    """Return the table with exactly the columns and types of `SCHEMAS[name]`; raises if one is missing that is not of
+    `OPTIONAL`."""
+    missing = {column for column in OPTIONAL.get(name, ()) if column not in table.columns}
+    columns = SCHEMAS[name].items()
+    return table.select(
+        **{column: ibis.null(kind) if column in missing else table[column].cast(kind) for column, kind in columns}
+    )

@@ -16,7 +16,7 @@ AS_UTF8 = Sources(amazon_google="amazon_google", amazon_google_encoding="utf-8")
 def test_records_of_both_catalogues_and_their_matches(tmp_path: Path) -> None:
     write_catalogues(tmp_path)
     found = read(tmp_path, LEIPZIG)
-    rest = {"category": "", "feature": None, "categories": [], "fields": []}
+    rest = {"category": "", "feature": None, "categories": [], "fields": [], "shown": None}
     assert found.product("a1") == {
         "catalogue": "amazon",
         "product_id": "a1",

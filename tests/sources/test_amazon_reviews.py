@@ -198,6 +198,7 @@ def test_a_page_becomes_a_product(tmp_path: Path) -> None:
             "price": "$4.99",
             "categories": ["Beauty", "Hair Care"],
             "fields": [],
+            "shown": None,
         }
     ]
 

@@ -32,6 +32,7 @@ def test_judgements_and_products(tmp_path: Path) -> None:
             "price": None,
             "categories": [],
             "fields": [],
+            "shown": None,
         }
     ]
 

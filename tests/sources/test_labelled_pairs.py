@@ -619,7 +619,7 @@ def test_labelled_judgements_stay_in_their_split_for_all_three_tasks(tmp_path: P
 def example(tmp_path: Path) -> Callable[[Path, Run], tuple[Path, str]]:
     """Convert a folder by the page's script and build by the page's config; returns the dataset and what was said."""
     (script,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    (config,) = (one for one in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "tables.pairs" in one)
+    (config,) = (one for one in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "left_manufacturer" in one)
     (tmp_path / "convert.py").write_text(script)
     (tmp_path / "pairs.toml").write_text(config)
     (tmp_path / "tables").mkdir()

@@ -8,6 +8,8 @@ from ecellm.records import Sample
 
 #: Set between texts that are joined, so that no word pair spans them.
 BREAK = " | "
+#: Of a product record: what is read first and last.
+FIRST, LAST = ("title", "manufacturer"), ("price", "description")
 #: Between the sentences of a review.
 SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 
@@ -62,5 +64,7 @@ def counted_sides(sample: Sample) -> Sides:
 
 
 def _record(record: dict[str, object]) -> str:
-    """Return a product record as one text, what says most first."""
-    return BREAK.join(str(record[name]) for name in ("title", "manufacturer", "price", "description"))
+    """Return a product record as one text, what says most first: fields that are not the published ones stand in the
+    middle."""
+    others = [name for name in record if name not in (*FIRST, *LAST)]
+    return BREAK.join(str(record[name]) for name in (*FIRST, *others, *LAST) if name in record)

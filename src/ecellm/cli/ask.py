@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ecellm.inference.cost import Budget
     from ecellm.inference.generator import Decoding
     from ecellm.inference.openai_ import Server
+    from ecellm.tasks import Task
 
 
 def ask(
@@ -38,6 +39,10 @@ def ask(
     values: Annotated[
         list[str] | None,
         typer.Option("--set", help="Instead of a table: one column of one question, name=value; again for a list."),
+    ] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(help="Of PM: all fields that a record shows, such as title,brand,modelno,price, as in tuning."),
     ] = None,
     abstain: Annotated[
         float | None, typer.Option(min=0, max=1, help="Leave answers below this probability empty, for a human.")
@@ -71,6 +76,8 @@ def ask(
     (chosen, *others) = chosen_tasks(task)
     if others:
         raise ValueError(f"One task is asked at a time, not {task}.")
+    if fields is not None:
+        chosen = chosen.with_fields([name.strip() for name in fields.split(",")])
     if values and (source or out):
         raise ValueError("Give --set for one question, or --input and --out for a table, not both.")
     check_server_options(model, server, price_in, price_out, max_cost)
@@ -78,10 +85,10 @@ def ask(
     reached = Server(server, concurrency, timeout, retries)
     named = _Model(model, how, template, reached, calibration)
     if values:
-        _one(chosen.name, named, values, abstain)
+        _one(chosen, named, values, abstain)
     elif source is not None and out is not None:
         budget = Budget(Prices(price_in, price_out), max_cost)
-        _table(chosen.name, named, source, out, Wanted(prefix, abstain, scores, without_failed), overwrite, budget)
+        _table(chosen, named, source, out, Wanted(prefix, abstain, scores, without_failed), overwrite, budget)
     else:
         from ecellm.inference.own_rows import needs
 
@@ -100,27 +107,26 @@ class _Model(NamedTuple):
     calibration: Path | None
 
 
-def _one(task: str, model: _Model, values: list[str], abstain: float | None) -> None:
+def _one(task: "Task", model: _Model, values: list[str], abstain: float | None) -> None:
     import json
 
     from ecellm.inference.load import load_generator
     from ecellm.inference.model import Model, NoAnswerError
     from ecellm.inference.own_rows import given_in, needs
-    from ecellm.tasks import TASKS
 
     row: dict[str, str | list[str]] = {}
-    known = {column.name: column.many for column in TASKS[task].form.columns}
+    known = {column.name: column.many for column in task.form.columns}
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or name not in known:
-            raise ValueError(f"--set takes name=value with a name of {needs(TASKS[task])}, not {value!r}.")
+            raise ValueError(f"--set takes name=value with a name of {needs(task)}, not {value!r}.")
         before = row.get(name)
         if before is not None and not known[name]:
             raise ValueError(f"--set gives {name} twice.")
         row[name] = text if before is None else [*([before] if isinstance(before, str) else before), text]
-    given_in(TASKS[task], row)
+    given_in(task, row)
     try:
-        answer = Model(load_generator(*model)).ask(task, [row])[0]
+        answer = Model(load_generator(*model)).ask(task.name, [row], task.form.fields)[0]
     except NoAnswerError as error:
         raise ValueError(str(error)) from error
     said = answer.answer if isinstance(answer.answer, str) else json.dumps(answer.answer, ensure_ascii=False)
@@ -135,7 +141,7 @@ def _one(task: str, model: _Model, values: list[str], abstain: float | None) -> 
 
 
 def _table(
-    task: str, model: _Model, source: Path, out: Path, wanted: "Wanted", overwrite: bool, budget: "Budget"
+    task: "Task", model: _Model, source: Path, out: Path, wanted: "Wanted", overwrite: bool, budget: "Budget"
 ) -> None:
     from ecellm.inference.ask import ask as run
     from ecellm.inference.ask import check, set_aside_of
@@ -143,14 +149,13 @@ def _table(
     from ecellm.inference.load import OPENAI, identity, load_generator
     from ecellm.inference.openai_ import OpenAIGenerator
     from ecellm.inference.predict import failed_file
-    from ecellm.tasks import TASKS
 
-    table = check(TASKS[task], source, out, wanted, overwrite)
+    table = check(task, source, out, wanted, overwrite)
     whose = identity(*model)
     generator = load_generator(*model)
     before = budget.plan(model.decoding, typer.echo) if model.name.startswith(OPENAI) else None
     with Asking() as progress:
-        counts = run(generator, TASKS[task], table, source, out, whose, wanted, progress, before, budget.spend)
+        counts = run(generator, task, table, source, out, whose, wanted, progress, before, budget.spend)
     if counts.usage is not None:
         typer.echo(f"The server counted {budget.prices.told(counts.usage)}.")
     for remark in generator.remarks() if isinstance(generator, OpenAIGenerator) else ():

@@ -6,11 +6,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ecellm.dataset.language import LANGUAGES
 from ecellm.records import Domain, Split
 from ecellm.tasks import TASKS, Task
+from ecellm.tasks.pm import checked_fields
 from ecellm.tasks.task import BRAND, CATEGORY, NATURAL, TIME, Plan
 
 
@@ -32,12 +33,23 @@ class OwnTable(Strict):
     """The database's table."""
     columns: dict[str, str] = {}
     """The Store's column to the table's own; columns of the Store's name need no mention."""
+    fields: tuple[str, ...] | None = None
+    """Of products and pairs: all fields that PM's records show, in this order, such as title, brand, modelno; left
+    out: the published ones. Each is a column of products, or two (left_ and right_) of pairs of whole records."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.file is None) == (self.database is None) or (self.database is None) != (self.table is None):
             raise ValueError("name either a file, or a database and its table")
         return self
+
+    @field_validator("fields")
+    @classmethod
+    def _are_names(cls, fields: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        try:
+            return None if fields is None else checked_fields(fields)
+        except ValueError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
 
 
 class OwnTables(Strict):
@@ -56,6 +68,13 @@ class OwnTables(Strict):
     def named(self) -> dict[str, OwnTable]:
         """Return the tables that there are."""
         return {name: table for name, table in self if table is not None}
+
+    @model_validator(mode="after")
+    def _records_have_fields(self) -> Self:
+        for name, table in self.named().items():
+            if table.fields is not None and name not in ("products", "pairs"):
+                raise ValueError(f"{name} shows no records: fields are of products, or of pairs")
+        return self
 
 
 class Sources(Strict):

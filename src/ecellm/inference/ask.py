@@ -161,7 +161,8 @@ def ask(
     wanted = wanted or Wanted()
     counts = Counts(rows=sum(len(rows) for rows in table.chunks()))
     part = part_of(out)
-    identity = {**run, "task": task.name, "input": _file_hash(source), "scores": wanted.scores}
+    fields = None if task.form.fields is None else list(task.form.fields)
+    identity = {**run, "task": task.name, "input": _file_hash(source), "scores": wanted.scores, "fields": fields}
     with ExitStack() as alone:
         there = part.exists()
         if there:

@@ -45,9 +45,16 @@ class Model:
     def __init__(self, generator: Generator):
         self.generator = generator
 
-    def ask(self, task: str, rows: Sequence[Mapping[str, Any]]) -> list[Answer[Any]]:
-        """Answer questions of a task by its columns (docs/asking.md), such as {"query": ..., "title": ...}."""
+    def ask(
+        self, task: str, rows: Sequence[Mapping[str, Any]], fields: Sequence[str] | None = None
+    ) -> list[Answer[Any]]:
+        """Answer questions of a task by its columns (docs/asking.md), such as {"query": ..., "title": ...}.
+
+        `fields` are those of PM's records, where the model was tuned on others than the published ones.
+        """
         (chosen,) = chosen_tasks(task)
+        if fields is not None:
+            chosen = chosen.with_fields(fields)
         puts = []
         for number, row in enumerate(rows):
             try:
@@ -86,12 +93,14 @@ class Model:
         return self._pairs("PRP", title_1=title_1, title_2=title_2)
 
     @overload
-    def match(self, product_1: Product, product_2: Product) -> Answer[str]: ...
+    def match(self, product_1: Product, product_2: Product, fields: Sequence[str] | None = None) -> Answer[str]: ...
     @overload
-    def match(self, product_1: Products, product_2: Products) -> list[Answer[str]]: ...
-    def match(self, product_1: Any, product_2: Any) -> Any:
-        """PM: return whether two records are the same product, yes or no."""
-        return self._pairs("PM", product_1=product_1, product_2=product_2)
+    def match(
+        self, product_1: Products, product_2: Products, fields: Sequence[str] | None = None
+    ) -> list[Answer[str]]: ...
+    def match(self, product_1: Any, product_2: Any, fields: Sequence[str] | None = None) -> Any:
+        """PM: return whether two records are the same product, yes or no; `fields` as of `ask`."""
+        return self._pairs("PM", fields, product_1=product_1, product_2=product_2)
 
     @overload
     def sentiment(self, text: str) -> Answer[str]: ...
@@ -151,13 +160,13 @@ class Model:
         """AG: return an answer to the question, written from snippets of reviews."""
         return self._with_lists("AG", "question", question, "snippets", snippets)
 
-    def _pairs(self, task: str, **values: Any) -> Any:
+    def _pairs(self, task: str, fields: Sequence[str] | None = None, /, **values: Any) -> Any:
         """Ask about single values, or about lists of them."""
         if not any(_is_many(value) for value in values.values()):
-            return self.ask(task, [values])[0]
+            return self.ask(task, [values], fields)[0]
         rows = next(len(value) for value in values.values() if _is_many(value))
         each = {name: value if _is_many(value) else [value] * rows for name, value in values.items()}
-        return self._many(task, [{} for _ in range(rows)], **each)
+        return self._many(task, [{} for _ in range(rows)], fields, **each)
 
     def _with_lists(self, task: str, name: str, value: Any, lists: str, texts: Any) -> Any:
         """Ask with one list of texts, or with a list of such lists."""
@@ -166,13 +175,15 @@ class Model:
         each = value if _is_many(value) else [value] * len(texts)
         return self._many(task, [{} for _ in texts], **{name: each, lists: texts})
 
-    def _many(self, task: str, rows: list[dict[str, Any]], **more: Sequence[Any]) -> list[Answer[Any]]:
+    def _many(
+        self, task: str, rows: list[dict[str, Any]], fields: Sequence[str] | None = None, /, **more: Sequence[Any]
+    ) -> list[Answer[Any]]:
         """Ask rows with more columns; raises ValueError where these are of other lengths."""
         for name, values in more.items():
             if len(values) != len(rows):
                 raise ValueError(f"{name} has {len(values)} questions where the other list has {len(rows)}.")
         columns = [{name: values[place] for name, values in more.items()} for place in range(len(rows))]
-        return self.ask(task, [{**row, **column} for row, column in zip(rows, columns, strict=True)])
+        return self.ask(task, [{**row, **column} for row, column in zip(rows, columns, strict=True)], fields)
 
 
 def load_model(folder: str | Path) -> Model:

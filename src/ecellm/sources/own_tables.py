@@ -9,7 +9,7 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,10 @@ PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
 ROWS_AT_ONCE = 50_000
 #: What tells products apart, as far as their table has it.
 IDENTITY = ("catalogue", "category", "product_id")
+#: Before the names of the columns that hold the fields of a record, so that they are none of the Store's.
+SHOWN = "shown_"
+#: Which records a table's rows show with the user's fields: what stands before the names of their columns.
+RECORDS = {"products": ("",), "pairs": ("left_", "right_")}
 #: In which of the Store's catalogues a table's products are looked for.
 CATALOGUES = {
     "reviews": "amazon_2018",
@@ -57,7 +61,17 @@ def own_columns(root: Path, tables: OwnTables) -> dict[str, Columns]:
 
     Raises ValueError where a table cannot be read or lacks a column that it is said to have.
     """
-    return {name: _mapped(name, table, root) for name, table in tables.named().items()}
+    found: dict[str, Columns] = {name: _mapped(name, table, root) for name, table in tables.named().items()}
+    for name, table in tables.named().items():
+        if name == "pairs" and table.fields is not None and not is_whole(name, found):
+            raise ValueError(
+                "[sources.tables.pairs]: its rows name products by id, so give the fields in "
+                "[sources.tables.products]."
+            )
+        lacking = [column for column in _fields(name, table) if column not in found[name]]
+        if lacking:
+            raise ValueError(f"[sources.tables.{name}]: there is no column {lacking[0]}, but fields name it.")
+    return found
 
 
 def read(
@@ -76,7 +90,7 @@ def read(
     found: dict[str, ir.Table] = {}
     shown: list[ir.Table] = []
     for name in (name for name in usable if name in wanted and name != "products"):
-        rows = _rows(bench, name, _file(name, usable[name], root, space), columns)
+        rows = _rows(bench, name, _file(name, usable[name], root, space), columns, usable[name].fields)
         if is_whole(name, columns):
             rows = bench.keep(_filled(_with_ids(rows, name), name, columns[name]))
             shown.append(_shown(rows, name))
@@ -86,18 +100,33 @@ def read(
     if "products" in usable:
         path = _file("products", usable["products"], root, space)
         by_id = {name: table for name, table in found.items() if not is_whole(name, columns)}
-        shown.append(_products(_rows(bench, "products", path, columns), by_id, columns["products"]))
+        rows = _rows(bench, "products", path, columns, usable["products"].fields)
+        shown.append(_products(rows, by_id, columns["products"]))
     if shown:
         found["products"] = ibis.union(*shown) if len(shown) > 1 else shown[0]
     return {name: conform(table, name) for name, table in found.items()}
 
 
-def _rows(bench: Workbench, name: str, path: Path, columns: Mapping[str, Columns]) -> ir.Table:
+def _rows(
+    bench: Workbench, name: str, path: Path, columns: Mapping[str, Columns], fields: Sequence[str] | None
+) -> ir.Table:
+    """Return a table's rows with the Store's columns, and those of its records of the user's `fields`: for each its
+    fields (`SHOWN`, left_ or right_ of pairs, and the field) and all together, as the Store has them."""
     needed, optional = kinds_of(name, columns)
     kinds = {**needed, **optional}
     own = {column: given for column, given in columns[name].items() if column in kinds}
     by = [column for column in IDENTITY if column in own] if name == "products" else ()
-    rows = bench.own(Part(path), {column: (own[column], kinds[column]) for column in own}, list(needed), by)
+    read = {column: (own[column], kinds[column]) for column in own}
+    records = RECORDS[name] if fields is not None else ()
+    for record in records:
+        read |= {f"{SHOWN}{record}{field}": (columns[name][record + field], "text") for field in fields or ()}
+    rows = bench.own(Part(path), read, list(needed), by)
+    for record in records:
+        pairs = [
+            ibis.struct({"name": ibis.literal(field), "text": rows[f"{SHOWN}{record}{field}"]})
+            for field in fields or ()
+        ]
+        rows = rows.mutate(**{f"{record}shown": ibis.array(pairs).filter(lambda pair: pair.text.notnull())})
     for column, kind in kinds.items():
         if column not in own:
             rows = rows.mutate(**{column: _nothing(kind)})
@@ -111,6 +140,8 @@ def _with_ids(rows: ir.Table, name: str) -> ir.Table:
     """Return the rows with the ids of the records that they show: equal records have one id."""
     for column, record in FORMS[name].records.items():
         texts = [rows[record[part]] if part in record else ibis.null("string") for part in RECORD]
+        side = SHOWN + column.removesuffix("id")
+        texts += [rows[own] for own in rows.columns if own.startswith(side)]
         # The lengths say where each text ends.
         rows = rows.mutate(**{column: keyed("own record", *(text.length() for text in texts), *texts)})
     return rows
@@ -124,6 +155,7 @@ def _shown(rows: ir.Table, name: str) -> ir.Table:
             category=rows.category if "category" in rows.columns else ibis.literal(SHOP),
             product_id=rows[column],
             **{part: rows[record[part]] if part in record else ibis.null("string") for part in RECORD},
+            **({"shown": rows[shown]} if (shown := column.removesuffix("id") + "shown") in rows.columns else {}),
         )
         for column, record in FORMS[name].records.items()
     ]
@@ -143,7 +175,7 @@ def _refuse_others(bench: Workbench, name: str, rows: ir.Table, column: str, all
 def _mapped(name: str, table: OwnTable, root: Path) -> dict[str, str]:
     form = FORMS[name]
     shown = (column for record in form.records.values() for column in record.values())
-    known = list(dict.fromkeys([*form.needed, *form.optional, *shown]))
+    known = list(dict.fromkeys([*form.needed, *form.optional, *shown, *_fields(name, table)]))
     unknown = [column for column in table.columns if column not in known]
     if unknown:
         raise ValueError(f"[sources.tables.{name}]: there is no column {unknown[0]!r}; known: {', '.join(known)}.")
@@ -156,6 +188,11 @@ def _mapped(name: str, table: OwnTable, root: Path) -> dict[str, str]:
     if absent:
         raise ValueError(f"{where} has no column {absent[0]!r}; it has {', '.join(there)}.")
     return {**{column: column for column in known if column in there}, **table.columns}
+
+
+def _fields(name: str, table: OwnTable) -> list[str]:
+    """Return the columns of the fields that a table's records show."""
+    return [record + field for record in RECORDS.get(name, ()) for field in table.fields or ()]
 
 
 def _file(name: str, table: OwnTable, root: Path, space: Path) -> Path:

@@ -7,12 +7,19 @@ of the user's own are taken as they are instead, near misses included.
              "manufacturer": "broderbund", "price": "0.0"}, "product 2": {"title": ...}}
     output   yes
     metric   F1 of yes
+
+Records of the user's own may show other fields (`checked_fields`), such as a model number. A record then has the
+fields that were named, in that order, and leaves out those that it has no value of; `brand` is shown as manufacturer.
+
+    input    {"product 1": {"title": "hp 56 black ink", "manufacturer": "hp", "modelno": "c6656an"}, "product 2": ...}
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ecellm.records import Sample, sample_id
@@ -32,6 +39,11 @@ NEAR, NEAREST, COMMON = "near", 5, 200
 #: The catalogues whose records stand left and right.
 SIDES = {"left": "amazon", "right": "google"}
 RECORD = ("title", "description", "brand", "price")
+#: The fields that are shown under another name.
+SHOWN_AS = {"brand": "manufacturer"}
+#: The fields that are not cut first: those of rank None are never cut.
+RANKS: Mapping[str, int | None] = {"title": 2, "manufacturer": None, "price": None}
+FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
 def draw(store: Store, plan: Plan) -> Draw:
@@ -179,7 +191,8 @@ def _words(records: ir.Table, side: str) -> ir.Table:
 
 def _record(products: ir.Table, side: str) -> ir.Table:
     titled = products.filter(products.title.notnull() & (stripped(products.title) != ""))
-    return titled.select(**{f"{side}_id": titled.product_id}, **{f"{side}_{name}": titled[name] for name in RECORD})
+    columns = {f"{side}_{name}": titled[name] for name in (*RECORD, "shown")}
+    return titled.select(**{f"{side}_id": titled.product_id}, **columns)
 
 
 def _text(word: str) -> ir.StringValue:
@@ -196,7 +209,11 @@ def _no_split() -> ir.StringValue:
 
 def _sample(row: dict[str, Any], split: Any) -> Sample:
     sides = {"left": 1, "right": 2}
-    text, _ = write({f"{name}_{number}": row[f"{side}_{name}"] for side, number in sides.items() for name in RECORD})
+    if row["left_shown"] is None:
+        values = {f"{name}_{number}": row[f"{side}_{name}"] for side, number in sides.items() for name in RECORD}
+        text, _ = write(values)
+    else:
+        text = records_text(*({one["name"]: one["text"] for one in row[f"{side}_shown"]} for side in sides))
     return Sample(
         id=sample_id("PM", "IND", text, None),
         task="PM",
@@ -224,6 +241,54 @@ def _shown(given: Given, number: int) -> dict[str, Any]:
     }
 
 
+def checked_fields(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the fields of records as a user names them; raises ValueError with one sentence for what cannot be."""
+    for name in names:
+        if not FIELD.fullmatch(name):
+            raise ValueError(f"{name!r} is no field's name: it should be of letters, digits and _, a letter first.")
+    shown = [SHOWN_AS.get(name, name) for name in names]
+    twice = [name for name in shown if shown.count(name) > 1]
+    if twice:
+        raise ValueError(f"The fields name {twice[0]} twice.")
+    if "title" not in names:
+        raise ValueError("The fields should be all that a record shows, title among them.")
+    return tuple(names)
+
+
+def records_text(first: Mapping[str, str | None], second: Mapping[str, str | None]) -> str:
+    """Return two records of the user's own fields as a text; all but the title that has no value, or blanks, is left
+    out."""
+    records = {f"product {number}": _listed(record) for number, record in ((1, first), (2, second))}
+    return json.dumps(records)
+
+
+def _listed(record: Mapping[str, str | None]) -> dict[str, Any]:
+    there = {name: text for name, text in record.items() if name == "title" or (text and text.strip())}
+    return {
+        SHOWN_AS.get(name, name): _short(text) if name == "description" else text or ""
+        for name, text in there.items()
+    }
+
+
+def _form(names: Sequence[str] = RECORD, own: bool = False) -> Form:
+    """Return how a question on two records of these fields is put; `own` where a user chose them."""
+
+    def write_own(given: Given) -> tuple[str, None]:
+        return records_text(*({name: given[f"{name}_{number}"] for name in names} for number in (1, 2))), None
+
+    columns = [
+        Column(f"{name}_{number}", f"{name} of product {number}", needed=name == "title")
+        for number in (1, 2)
+        for name in names
+    ]
+    return Form(
+        tuple(columns),
+        write_own if own else write,
+        fields=tuple(names) if own else None,
+        of_fields=lambda chosen: _form(checked_fields(chosen), own=True),
+    )
+
+
 def _short(description: str | None) -> str | float:
     if not description:
         return math.nan
@@ -234,11 +299,11 @@ def _short(description: str | None) -> str | float:
 
 
 def pieces(sample: Sample) -> Pieces:
-    """Cut the two descriptions first, evenly, then the two titles."""
+    """Cut the descriptions first, evenly, with fields that are not the published ones, then the two titles."""
 
     def rule(path: Path, value: str) -> Cut | None:
-        ranks = {"description": 1, "title": 2}
-        return Cut(rank=ranks[str(path[-1])]) if path[-1] in ranks else None
+        rank = RANKS.get(str(path[-1]), 1)
+        return None if rank is None else Cut(rank=rank)
 
     return input_and_options(sample, rule)
 
@@ -262,14 +327,7 @@ TASK = Task(
     needs=("products", "matches"),
     draw=draw,
     pieces=pieces,
-    form=Form(
-        tuple(
-            Column(f"{name}_{number}", f"{name} of product {number}", needed=name == "title")
-            for number in (1, 2)
-            for name in RECORD
-        ),
-        write,
-    ),
+    form=_form(),
     negatives=(NEAR,),
     alternatives={"matches": "pairs"},
     texts=texts_under("title"),

@@ -7,8 +7,8 @@ looks like and how it is scored, and which parts of its input may be cut to fit 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ecellm.records import Domain, Sample, Split
@@ -147,6 +147,11 @@ class Form:
     with one sentence for what cannot be asked."""
     read: Callable[[Any, Given], Any] = _unchanged
     """Say a parsed answer in the question's own terms, such as an option's text for its letter."""
+    fields: tuple[str, ...] | None = None
+    """The fields of a record, where the user chose them; None: the published ones."""
+    of_fields: Callable[[Sequence[str]], Form] | None = None
+    """Return the form of records with the fields that a user names; raises ValueError for what is no name. None where
+    the task's fields are fixed."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,15 @@ class Task:
     def tables(self, own: Collection[str]) -> tuple[str, ...]:
         """Return the tables of the Store that it draws from where the user has tables of these names."""
         return tuple(other if (other := self.alternatives.get(name, name)) in own else name for name in self.needs)
+
+    def with_fields(self, fields: Sequence[str]) -> Task:
+        """Return the task with records of these fields instead of the published ones.
+
+        Raises ValueError with one sentence where its fields are fixed, or a name is none.
+        """
+        if self.form.of_fields is None:
+            raise ValueError(f"{self.name} shows no records of your own fields: leave the fields out.")
+        return replace(self, form=self.form.of_fields(fields))
 
     @property
     def seed_instruction(self) -> str:
