@@ -1,8 +1,8 @@
 """Linear layers that compute in less than fp32, which makes asking on a CPU faster and answers less exact.
 
 Only linear layers change: what stands between them (norms, attention, the sums of layers) and the output head stay in
-fp32, for these cost little time and much exactness. Of a 24-million-parameter model converted whole to bf16 the
-probabilities moved three to four times as far, for no gain in time (docs/asking.md).
+fp32, for these cost little time and much exactness: converted whole to bf16, XS was as fast within the noise, and its
+probabilities moved three to four times as far (docs/asking.md).
 """
 
 from typing import TYPE_CHECKING, Final, Literal
