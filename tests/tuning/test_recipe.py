@@ -68,3 +68,10 @@ def test_a_recipe_is_copied_out_to_be_edited(tmp_path: Path, run: Callable[..., 
     code, _, said = run("recipes", "m", "--out", copy)
     assert code == 1 and "a new file that ends in .toml" in said
     assert run("recipes", "--out", tmp_path / "other.toml")[0] == 1
+
+
+def test_epochs_set_by_hand_stand_whatever_steps_the_recipe_asks_for() -> None:
+    assert read_recipe("xs").optimisation.min_steps > 0
+    assert read_recipe("xs", ["optimisation.epochs=1"]).optimisation.min_steps == 0
+    both = read_recipe("xs", ["optimisation.min_steps=7", "optimisation.epochs=1"]).optimisation
+    assert (both.epochs, both.min_steps) == (1, 7)

@@ -12,6 +12,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
+#: Keys of which the first, set by hand, lifts the second.
+EPOCHS, MIN_STEPS = "optimisation.epochs", "optimisation.min_steps"
+
+
 class Section(BaseModel):
     """A section whose unknown keys are errors."""
 
@@ -23,7 +27,7 @@ class Optimisation(Section):
 
     epochs: float = Field(default=3, gt=0)
     min_steps: int = Field(default=0, ge=0)
-    """Where the epochs make fewer steps, there are as many more of them."""
+    """Where the epochs make fewer steps, there are as many more of them; `--set optimisation.epochs=N` alone makes N."""
     learning_rate: float = Field(default=1e-4, gt=0)
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Of the parts that are freshly drawn; the learning rate above where None."""
@@ -165,6 +169,9 @@ def read_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
         values = tomllib.loads(recipe_text(name))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"The recipe {name} is not valid TOML: {error}.") from error
+    named = {override.partition("=")[0].strip() for override in overrides or []}
+    if EPOCHS in named and MIN_STEPS not in named:
+        overrides = [*(overrides or []), f"{MIN_STEPS}=0"]
     for override in overrides or []:
         _override(values, override)
     try:
