@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-
 #: Keys of which the first, set by hand, lifts the second.
 EPOCHS, MIN_STEPS = "optimisation.epochs", "optimisation.min_steps"
 
@@ -27,7 +26,7 @@ class Optimisation(Section):
 
     epochs: float = Field(default=3, gt=0)
     min_steps: int = Field(default=0, ge=0)
-    """Where the epochs make fewer steps, there are as many more of them; `--set optimisation.epochs=N` alone makes N."""
+    """Where the epochs make fewer steps, there are more of them; `--set optimisation.epochs=N` alone makes N."""
     learning_rate: float = Field(default=1e-4, gt=0)
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Of the parts that are freshly drawn; the learning rate above where None."""
