@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 VERBS = (
     *("simulate", "download", "build", "check", "card", "export", "import", "show", "tune", "merge", "predict"),
     *("ask", "calibrate", "join", "baseline", "evaluate", "compare", "report", "results", "study", "reproduce"),
-    *("recipes", "demo"),
+    *("recipes", "demo", "benchmark"),
 )
 
 

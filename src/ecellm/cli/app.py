@@ -5,6 +5,7 @@ import typer
 from ecellm import __version__
 from ecellm.cli.ask import ask
 from ecellm.cli.baseline import baseline
+from ecellm.cli.benchmark import benchmark
 from ecellm.cli.build import build
 from ecellm.cli.calibrate import calibrate
 from ecellm.cli.card import card
@@ -56,6 +57,7 @@ for verb in (
     results,
     study,
     reproduce,
+    benchmark,
     recipes,
     demo,
 ):
