@@ -135,7 +135,7 @@ def test_what_fits_is_whole(pieces: Pieces, template: Template, tokenizer: PreTr
         head, tail = whole.split(f"{{{place}}}")
         whole = head + text + tail
     assert prompt.text == whole.replace("{instruction}", "Pick the best product.")
-    assert prompt.ids == tokenizer(prompt.text)["input_ids"]
+    assert prompt.ids == tokenizer(prompt.text, add_special_tokens=template.special_tokens)["input_ids"]
     assert prompt.cut == {}
 
 

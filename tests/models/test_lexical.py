@@ -83,3 +83,11 @@ def test_an_input_of_another_form_has_no_scores(pairs: list[Sample]) -> None:
     scores, held_out = LexicalScores.fit([*pairs, plain], seed=1)
     assert held_out[-1] == NOTHING
     assert scores.read([plain]) == [NOTHING]
+
+
+def test_too_few_rows_have_no_scores(pairs: list[Sample], tiny_data: Dataset) -> None:
+    scores, held_out = LexicalScores.fit(pairs[:4], seed=1)
+    assert held_out == [NOTHING] * 4
+    assert scores.read(pairs) == [NOTHING] * len(pairs)
+    lists = [row.sample for row in tiny_data.view("IND_Diverse_Instruction", "train", ["QPR"])][:1]
+    assert LexicalScores.fit(lists, seed=1)[1] == [NOTHING]

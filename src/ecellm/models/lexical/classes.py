@@ -87,10 +87,11 @@ class OrderScores:
             if pair is not None:
                 pairs.append(pair)
                 labels.append(label_of(sample))
-        if len(set(labels)) < 2 or not listed:
+        queries = [pair.left for pair in pairs]
+        if len(set(labels)) < 2 or not listed or len(set(queries)) < FOLDS:
             return None
         features = PairFeatures().fit(pairs)
-        folds = folds_of([pair.left for pair in pairs], seed)
+        folds = folds_of(queries, seed)
         numbers = np.array(labels, dtype=np.int64)
         weights, held_out = cross_fitted(features.transform(pairs), numbers, len(GAINS), folds)
         gains = iter(_log_gains(held_out[:listed]))
