@@ -80,11 +80,18 @@ def test_it_is_a_language_model(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_it_is_asked_without_tuning(folder: Path, run: Run) -> None:
-    given = ("ask", "SA", "smollm2-135m", "--set", "text=It broke on the first day. Terrible!")
+    given = (
+        "ask",
+        "AG",
+        "smollm2-135m",
+        "--set",
+        "question=What color is the mug?",
+        "--set",
+        "snippets=The mug is blue.",
+    )
     for layout in ((), ("--template", "chatml")):
         code, said, error = run(*given, *layout)
-        assert code == 0, error
-        assert "negative" in said
+        assert code == 0 and "blue" in said, error
 
 
 def losses(model: Path) -> list[float]:
