@@ -16,7 +16,7 @@ from ecellm.baselines.sides import Sides, ranked_sides, sides
 from ecellm.dataset.dataset import Dataset, read_dataset, write_split
 from ecellm.evaluation.evaluate import evaluate
 from ecellm.evaluation.metrics import class_metric
-from ecellm.keys import keyed_choice
+from ecellm.keys import keyed_choice, keyed_shuffle
 from ecellm.records import SPLITS, Sample, Split
 from ecellm.tasks import TASKS
 from fitted import answered
@@ -167,6 +167,20 @@ def test_one_class_alone_is_always_chosen() -> None:
         pairs, np.ones(5, dtype=np.int64), [], np.array([], dtype=np.int64), 2, class_metric("f1", 2)
     )
     assert model.log_probabilities(pairs).argmax(1).tolist() == [1] * 5
+
+
+def test_a_strength_is_chosen_from_forty_rows_a_class() -> None:
+    """Half of the words say nothing: less strength is better on other rows."""
+    words = [f"w{number}" for number in range(40)]
+    train = [Sides(" ".join(keyed_shuffle(words, 1, "train", number)[:6])) for number in range(60)]
+    labels = np.array([number % 2 if keyed_choice(3, "noise", number) else 0 for number in range(60)])
+    held = [Sides(" ".join(keyed_shuffle(words, 1, "held", number)[:6])) for number in range(80)]
+    held_labels = np.array([keyed_choice(2, "held", number) for number in range(80)])
+    few, enough = (
+        fit_classifier(train, labels, held[:rows], held_labels[:rows], 2, class_metric("accuracy", 2)).model
+        for rows in (79, 80)
+    )
+    assert np.abs(few.coefficients).sum() > 1.5 * np.abs(enough.coefficients).sum()
 
 
 def test_features_of_empty_and_odd_texts() -> None:

@@ -14,11 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from ecellm.baselines.features import Floats, PairFeatures, State, nested, under
 from ecellm.baselines.part import UNKNOWN
 from ecellm.baselines.sides import Sides
-from ecellm.inference.thresholds import Labels, Metric, score_with_thresholds
+from ecellm.inference.thresholds import Labels, Metric, enough_rows, score_with_thresholds
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
-#: Below this many validation rows no strength is chosen; thresholds take more, by the number of classes.
-FEWEST_ROWS = 40
+#: Where validation rows are too few to choose by.
+DEFAULT_STRENGTH = 1.0
 ITERATIONS = 300
 #: Stands for a probability of 0, so that an offset can still be added to its logarithm.
 SMALLEST = 1e-12
@@ -89,8 +89,8 @@ def fit_classifier(
     """
     features = PairFeatures().fit(pairs)
     rows = features.transform(pairs)
-    if len(held_out) < FEWEST_ROWS:
-        return Classifier(features, fit_weights(rows, labels, 1.0), classes)
+    if not enough_rows(len(held_out), classes):
+        return Classifier(features, fit_weights(rows, labels, DEFAULT_STRENGTH), classes)
     held_out_rows = features.transform(held_out)
     fits = [fit_weights(rows, labels, strength) for strength in STRENGTHS]
     logs = [spread_log_probabilities(model, held_out_rows, classes) for model in fits]

@@ -24,7 +24,7 @@ from ecellm.inference.calibration import Scored, fit_temperature
 from ecellm.inference.closed import candidates_of, log_probabilities, right_candidate
 from ecellm.inference.generator import Failure, Generator, Question, Reply, Usage
 from ecellm.inference.predict import batches, check_failures
-from ecellm.inference.thresholds import CLASS_METRICS, ROWS_A_CLASS, enough_rows, fit_thresholds
+from ecellm.inference.thresholds import CLASS_METRICS, ROWS_A_CLASS, enough_rows, fit_offsets
 from ecellm.keys import keyed_hash
 from ecellm.models.folder import read_facts, write_facts
 from ecellm.records import Sample
@@ -153,8 +153,7 @@ def refit(model: str, validation: Sequence[Asked], seed: int, **how: Any) -> Fit
 
 def _fit_thresholds(task: str, scored: Sequence[Scored], fitted: Fitted) -> None:
     logs, labels = np.array([row for row, _ in scored]), np.array([label for _, label in scored], dtype=np.int64)
-    offsets = fit_thresholds(logs, labels, class_metric(TASKS[task].metric, logs.shape[1]))
-    assert offsets is not None, task
+    offsets = fit_offsets(logs, labels, class_metric(TASKS[task].metric, logs.shape[1]))
     fitted.offsets[task] = offsets.tolist()
     if not offsets.any():
         fitted.no_thresholds[task] = NO_GAIN

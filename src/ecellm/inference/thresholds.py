@@ -29,26 +29,16 @@ def decide(log_probabilities: Floats, offsets: Floats) -> Labels:
 
 
 def enough_rows(rows: int, classes: int) -> bool:
-    """Return whether so many validation rows say enough of so many classes."""
+    """Return whether so many validation rows say enough of so many classes: for thresholds and choices by them."""
     return rows >= ROWS_A_CLASS * classes
 
 
-def fit_thresholds(log_probabilities: Floats, labels: Labels, metric: Metric) -> Floats | None:
-    """Return the offsets [classes] for rows [n, classes], all 0 where none help, or None where rows are too few."""
-    if not enough_rows(*log_probabilities.shape):
-        return None
-    return fit_offsets(log_probabilities, labels, metric)
-
-
 def score_with_thresholds(log_probabilities: Floats, labels: Labels, metric: Metric) -> float:
-    """Return the metric of rows [n, classes] under the thresholds fitted on them; under none where rows are too few.
+    """Return the metric of rows [n, classes] under the thresholds fitted on them.
 
-    By this baselines choose a pass or a strength on validation rows.
+    By this baselines choose among passes or strengths, where there are `enough_rows`.
     """
-    offsets = fit_thresholds(log_probabilities, labels, metric)
-    return metric(
-        labels, decide(log_probabilities, np.zeros(log_probabilities.shape[1]) if offsets is None else offsets)
-    )
+    return metric(labels, decide(log_probabilities, fit_offsets(log_probabilities, labels, metric)))
 
 
 def fit_offsets(log_probabilities: Floats, labels: Labels, metric: Metric) -> Floats:
