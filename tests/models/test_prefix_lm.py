@@ -15,18 +15,18 @@ from transformers import AutoTokenizer
 
 from ecellm.dataset.dataset import Dataset
 from ecellm.inference.generator import Question
-from ecellm.inference.prefix import PrefixGenerator, plackett_luce, value_spans
+from ecellm.inference.prefix import PrefixGenerator, plackett_luce
 from ecellm.models.cpu_attention import CPU_ATTENTION, cpu_attention
 from ecellm.models.examples import CHOICE, SPANS, TEXT, Example, find_all, lesson
 from ecellm.models.prefix_lm import (
     PrefixLM,
     make_batch,
-    multi_label_loss,
     prefix_mask,
     span_means,
     warm_start,
 )
 from ecellm.models.row_attention import ROW_ATTENTION
+from ecellm.models.spans import multi_label_loss, value_spans
 from ecellm.prompts import named_template, render_all
 from ecellm.tuning.recipe import Recipe
 from ecellm.tuning.tune import tune

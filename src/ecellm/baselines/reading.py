@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from ecellm.models.cpu_attention import CPU_ATTENTION
 from ecellm.models.minilm import minilm_folder
-from ecellm.models.prefix_lm import NEVER
+from ecellm.models.spans import NEVER
 
 MINILM = "minilm"
 #: Texts read at once when their means are taken.

@@ -23,8 +23,9 @@ from ecellm.models.folder import read_facts
 from ecellm.models.lexical import LexicalScores
 from ecellm.models.lexical.pooling import EVEN, pooled
 from ecellm.models.precision import FP32, lower_precision
-from ecellm.models.prefix_lm import NEVER, PrefixLM, make_batch, value_spans
+from ecellm.models.prefix_lm import PrefixLM, make_batch
 from ecellm.models.row_attention import ROW_ATTENTION
+from ecellm.models.spans import NEVER, value_spans
 from ecellm.prompts import Prompt, Template, render_all
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS, NONE, Triples

@@ -18,13 +18,10 @@ from torch.nn import functional
 from transformers import AutoConfig, BertConfig, BertModel, Cache, PreTrainedModel
 from transformers.utils import logging
 
-from ecellm.models.examples import CHOICE, MARKS, RANKING, SPANS, TEXT, Example, Span
+from ecellm.models.examples import CHOICE, MARKS, RANKING, SPANS, TEXT, Example
 from ecellm.models.row_attention import ROW_ATTENTION
+from ecellm.models.spans import NEVER, multi_label_loss, trusted_scores
 
-#: Below every real score, and safe to add to others in bf16.
-NEVER = -1e4
-#: The longest value, in tokens, that the span pointer may take.
-LONGEST_SPAN = 24
 #: How often a training row's known values are hidden, so that the stack also learns to find values that are new.
 VALUE_DROPOUT = 0.5
 
@@ -172,7 +169,7 @@ class PrefixLM(PreTrainedModel):
         start = self.start_pointer(asking, keys).float()
         end = self.end_pointer(asking, keys).float()
         if example.trusted and not (self.training and torch.rand(()) < VALUE_DROPOUT):
-            at_start, at_end = (given.to(start) for given in _trusted(example, start.shape))
+            at_start, at_end = (given.to(start) for given in trusted_scores(example, start.shape))
             start, end = start + self.trust * at_start, end + self.trust * at_end
         return start.masked_fill(~inside, NEVER), end.masked_fill(~inside, NEVER)
 
@@ -324,26 +321,6 @@ def span_means(states: Tensor, spans: Sequence[Sequence[tuple[int, int]]], most:
     return torch.bmm(weights, states)
 
 
-def value_spans(start: Tensor, end: Tensor, fields: Sequence[Span]) -> list[Span]:
-    """Return the spans within one field whose two scores sum to more than None's, in order of their places; of spans
-    that overlap, the one of the greatest sum.
-
-    `start` and `end` are [T + 1] scores, None's last.
-    """
-    found: list[tuple[float, Span]] = []
-    for first, after in fields:
-        length = after - first
-        total = (start[first:after, None] - start[-1]) + (end[None, first:after] - end[-1])
-        allowed = torch.ones(length, length, dtype=torch.bool).triu().tril(LONGEST_SPAN - 1)
-        for begins, ends in (allowed & (total > 0)).nonzero().tolist():
-            found.append((float(total[begins, ends]), (first + begins, first + ends + 1)))
-    chosen: list[Span] = []
-    for _, span in sorted(found, key=lambda one: (-one[0], one[1])):
-        if all(span[1] <= other[0] or other[1] <= span[0] for other in chosen):
-            chosen.append(span)
-    return sorted(chosen)
-
-
 def warm_start(folder: Path) -> PrefixLM:
     """Return a PrefixLM whose stack is that of a BERT-like encoder's folder; the rest is freshly drawn."""
     values = BertConfig.from_pretrained(folder).to_dict() | {"is_decoder": True, "architectures": ["PrefixLM"]}
@@ -372,32 +349,6 @@ def make_batch(examples: Sequence[Example], pad: int, device: torch.device | str
         torch.tensor([len(row) for row in rows], device=device),
         examples,
     )
-
-
-def multi_label_loss(scores: Tensor, right: Tensor) -> Tensor:
-    """Return the loss, [A], of choosing any number of places by scores [A, T + 1], the last one a threshold.
-
-    log(1 + sum over wrong places of exp(score - threshold)) + log(1 + sum over right ones of exp(threshold - score)):
-    right places are to come above the threshold and wrong ones below it, however many there are (Su et al. 2022,
-    "ZLPR", with a learned threshold as in ATLOP, Zhou et al. 2021).
-    """
-    right = right.to(scores.device)[:, :-1]
-    margins = scores[:, :-1] - scores[:, -1:]
-    nothing = margins.new_zeros(len(margins), 1)
-    wrong = torch.cat([nothing, margins.masked_fill(right, NEVER)], 1).logsumexp(1)
-    missed = torch.cat([nothing, (-margins).masked_fill(~right, NEVER)], 1).logsumexp(1)
-    return wrong + missed
-
-
-def _trusted(example: Example, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Return what known values add to the scores of their first and last tokens, [A, T + 1] each: the largest of a
-    place, by size."""
-    start, end = torch.zeros(shape), torch.zeros(shape)
-    for attribute, (first, after), score in example.trusted:
-        for scores, place in ((start, first), (end, after - 1)):
-            if abs(score) > abs(float(scores[attribute, place])):
-                scores[attribute, place] = score
-    return start, end
 
 
 def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:

@@ -15,7 +15,8 @@ from ecellm.evaluation.metrics import class_metric
 from ecellm.inference.thresholds import CLASS_METRICS, score_with_thresholds
 from ecellm.models.examples import CHOICE, RANKING, SPANS, Example, Span
 from ecellm.models.lexical.pooling import EVEN, Scored, fit_pool, pooled
-from ecellm.models.prefix_lm import Batch, PrefixLM, value_spans
+from ecellm.models.prefix_lm import Batch, PrefixLM
+from ecellm.models.spans import value_spans
 from ecellm.tasks import TASKS
 
 
