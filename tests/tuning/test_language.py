@@ -388,7 +388,7 @@ rows = 6
     given = ["tune", tmp_path / "tiny.toml", "--data", tiny_data.path, "--out"]
     alone = [sys.executable, "-m", "ecellm.cli", *given, tmp_path / "one"]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ecellm.cli"]
-    together = [sys.executable, *launcher, *given, tmp_path / "two"]
+    together = [sys.executable, *launcher, *given, tmp_path / "two", "--show-samples", "2"]
     found = {}
     for name, line in (("one", alone), ("two", together)):
         done = subprocess.run([str(part) for part in line], capture_output=True, text=True, check=False)
@@ -396,6 +396,8 @@ rows = 6
         assert is_finished(tmp_path / name), done.stderr[-2000:]
         log = [json.loads(row) for row in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         found[name] = [row[key] for row in log for key in ("loss", "eval_loss") if key in row]
+        shown = [len(row["samples"]) for row in log if "samples" in row]
+        assert shown == ([2] * len([row for row in log if "eval_loss" in row]) if name == "two" else [])
     assert len(found["one"]) > 4
     assert found["two"] == pytest.approx(found["one"], rel=1e-3)
 
