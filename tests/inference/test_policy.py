@@ -242,7 +242,8 @@ def test_calibrate_fits_both_again_saves_them_with_the_model_and_says_what_not(
     model, data = tmp_path / "model", tmp_path / "data"
     model.mkdir()
     dataset(data, 100)
-    before = {"recipe": {"family": "causal"}, "offsets": {"AP": [0.0, 1.0]}, "temperatures": {"PM": 9.0, "AP": 2.0}}
+    offsets = {"AP": [0.0, 1.0], "SA": [0.0, 1.0, 0.0, 0.0, 0.0]}
+    before = {"recipe": {"family": "causal"}, "offsets": offsets, "temperatures": {"PM": 9.0, "AP": 2.0}}
     write_facts(model, before)
 
     def loaded(name: str) -> Logits:
@@ -255,10 +256,11 @@ def test_calibrate_fits_both_again_saves_them_with_the_model_and_says_what_not(
     assert code == 0, error
     facts = read_facts(model)
     assert facts["temperatures"]["AP"] == 2.0 and facts["offsets"]["AP"] == [0.0, 1.0], "not asked: as they were"
-    assert facts["temperatures"].keys() == {"PM", "AP", "SA"} and facts["offsets"].keys() == {"AP", "PM"}
+    assert facts["temperatures"].keys() == {"PM", "AP", "SA"} and facts["offsets"].keys() == {"AP", "SA", "PM"}
     assert f"Temperatures: PM {facts['temperatures']['PM']:.2f}, SA {facts['temperatures']['SA']:.2f}.\n" in said
     assert "Decision thresholds: PM.\n" in said
     assert "No decision thresholds: SA (100 validation rows, 40 for each of 5 classes are needed).\n" in said
+    assert facts["offsets"]["SA"] == offsets["SA"] and "Decision thresholds as they were before: SA.\n" in said
     assert run("calibrate", model, "--data", data)[0] == 0 and read_facts(model) == facts
     dataset(data, 5)
     code, _, error = run("calibrate", model, "--data", data)

@@ -58,6 +58,8 @@ class Fitted:
     """The reason, by task."""
     no_thresholds: dict[str, str] = field(default_factory=dict)
     """The reason, by task."""
+    kept: list[str] = field(default_factory=list)
+    """Tasks that got no thresholds now and keep those which the model had."""
     failed: int = 0
     """Validation rows that got no answer."""
 
@@ -76,6 +78,7 @@ class Fitted:
             "No temperature": _reasons(self.no_temperature),
             "Decision thresholds": ", ".join(task for task in self.offsets if task not in self.no_thresholds),
             "No decision thresholds": _reasons(self.no_thresholds),
+            "Decision thresholds as they were before": ", ".join(self.kept),
             "Validation rows without an answer": f"{self.failed:,}" if self.failed else "",
         }
         return [f"{name}: {text}." for name, text in said.items() if text]
@@ -146,6 +149,8 @@ def refit(model: str, validation: Sequence[Asked], seed: int, **how: Any) -> Fit
     engine = VLLM if model.startswith(VLLM) else ""
     with with_facts(folder, {**facts, "temperatures": {}, "offsets": {}}) as unfitted:
         fitted = fit_policy(load_generator(f"{engine}{unfitted}"), validation, seed, **how)
+    fitted.kept = [task for task in TASKS if task in fitted.no_thresholds and task not in fitted.offsets]
+    fitted.kept = [task for task in fitted.kept if any(facts.get("offsets", {}).get(task, ()))]
     if fitted.temperatures or fitted.offsets:
         write_facts(folder, fitted.added_to(facts))
     return fitted
