@@ -1,4 +1,4 @@
-"""The linear models of counted words beside XS: held-out scores, what they know, saving and loading."""
+"""The linear models of counted words beside XS: what they know, saving and loading."""
 
 import json
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 
 from ecellm.dataset.dataset import Dataset
 from ecellm.models.lexical import NOTHING, LexicalScores
+from ecellm.models.lexical.purchases import Purchases
 from ecellm.records import Sample
 
 
@@ -36,25 +37,69 @@ def pairs() -> list[Sample]:
 
 
 def test_a_choice_is_scored_by_the_words_of_its_texts(pairs: list[Sample]) -> None:
-    scores, held_out = LexicalScores.fit(pairs, seed=1)
-    right = [
-        ("yes", "no")[int(np.argmax(row.candidates))] == one.output for one, row in zip(pairs, held_out, strict=True)
+    scores = LexicalScores.fit(pairs, seed=1)
+    for product, better in (("red lamp 8", 0), ("red mug 8", 1)):
+        (new,) = scores.read([pair(99, "lamp 7", product, "yes")])
+        assert int(np.argmax(new.candidates)) == better
+        assert np.exp(new.candidates).sum() == pytest.approx(1)
+
+
+def purchases(*baskets: tuple[str, str]) -> list[Sample]:
+    """Shoppers who had one item and bought another, out of all."""
+    items = sorted({item for basket in baskets for item in basket})
+    letters = dict(zip(items, "ABCDEFG", strict=False))
+    return [
+        Sample(
+            id=f"SR-IND-{number}",
+            task="SR",
+            domain="IND",
+            split="train",
+            input=repr([f"1st: {had}"]),
+            options=repr([f"{letter}: {item}" for item, letter in letters.items()]),
+            output=letters[bought],
+        )
+        for number, (had, bought) in enumerate(baskets)
     ]
-    assert np.mean(right) > 0.9
-    (new,) = scores.read([pair(99, "lamp 7", "red lamp 8", "yes")])
-    assert new.candidates[0] > new.candidates[1]
-    assert np.exp(new.candidates).sum() == pytest.approx(1)
 
 
-def test_a_training_row_is_scored_by_fits_that_did_not_see_it(pairs: list[Sample]) -> None:
-    """A row with a wrong label is contradicted: a fit that knew its own words would side with it."""
-    wrong = pair(1000, "mug 1000", "blue mug 1000", "no")
-    _, held_out = LexicalScores.fit([*pairs, wrong], seed=1)
-    assert held_out[-1].candidates[0] > held_out[-1].candidates[1]
+def test_what_others_bought_together_counts_and_a_shoppers_own_purchase_does_not() -> None:
+    rows = purchases(*[("mug", "lamp"), ("sofa", "kite"), ("lamp", "mug"), ("kite", "sofa")] * 5)
+    scores = LexicalScores.fit(rows, seed=1)
+    for row, found in zip(rows, scores.read(rows), strict=True):
+        assert "ABCD"[int(np.argmax(found.candidates))] == row.output
+    counted = Purchases()
+    counted.add(["mug", "lamp"])
+    own, others = counted.counts(["mug"], ["lamp", "sofa"], target=0), counted.counts(["mug"], ["lamp", "sofa"])
+    assert own.tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert others[0].tolist() == pytest.approx([np.log(2), np.log(2), 0])
+
+
+def product(number: int, title: str, value: str) -> Sample:
+    answer = [{"attribute": "colour", "value": value, "source": "product title" if value != "None" else "None"}]
+    return Sample(
+        id=f"AVE-IND-{number}",
+        task="AVE",
+        domain="IND",
+        split="train",
+        input=json.dumps({"product title": title, "target attributes": "colour"}),
+        options=None,
+        output=json.dumps(answer),
+    )
+
+
+def test_a_known_value_is_trusted_by_the_rows_it_does_not_come_from() -> None:
+    rows = [product(number, f"Blue mug {number}", "blue") for number in range(5)]
+    rows += [product(9, "Orange mug", "orange"), *(product(10 + n, f"Orange juicer {n}", "None") for n in range(5))]
+    values = LexicalScores.fit(rows, seed=1).of_values()
+    blue, orange = (
+        found.values[0] for found in values.read([product(98, "Blue tin", ""), product(99, "Orange tin", "")])
+    )
+    assert (blue.text, blue.source) == ("blue", "product title")
+    assert blue.score > 0 > orange.score
 
 
 def test_scores_do_not_depend_on_the_other_rows_read(pairs: list[Sample]) -> None:
-    scores, _ = LexicalScores.fit(pairs, seed=1)
+    scores = LexicalScores.fit(pairs, seed=1)
     together = scores.read(pairs)
     assert [scores.read([one])[0] for one in pairs] == together
 
@@ -64,15 +109,15 @@ def test_every_answer_type_but_free_text_has_scores_and_they_come_back_from_a_fo
 ) -> None:
     rows = [row.sample for row in tiny_data.view("IND_Diverse_Instruction", "train")]
     many = [replace(row, id=f"{row.id}-{copy}") for copy in range(3) for row in rows]
-    scores, held_out = LexicalScores.fit(many, seed=1)
-    scored = {row.task for row, found in zip(many, held_out, strict=True) if found != NOTHING}
+    scores = LexicalScores.fit(many, seed=1)
+    scored = {row.task for row, found in zip(rows, scores.read(rows), strict=True) if found != NOTHING}
     assert scored == {row.task for row in rows} - {"AG"}
     back = LexicalScores.load(tmp_path, scores.save(tmp_path))
     assert back.read(rows) == scores.read(rows)
 
 
 def test_files_of_another_run_are_refused(pairs: list[Sample], tmp_path: Path) -> None:
-    hashes = LexicalScores.fit(pairs, seed=1)[0].save(tmp_path)
+    hashes = LexicalScores.fit(pairs, seed=1).save(tmp_path)
     (tmp_path / "lexical.PSI.json").write_text("{}")
     with pytest.raises(ValueError, match="tune again"):
         LexicalScores.load(tmp_path, hashes)
@@ -80,14 +125,10 @@ def test_files_of_another_run_are_refused(pairs: list[Sample], tmp_path: Path) -
 
 def test_an_input_of_another_form_has_no_scores(pairs: list[Sample]) -> None:
     plain = replace(pairs[0], id="PSI-IND-plain", input="mug or lamp?")
-    scores, held_out = LexicalScores.fit([*pairs, plain], seed=1)
-    assert held_out[-1] == NOTHING
-    assert scores.read([plain]) == [NOTHING]
+    assert LexicalScores.fit([*pairs, plain], seed=1).read([plain]) == [NOTHING]
 
 
 def test_too_few_rows_have_no_scores(pairs: list[Sample], tiny_data: Dataset) -> None:
-    scores, held_out = LexicalScores.fit(pairs[:4], seed=1)
-    assert held_out == [NOTHING] * 4
-    assert scores.read(pairs) == [NOTHING] * len(pairs)
+    assert LexicalScores.fit(pairs[:4], seed=1).read(pairs) == [NOTHING] * len(pairs)
     lists = [row.sample for row in tiny_data.view("IND_Diverse_Instruction", "train", ["QPR"])][:1]
-    assert LexicalScores.fit(lists, seed=1)[1] == [NOTHING]
+    assert LexicalScores.fit(lists, seed=1).read(lists) == [NOTHING]

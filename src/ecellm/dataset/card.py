@@ -17,11 +17,9 @@ from ecellm.pages.pictures import COLOURS, INK, bars_height, picture
 from ecellm.records import DOMAINS, SPLITS, Sample
 from ecellm.sources.addresses import read_addresses
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import Letter, YesNo
+from ecellm.tasks.answers import YesNo
 
 LONGEST_EXAMPLE = 1_200
-#: Answers beyond these many are no classes.
-MOST_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _lengths(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
 
 def _balance(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
     """Draw the shares of the answers of tasks with classes, a bar a task."""
-    answers = {task: Counter[str]() for task in tasks if _has_classes(task)}
+    answers = {task: Counter[str]() for task in tasks if TASKS[task].answer.has_classes}
     for sample in (sample for sample in samples if sample.task in answers):
         is_word = isinstance(TASKS[sample.task].answer, YesNo)
         answers[sample.task][sample.output if is_word else sample.output[:1]] += 1
@@ -135,8 +133,3 @@ def _balance(samples: Sequence[Sample], tasks: Sequence[str]) -> Markup:
 
     said = "Bars of the share of each answer among training rows, by task."
     return picture(said, bars_height(len(shown)), paint)
-
-
-def _has_classes(task: str) -> bool:
-    answer = TASKS[task].answer
-    return isinstance(answer, YesNo) or (isinstance(answer, Letter) and len(answer.published_letters) <= MOST_CLASSES)

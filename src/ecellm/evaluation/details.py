@@ -10,13 +10,11 @@ from ecellm.evaluation.metrics import triple_figures
 from ecellm.evaluation.predictions import Said
 from ecellm.evaluation.scoring import triple_counts
 from ecellm.records import Sample
-from ecellm.tasks.answers import FreeText, Letter, Triples, YesNo
+from ecellm.tasks.answers import FreeText, Triples, YesNo
 from ecellm.tasks.task import Task
 
 #: Unparsed texts that are named, and how much of each.
 MOST_TEXTS, LONGEST_TEXT = 5, 200
-#: Answers beyond these many are no classes: SR's letters are shuffled.
-MOST_CLASSES = 5
 DIGITS = 6
 
 
@@ -28,7 +26,7 @@ def details(task: Task, samples: Sequence[Sample], said: Sequence[Said], answers
     has none. words (AG): lengths.
     """
     found: dict[str, Any] = {"unparsed_texts": _unparsed(said, answers)}
-    if is_classes(task):
+    if task.answer.has_classes:
         found["confusion"] = _confusion(task, samples, answers)
     if isinstance(task.answer, Triples):
         found["value_triples"] = _triples(samples, answers, none=False)
@@ -37,12 +35,6 @@ def details(task: Task, samples: Sequence[Sample], said: Sequence[Said], answers
         texts = {"answers": [one.text for one in said], "references": [sample.output for sample in samples]}
         found["words"] = {name: _lengths(of) for name, of in texts.items()}
     return found
-
-
-def is_classes(task: Task) -> bool:
-    """Say whether the task's answers are the same few classes in every row."""
-    answer = task.answer
-    return isinstance(answer, YesNo) or (isinstance(answer, Letter) and len(answer.published_letters) <= MOST_CLASSES)
 
 
 def label_of(task: Task, sample: Sample) -> str:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from ecellm.dataset.dataset import Dataset
 from ecellm.dataset.quality import words_of
-from ecellm.evaluation.details import is_classes, label_of
+from ecellm.evaluation.details import label_of
 from ecellm.evaluation.scoring import NO_VALUE
 from ecellm.records import Sample
 from ecellm.tasks.answers import Triples
@@ -58,7 +58,7 @@ class Slicer:
     def _name(self, task: Task, sample: Sample) -> str | None:
         if self.by != LABEL:
             return self._column[sample.id]
-        if is_classes(task):
+        if task.answer.has_classes:
             return label_of(task, sample)
         if isinstance(task.answer, Triples):
             triples = task.answer.parse(sample.output, sample) or []

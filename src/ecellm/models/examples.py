@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from ecellm.dataset.dataset import Asked
-from ecellm.models.lexical import MOST_CLASSES, Lexical
+from ecellm.models.lexical import Lexical
 from ecellm.prompts import Mark, Prompt
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
@@ -51,9 +51,9 @@ class Example:
     marks: list[int] = field(default_factory=list)
     """Of each prompt token: what the comparison of the sample's texts says of its word, one of MARKS."""
     lexical: list[float] = field(default_factory=list)
-    """What a linear model of counted words gives each candidate (`lexical.py`); empty where there is none."""
+    """What a linear model of counted words gives each candidate; empty where there is none, and in training."""
     trusted: list[tuple[int, Span, float]] = field(default_factory=list)
-    """Known values: the attribute's place among those asked for, a span of the prompt, and a score."""
+    """Known values: the attribute's place among the target attributes, a span of the prompt, and a score."""
     label: int = 0
     """The right candidate's index."""
     order: list[int] = field(default_factory=list)
@@ -91,7 +91,7 @@ def question(asked: Asked, prompt: Prompt, tokenizer: Any) -> Example:
         example.fields = [(mark.start, mark.end) for mark in field_marks(prompt)]
         asked_for = answer.attributes(sample)
         assert len(example.attributes) == len(asked_for), (sample.id, asked_for)
-    options = example.options if isinstance(answer, Letter) and len(answer.published_letters) > MOST_CLASSES else ()
+    options = () if answer.has_classes else example.options
     example.marks = word_marks(prompt, options, tokenizer)
     return example
 

@@ -33,6 +33,8 @@ class AnswerType(Protocol):
     """What every answer type can do."""
 
     name: str
+    has_classes: bool
+    """Whether the answers are the same few classes in every row."""
 
     def print(self, answer: Any, sample: Sample) -> str:
         """Return the answer as the published output field writes it."""
@@ -73,11 +75,16 @@ def _option_texts(options: str) -> tuple[str, ...]:
     return tuple(read)
 
 
+#: Options beyond this many change from row to row, as SR's do: their letters are no classes.
+MOST_CLASSES = 5
+
+
 class YesNo:
     """Yes or no (PM, PSI, AP). The answer is "yes" or "no"."""
 
     name = "yes/no"
     choices = ("yes", "no")
+    has_classes = True
 
     def print(self, answer: str, sample: Sample) -> str:
         """Return yes or no."""
@@ -111,6 +118,7 @@ class Letter:
         """Take the letters that the published evaluation accepts and whether it reads the first character
         (PRP, SA, MPC) or wants the letter alone (SR)."""
         self.published_letters = published_letters
+        self.has_classes = len(published_letters) <= MOST_CLASSES
         self.whole_option = whole_option
         self.first_character = first_character
 
@@ -159,6 +167,7 @@ class Ranking:
     """All letters of a product list, best first, as "B,A,C" (QPR). The answer is a list of letters."""
 
     name = "ranking"
+    has_classes = False
 
     def print(self, answer: list[str], sample: Sample) -> str:
         """Return the letters joined by commas, without spaces."""
@@ -195,6 +204,7 @@ class Triples:
     """A list of {attribute, value, source} (AVE); value and source are "None" where the text has none."""
 
     name = "triples"
+    has_classes = False
 
     def attributes(self, sample: Sample) -> list[str]:
         """Return the attributes that the sample asks for, in order; raises ValueError where it names none."""
@@ -249,6 +259,7 @@ class FreeText:
     """A sentence or more (AG). The answer is the stripped text."""
 
     name = "free text"
+    has_classes = False
 
     def print(self, answer: str, sample: Sample) -> str:
         """Return the text."""

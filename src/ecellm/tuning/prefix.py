@@ -13,11 +13,12 @@ from transformers import AutoTokenizer
 from ecellm.dataset.dataset import Asked
 from ecellm.inference.prefix import PrefixGenerator
 from ecellm.models.examples import CHOICE, Example, add_lexical, lesson
-from ecellm.models.lexical import NOTHING, Lexical, LexicalScores
+from ecellm.models.lexical import Lexical, LexicalScores
 from ecellm.models.minilm import minilm_folder
 from ecellm.models.prefix_lm import PrefixLM, warm_start
 from ecellm.models.row_attention import ROW_ATTENTION
 from ecellm.prompts import named_template
+from ecellm.tasks import TASKS
 from ecellm.tuning.checkpoints import CHECKPOINTS
 from ecellm.tuning.monitoring import Monitoring
 from ecellm.tuning.prefix_trainer import PrefixTrainer
@@ -38,11 +39,12 @@ class Prepared:
 def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> Prepared:
     """Fit the linear models of words, and return the trainer of XS."""
     tokenizer = load_tokenizer(recipe)
-    lexical, held_out = LexicalScores({}), [NOTHING] * len(rows.train)
+    lexical = LexicalScores({})
     if recipe.lexical:
         with console.status("Counting words"):
-            lexical, held_out = LexicalScores.fit([row.sample for row in rows.train], recipe.optimisation.seed)
-    train = lessons(rows.train, held_out, recipe, tokenizer, console)
+            lexical = LexicalScores.fit([row.sample for row in rows.train], recipe.optimisation.seed)
+    values = lexical.of_values().read([row.sample for row in rows.train])
+    train = lessons(rows.train, values, recipe, tokenizer, console)
     known = lexical.read([row.sample for row in rows.validation])
     validation = lessons(rows.validation, known, recipe, tokenizer, console)
     weigh(train, recipe)
@@ -102,7 +104,7 @@ def weigh(examples: Sequence[Example], recipe: Recipe) -> None:
     most = recipe.mixing.task_rows or len(examples)
     seen = {task: min(rows, most) for task, rows in by_task.items()}
     classes = Counter((example.task, example.label) for example in examples if example.kind == CHOICE)
-    fixed = {task for task, _ in classes if not _labels_are_shuffled(task, examples)}
+    fixed = {task for task, _ in classes if TASKS[task].answer.has_classes}
     kinds = Counter(task for task, _ in classes)
     for example in examples:
         rows = by_task[example.task]
@@ -135,8 +137,3 @@ def base_folder(recipe: Recipe) -> Path:
     if not (folder / "config.json").is_file():
         raise ValueError(f"Recipe {recipe.name}: base {recipe.base!r} is not 'minilm' and not a model's folder.")
     return folder
-
-
-def _labels_are_shuffled(task: str, examples: Sequence[Example]) -> bool:
-    """Say whether a task's options change from row to row, so that its letters are no classes."""
-    return any(len(example.tokens) > 5 for example in examples if example.task == task)

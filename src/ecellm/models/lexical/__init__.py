@@ -1,9 +1,8 @@
-"""What counting words says of a question: scores that XS adds to its own.
+"""What counting words says of a question: linear models beside XS's stack, whose scores are pooled with its own.
 
 A small stack is slow to learn which single words decide an answer; a linear model of counted words knows it at once,
-but nothing of what words mean. XS has both, trained as one (wide and deep learning, Cheng et al. 2016): the linear
-models are fitted first, their scores of training rows coming from fits that have not seen those rows, so that the
-stack learns what they leave open.
+but nothing of what words mean. The two are fitted apart and pooled by weights from validation rows (`pooling.py`).
+Attribute values are the exception: the stack reads which spans are known values, in training too.
 """
 
 from collections import defaultdict
@@ -11,19 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ecellm.baselines.part import Part
-from ecellm.inference.closed import candidates_of
 from ecellm.models.lexical.classes import ClassScores, OrderScores
 from ecellm.models.lexical.purchases import NextScores
 from ecellm.models.lexical.scores import NOTHING, Lexical, TaskScores, Value
 from ecellm.models.lexical.values import ValueScores
 from ecellm.records import Sample
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import Ranking, Triples
+from ecellm.tasks.answers import FreeText, Ranking, Triples
 
-__all__ = ["MOST_CLASSES", "NOTHING", "Lexical", "LexicalScores", "Value"]
+__all__ = ["NOTHING", "Lexical", "LexicalScores", "Value"]
 
-#: More options than this are not the fixed classes of a task.
-MOST_CLASSES = 5
 #: Of the files' names: lexical.PM.json and lexical.PM.safetensors.
 PREFIX = "lexical"
 
@@ -35,22 +31,22 @@ class LexicalScores:
         self.tasks = dict(tasks)
 
     @classmethod
-    def fit(cls, samples: Sequence[Sample], seed: int) -> tuple["LexicalScores", list[Lexical]]:
-        """Fit on training rows; return the models and the rows' held-out scores, in order."""
-        places: dict[str, list[int]] = defaultdict(list)
-        for place, sample in enumerate(samples):
-            places[sample.task].append(place)
-        rows = {task: [samples[place] for place in found] for task, found in places.items()}
+    def fit(cls, samples: Sequence[Sample], seed: int) -> "LexicalScores":
+        """Fit the model of each task on training rows; a task whose rows are of no use has none."""
+        rows: dict[str, list[Sample]] = defaultdict(list)
+        for sample in samples:
+            rows[sample.task].append(sample)
         models: dict[str, TaskScores] = {}
-        scores = [NOTHING] * len(samples)
-        for task, found in places.items():
-            kind = _kind(task, rows[task])
-            fitted = kind.fit(task, rows, seed) if kind is not None else None
-            if fitted is not None:
-                models[task], held_out = fitted
-                for place, row in zip(found, held_out, strict=True):
-                    scores[place] = row
-        return cls(models), scores
+        for task in rows:
+            kind = _kind(task)
+            model = kind.fit(task, rows, seed) if kind is not None else None
+            if model is not None:
+                models[task] = model
+        return cls(models)
+
+    def of_values(self) -> "LexicalScores":
+        """Return the models of attribute values alone, which are all that training rows are read with."""
+        return LexicalScores({task: model for task, model in self.tasks.items() if isinstance(model, ValueScores)})
 
     def read(self, samples: Sequence[Sample]) -> list[Lexical]:
         """Return the scores of samples, in order."""
@@ -94,14 +90,13 @@ KINDS: dict[str, type[TaskScores]] = {
 }
 
 
-def _kind(task: str, samples: Sequence[Sample]) -> type[TaskScores] | None:
+def _kind(task: str) -> type[TaskScores] | None:
     """Return what kind of model a task has; None for free text."""
     answer = TASKS[task].answer
+    if isinstance(answer, FreeText):
+        return None
     if isinstance(answer, Ranking):
         return OrderScores
     if isinstance(answer, Triples):
         return ValueScores
-    candidates = candidates_of(samples[0])
-    if candidates is None:
-        return None
-    return ClassScores if len(candidates) <= MOST_CLASSES else NextScores
+    return ClassScores if answer.has_classes else NextScores

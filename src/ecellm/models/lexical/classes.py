@@ -1,4 +1,4 @@
-"""Fixed classes and ranked lists: logistic regressions over the words of two texts, with held-out scores."""
+"""Fixed classes and ranked lists: logistic regressions over the words of two texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -10,8 +10,8 @@ from ecellm.baselines.classify import STRENGTHS, Weights, fit_weights, spread_lo
 from ecellm.baselines.features import Floats, PairFeatures, State, nested, under
 from ecellm.baselines.sides import ranked_sides
 from ecellm.evaluation.metrics import GAINS
-from ecellm.inference.closed import candidates_of
-from ecellm.models.lexical.scores import FOLDS, LOWEST, NOTHING, Lexical, folds_of, label_of, of_candidates, pair_of
+from ecellm.inference.closed import candidates_of, right_candidate
+from ecellm.models.lexical.scores import FOLDS, LOWEST, NOTHING, Lexical, folds_of, of_candidates, pair_of
 from ecellm.records import Sample
 
 #: The judgements from which the gain of a list's products is learned too.
@@ -25,23 +25,18 @@ class ClassScores:
         self.features, self.weights, self.classes = features, weights, classes
 
     @classmethod
-    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> tuple[Self, list[Lexical]] | None:
+    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> Self | None:
         """Fit on the rows whose input has the task's form."""
-        samples = rows[task]
-        texts = [pair_of(sample) for sample in samples]
-        known = [place for place, pair in enumerate(texts) if pair is not None]
-        labels = np.array([label_of(samples[place]) for place in known], dtype=np.int64)
-        if len(set(labels.tolist())) < 2 or len(known) < 2 * FOLDS:
+        read = [(sample, pair_of(sample), right_candidate(sample)) for sample in rows[task]]
+        known = [(sample.id, pair, label) for sample, pair, label in read if pair is not None and label is not None]
+        if len({label for _, _, label in known}) < 2 or len(known) < 2 * FOLDS:
             return None
-        classes = max(len(candidates_of(sample) or ()) for sample in samples)
-        pairs = [pair for pair in texts if pair is not None]
+        classes = max(len(candidates_of(sample) or ()) for sample in rows[task])
+        ids, pairs, labels = zip(*known, strict=True)
         features = PairFeatures().fit(pairs)
-        folds = folds_of([samples[place].id for place in known], seed)
-        weights, held_out = cross_fitted(features.transform(pairs), labels, classes, folds)
-        scores = [NOTHING] * len(samples)
-        for place, row in zip(known, held_out, strict=True):
-            scores[place] = of_candidates(samples[place], row)
-        return cls(features, weights, classes), scores
+        folds = folds_of(ids, seed)
+        weights = fit_validated(features.transform(pairs), np.array(labels, dtype=np.int64), classes, folds)
+        return cls(features, weights, classes)
 
     def read(self, samples: Sequence[Sample]) -> list[Lexical]:
         """Return log-probabilities of the candidates."""
@@ -76,29 +71,24 @@ class OrderScores:
         self.features, self.weights = features, weights
 
     @classmethod
-    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> tuple[Self, list[Lexical]] | None:
-        """Fit on every labelled pair; a query's pairs are held out together."""
-        labelled = [sample for sample in rows[task] if sample.labels]
-        pairs = [pair for sample in labelled for pair in ranked_sides(sample)]
-        labels = [list(GAINS).index(label) for sample in labelled for label in sample.labels or ()]
-        listed = len(pairs)
-        for sample in rows.get(JUDGEMENTS, ()):
-            pair = pair_of(sample)
-            if pair is not None:
-                pairs.append(pair)
-                labels.append(label_of(sample))
-        queries = [pair.left for pair in pairs]
-        if len(set(labels)) < 2 or not listed or len(set(queries)) < FOLDS:
+    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> Self | None:
+        """Fit on every labelled pair; a query's pairs stay together where the strength is chosen."""
+        listed = [
+            (pair, list(GAINS).index(label))
+            for sample in rows[task]
+            if sample.labels
+            for pair, label in zip(ranked_sides(sample), sample.labels, strict=True)
+        ]
+        judged = [(pair_of(sample), right_candidate(sample)) for sample in rows.get(JUDGEMENTS, ())]
+        known = [*listed, *((pair, label) for pair, label in judged if pair is not None and label is not None)]
+        queries = [pair.left for pair, _ in known]
+        labels = np.array([label for _, label in known], dtype=np.int64)
+        if not listed or len(set(labels.tolist())) < 2 or len(set(queries)) < FOLDS:
             return None
+        pairs = [pair for pair, _ in known]
         features = PairFeatures().fit(pairs)
         folds = folds_of(queries, seed)
-        numbers = np.array(labels, dtype=np.int64)
-        weights, held_out = cross_fitted(features.transform(pairs), numbers, len(GAINS), folds)
-        gains = iter(_log_gains(held_out[:listed]))
-        scores = [
-            Lexical(tuple(next(gains) for _ in sample.labels)) if sample.labels else NOTHING for sample in rows[task]
-        ]
-        return cls(features, weights), scores
+        return cls(features, fit_validated(features.transform(pairs), labels, len(GAINS), folds))
 
     def read(self, samples: Sequence[Sample]) -> list[Lexical]:
         """Return the logarithm of each product's expected gain."""
@@ -122,28 +112,18 @@ class OrderScores:
         return cls(features, Weights(**under("weights", arrays)))
 
 
-def cross_fitted(
-    rows: Any, labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64]
-) -> tuple[Weights, Floats]:
-    """Return weights fitted on all rows, and log-probabilities [rows, classes] by fits that left the row's fold out.
-
-    The strength of the penalty is the one of the smallest log loss on the first fold.
-    """
-    logs = np.full((rows.shape[0], classes), LOWEST)
+def fit_validated(rows: Any, labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64]) -> Weights:
+    """Return weights fitted on all rows, with the strength of the penalty whose log loss on the first fold is least
+    when it is fitted on the others."""
     inside = folds != 0
-    tried = [
-        spread_log_probabilities(fit_weights(rows[inside], labels[inside], strength), rows[~inside], classes)
-        for strength in STRENGTHS
-    ]
     right = labels[~inside]
-    losses = [-np.maximum(found[np.arange(len(right)), right], LOWEST).mean() for found in tried]
-    best = int(np.argmin(losses))
-    logs[~inside] = tried[best]
-    for fold in range(1, FOLDS):
-        inside = folds != fold
-        weights = fit_weights(rows[inside], labels[inside], STRENGTHS[best])
-        logs[~inside] = spread_log_probabilities(weights, rows[~inside], classes)
-    return fit_weights(rows, labels, STRENGTHS[best]), logs
+
+    def loss(strength: float) -> float:
+        weights = fit_weights(rows[inside], labels[inside], strength)
+        logs = spread_log_probabilities(weights, rows[~inside], classes)
+        return -float(np.maximum(logs[np.arange(len(right)), right], LOWEST).mean())
+
+    return fit_weights(rows, labels, min(STRENGTHS, key=loss))
 
 
 def _log_gains(logs: Floats) -> list[float]:

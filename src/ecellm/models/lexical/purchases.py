@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from ecellm.baselines.features import Floats, Scale, State, Terms, nested, under
 from ecellm.baselines.recommend import candidates, history, likenesses
-from ecellm.inference.closed import candidates_of
-from ecellm.models.lexical.scores import NOTHING, Lexical, label_of, of_candidates
+from ecellm.inference.closed import candidates_of, right_candidate
+from ecellm.models.lexical.scores import NOTHING, Lexical, of_candidates
 from ecellm.records import Sample
 
 
@@ -72,24 +72,26 @@ class NextScores:
         self.scale, self.weights = scale, weights
 
     @classmethod
-    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> tuple[Self, list[Lexical]] | None:
-        """Fit on training rows, whose own purchases are left out; so few weights need no held-out fits."""
-        samples = rows[task]
-        if not all(sample.options for sample in samples):
+    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> Self | None:
+        """Fit on training rows, whose own purchases are left out of the counts that their features show."""
+        known = [(sample, right_candidate(sample)) for sample in rows[task] if sample.options]
+        bought = [(sample, target) for sample, target in known if target is not None]
+        if not bought:
             return None
-        texts = sorted({text for sample in samples for text in (*history(sample), *candidates(sample))})
-        targets = [label_of(sample) for sample in samples]
+        texts = sorted({text for sample, _ in bought for text in (*history(sample), *candidates(sample))})
         purchases = Purchases()
-        for sample, target in zip(samples, targets, strict=True):
+        for sample, target in bought:
             purchases.add([*history(sample), candidates(sample)[target]])
         words, characters = Terms(longest=2).fit(texts), Terms("char_wb", 4, 3).fit(texts)
         found = cls(words, characters, purchases, Scale(np.zeros(1), np.ones(1)), np.zeros(1))
-        each = [found._features(sample, target) for sample, target in zip(samples, targets, strict=True)]
-        chosen = np.concatenate([np.arange(len(one)) == target for one, target in zip(each, targets, strict=True)])
+        each = [found._features(sample, target) for sample, target in bought]
+        chosen = np.concatenate(
+            [np.arange(len(one)) == target for one, (_, target) in zip(each, bought, strict=True)]
+        )
         found.scale = Scale.fit(np.concatenate(each))
         model = LogisticRegression(class_weight="balanced", max_iter=1000)
         found.weights = model.fit(found.scale.transform(np.concatenate(each)), chosen).coef_[0]
-        return found, [found._scored(sample, one) for sample, one in zip(samples, each, strict=True)]
+        return found
 
     def read(self, samples: Sequence[Sample]) -> list[Lexical]:
         """Return log-probabilities of the candidates."""

@@ -12,9 +12,8 @@ from ecellm.baselines.sides import Sides, counted_sides
 from ecellm.inference.closed import candidates_of
 from ecellm.keys import keyed_hash
 from ecellm.records import Sample
-from ecellm.tasks import TASKS
 
-#: Training rows are scored by fits on the other folds.
+#: The strength of a penalty is chosen on one of so many parts of the training rows.
 FOLDS = 4
 #: Log-probabilities below this are raised to it: no count of words makes an answer impossible.
 LOWEST = -8.0
@@ -25,7 +24,7 @@ class Value:
     """A text that training rows gave as the value of an attribute."""
 
     attribute: int
-    """Which of the attributes asked for."""
+    """Which of the target attributes, by place."""
     text: str
     """In lower case."""
     source: str
@@ -50,8 +49,8 @@ class TaskScores(Protocol):
     """The linear model of one task."""
 
     @classmethod
-    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> tuple[Self, list[Lexical]] | None:
-        """Return the model and the scores of the task's training rows, held out; None where rows are of no use.
+    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> Self | None:
+        """Return the model; None where the task's rows are of no use.
 
         `rows` are the training rows of all tasks, by task.
         """
@@ -73,13 +72,6 @@ def pair_of(sample: Sample) -> Sides | None:
         return counted_sides(sample)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def label_of(sample: Sample) -> int:
-    """Return the place of the right answer among the candidates."""
-    answer = TASKS[sample.task].answer
-    wanted = answer.parse(sample.output, sample)
-    return [answer.parse(text, sample) for text in candidates_of(sample) or ()].index(wanted)
 
 
 def folds_of(keys: Sequence[str], seed: int) -> NDArray[np.int64]:

@@ -24,10 +24,9 @@ class ValueScores:
         self.dictionary = dictionary
 
     @classmethod
-    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> tuple[Self, list[Lexical]] | None:
-        """Collect the values; a row's own is left out of its trust."""
-        found = cls(Dictionary(collect_trust(rows[task])))
-        return found, found.read(rows[task])
+    def fit(cls, task: str, rows: Mapping[str, Sequence[Sample]], seed: int) -> Self | None:
+        """Collect the values; the row that a value came from is left out of its trust."""
+        return cls(Dictionary(collect_trust(rows[task])))
 
     def read(self, samples: Sequence[Sample]) -> list[Lexical]:
         """Return the known values that stand in the samples' texts."""
@@ -46,7 +45,7 @@ class ValueScores:
 
     def state(self) -> State:
         """Return the trust of each value."""
-        return {"kind": "values", "trust": self.dictionary.trust}, {"entries": np.array([len(self.dictionary.trust)])}
+        return {"kind": "values", "trust": self.dictionary.trust}, {}
 
     @classmethod
     def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
