@@ -39,7 +39,7 @@ def fit_baseline(
 
     Temperatures and decision thresholds of all tasks come last (`policy.py`). What an interrupted run of the same
     choices left in `out` is gone on from; the end is the same. `fitting(task)` is called as each task begins and
-    returns what is told of its progress; `say` is called with each line on temperatures and thresholds. Returns the
+    returns the callback for its progress; `say` is called with each line on temperatures and thresholds. Returns the
     tasks. Raises ValueError where a named task has no training rows or is not the baseline's, where there is no task
     left, and where `out` holds anything else.
     """

@@ -5,7 +5,7 @@
 
 train.jsonl and test.jsonl, as in github.com/wbsg-uni-mannheim/ExtractGPT, folder data/processed_datasets.
 
-Each product is asked for all attributes of its category, in samples of at most `MOST_ATTRIBUTES`. There are no
+Each question names all attributes of its product's category, in samples of at most `MOST_ATTRIBUTES`. There are no
 validation files: a tenth of the training products is held out, by a keyed hash of the title.
 """
 
@@ -25,7 +25,7 @@ from ecellm.tasks.ave import published
 FILES = ("train.jsonl", "test.jsonl")
 ABSENT = "n/a"
 SOURCE = "title"
-#: Attributes asked for in one sample: with a title and an instruction they fit a prompt of 256 tokens.
+#: Attributes in one sample: with a title and an instruction they fit a prompt of 256 tokens.
 MOST_ATTRIBUTES = 20
 HELD_OUT = 0.1
 
@@ -63,8 +63,8 @@ def attributes(known: Iterable[Product]) -> dict[str, list[str]]:
 def read(folder: Path, benchmark: str) -> Converted:
     """Return the products' samples."""
     known = products(folder)
-    asked = attributes(known)
-    made = [sample for product in known for sample in _samples(product, asked[product.category], benchmark)]
+    wanted = attributes(known)
+    made = [sample for product in known for sample in _samples(product, wanted[product.category], benchmark)]
     return Converted(made, inputs(folder, FILES))
 
 
@@ -79,8 +79,8 @@ def _products(path: Path) -> Iterator[Product]:
             try:
                 yield _product(json.loads(line), path.stem, number)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                said = f"{path}, line {number}: it is no object with input, category and target_scores ({error})."
-                raise ValueError(said) from error
+                problem = f"{path}, line {number}: it is no object with input, category and target_scores ({error})."
+                raise ValueError(problem) from error
 
 
 def _product(row: dict[str, Any], file: str, number: int) -> Product:
@@ -98,8 +98,8 @@ def _product(row: dict[str, Any], file: str, number: int) -> Product:
     return Product(f"{file}/{number}", "test" if file == "test" else training, title, category, values)
 
 
-def _samples(product: Product, asked: list[str], benchmark: str) -> Iterator[Sample]:
-    for some in chunks(asked):
+def _samples(product: Product, wanted: list[str], benchmark: str) -> Iterator[Sample]:
+    for some in chunks(wanted):
         text = published({SOURCE: product.title}, some)
         triples = [triple for name in some for triple in _triples(name, product.values.get(name, (ABSENT,)))]
         yield Sample(

@@ -75,14 +75,14 @@ def _value_views(
 ) -> list[View]:
     known = products(folder)
     tested = [product for product in known if product.split == "test"]
-    said = answers_by_product(samples, texts)
-    given = [said.get(product_key(benchmark.name, product), {}) for product in tested]
+    answers = answers_by_product(samples, texts)
+    given = [answers.get(product_key(benchmark.name, product), {}) for product in tested]
     pairs = list(zip(tested, given, strict=True))
     annotated = np.array([value_counts(product, values, product.values) for product, values in pairs], np.float64)
     seen = {key for sample in samples if sample.input in elsewhere for key in sample.products}
     apart = [place for place, product in enumerate(tested) if product_key(benchmark.name, product) not in seen]
-    asked = attributes(known)
-    every = [value_counts(product, values, asked[product.category]) for product, values in pairs]
+    wanted = attributes(known)
+    every = [value_counts(product, values, wanted[product.category]) for product, values in pairs]
     return [
         *_with_part(Scored(annotated, triple_figures), apart),
         View(EVERY, Scored(np.array(every, np.float64), triple_figures)),
@@ -114,13 +114,13 @@ def cased(value: str, title: str) -> str:
     return found[0] if found is not None else value
 
 
-def value_counts(product: Product, given: Mapping[str, str], asked: Iterable[str]) -> tuple[int, int, int]:
-    """Return how many of the asked attributes have the right value, have one, and should have one.
+def value_counts(product: Product, given: Mapping[str, str], names: Iterable[str]) -> tuple[int, int, int]:
+    """Return how many of these attributes have the right value, have one, and should have one.
 
     An attribute whose first accepted value is n/a, or that was not annotated, should have none.
     """
     right = there = wanted = 0
-    for attribute in asked:
+    for attribute in names:
         accepted = product.values.get(attribute, (ABSENT,))
         value = given.get(attribute.lower())
         there += value is not None

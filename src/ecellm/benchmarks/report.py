@@ -34,12 +34,12 @@ def markdown(result: Result) -> str:
 
 def _rows(result: Result) -> str:
     counts = " / ".join(f"{count:,}" for count in result.counts.values())
-    said = f"Rows: {counts} (training, validation, test)."
+    line = f"Rows: {counts} (training, validation, test)."
     if result.limit is not None:
-        said += f" Models were tuned on at most {result.limit:,} of them."
+        line += f" Models were tuned on at most {result.limit:,} of them."
     if result.crossing["test"]:
-        said += f" The inputs of {result.crossing['test']:,} test rows stand in another split too."
-    return said
+        line += f" The inputs of {result.crossing['test']:,} test rows stand in another split too."
+    return line
 
 
 def _ours(result: Result) -> Iterator[str]:

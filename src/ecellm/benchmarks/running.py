@@ -68,7 +68,7 @@ class Plan:
     """`a.b=value`, for the recipe."""
     seeds: int = 3
     models: tuple[str, ...] = ()
-    """Models that are asked as they are."""
+    """Models that are evaluated as they are."""
     baselines: tuple[str, ...] = ()
     limit: int | None = None
     """Training rows at most."""
@@ -119,7 +119,7 @@ def _parts(plan: Plan) -> list[_Part]:
         kind(name, plan.benchmark.task)
     for name in plan.models:
         if name.startswith(OPENAI):
-            raise ValueError(f"{name}: a server's model is asked by `ecellm predict`, which says what it costs.")
+            raise ValueError(f"{name}: for a server's model run `ecellm predict`, which says what it costs.")
     found: list[_Part] = []
     if plan.recipe is not None:
         name = read_recipe(plan.recipe, list(plan.changes)).name
@@ -224,7 +224,7 @@ def _ask(part: _Part, dataset: Dataset, task: str) -> None:
 def _answers(part: _Part, dataset: Dataset, task: str) -> dict[str, str]:
     """Return the texts of a model's answers by sample id."""
     answered = read_predictions(part.folder / PREDICTIONS, tests_of(dataset))
-    return {name: said.text for name, said in answered[task, SETTING].items()}
+    return {name: one.text for name, one in answered[task, SETTING].items()}
 
 
 def _lines(path: Path) -> int:

@@ -30,9 +30,9 @@ def baseline(
     tasks_of(name)
     chosen = None if tasks is None else [task.name for task in chosen_tasks(tasks)]
     choices = Choices(base, epochs, limit, seed, best_device())
-    said: list[str] = []
+    notes: list[str] = []
     with Fitting() as fitting:
-        fitted = fit_baseline(name, read_dataset(data), out, chosen, choices, fitting, said.append)
-    for line in said:
+        fitted = fit_baseline(name, read_dataset(data), out, chosen, choices, fitting, notes.append)
+    for line in notes:
         typer.echo(line)
     typer.echo(f"Fitted {name} on {', '.join(fitted)}; model written to {out}.")

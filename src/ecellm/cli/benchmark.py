@@ -62,6 +62,6 @@ def benchmark(
         tuple(baseline or (BASELINE,)),
         limit,
     )
-    result = run(plan, lambda said: typer.echo(said, err=True))
+    result = run(plan, lambda line: typer.echo(line, err=True))
     typer.echo(markdown(result))
     typer.echo(f"Written to {plan.out}: benchmark.json, benchmark.md.")

@@ -64,7 +64,7 @@ def calibrate(
     check_server_options(model, server, price_in, price_out, max_cost)
     if is_tuned(model) and (out or template):
         raise ValueError(
-            f"What is fitted is saved with {model}, asked as it was tuned: leave --out and --template out."
+            f"What is fitted is saved with {model}, prompted as it was tuned: leave --out and --template out."
         )
     if not is_tuned(model) and out is None:
         raise ValueError(

@@ -30,7 +30,7 @@ def merge(
 ) -> None:
     """Merge an adapter into its base: a folder that transformers and vLLM load as it is, or a GGUF file.
 
-    The adapter and the merged model are asked the same questions, and how many answers are equal is said.
+    The adapter and the merged model answer the same questions; the number of equal answers is printed.
     """
     from ecellm.files import refuse_existing
     from ecellm.inference.agreement import agreement
@@ -76,12 +76,14 @@ def _questions(tasks: list[str] | None, dataset: Path | None, limit: int) -> "li
 
 
 def _say(found: "Agreement", questions: str) -> None:
-    said = f"Answers of the adapter and the merged model: {found.equal} of {found.asked.total()} equal ({questions})"
+    line = (
+        f"Answers of the adapter and the merged model: {found.equal} of {found.questions.total()} equal ({questions})"
+    )
     if not found.different:
-        typer.echo(f"{said}.")
+        typer.echo(f"{line}.")
         return
-    where = ", ".join(f"{task} {count} of {found.asked[task]}" for task, count in sorted(found.different.items()))
-    typer.echo(f"{said}; different: {where}.")
+    where = ", ".join(f"{task} {count} of {found.questions[task]}" for task, count in sorted(found.different.items()))
+    typer.echo(f"{line}; different: {where}.")
     typer.echo(
         f"Warning: the merged model does not answer as the adapter did ({found.near_ties} of the differences are "
         "near-ties, which rounding decides): score both with `ecellm evaluate` before you rely on it.",

@@ -12,7 +12,7 @@ from ecellm.inference.generator import Failure, Reply
 class Agreement:
     """How many answers are equal."""
 
-    asked: Counter[str]
+    questions: Counter[str]
     """Questions by task."""
     different: Counter[str]
     """Answers that differ, by task."""
@@ -22,7 +22,7 @@ class Agreement:
     @property
     def equal(self) -> int:
         """Answers that are the same text."""
-        return self.asked.total() - self.different.total()
+        return self.questions.total() - self.different.total()
 
 
 def agreement(rows: Sequence[Asked], some: Sequence[Reply | Failure], others: Sequence[Reply | Failure]) -> Agreement:
@@ -30,9 +30,9 @@ def agreement(rows: Sequence[Asked], some: Sequence[Reply | Failure], others: Se
     found = Agreement(Counter(), Counter(), 0)
     near_ties = 0
     for row, one, other in zip(rows, some, others, strict=True):
-        found.asked[row.sample.task] += 1
+        found.questions[row.sample.task] += 1
         answered = isinstance(one, Reply) and isinstance(other, Reply)
         if not answered or one.text != other.text:  # type: ignore[union-attr]
             found.different[row.sample.task] += 1
             near_ties += any(isinstance(reply, Reply) and reply.near_tie for reply in (one, other))
-    return Agreement(found.asked, found.different, near_ties)
+    return Agreement(found.questions, found.different, near_ties)

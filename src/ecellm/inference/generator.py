@@ -72,7 +72,7 @@ class Decoding:
 
     def __str__(self) -> str:
         """Return what of it changes answers, for the record of a run: a seed does so only where it is used."""
-        # Not said of fp32: runs from before there was a choice go on.
+        # Nothing for fp32: runs from before there was a choice go on.
         lowered = () if self.precision == FP32 else (self.precision,)
         sampled = f"temperature {self.temperature:g}, top_p {self.top_p:g}, seed {self.seed}"
         return ", ".join(

@@ -88,7 +88,7 @@ def load_generator(
             if decoding.free or decoding.temperature:
                 raise ValueError(f"{model} writes no text: ask it without --decoding free and --temperature.")
             if decoding.precision != FP32:
-                raise ValueError(f"{model} is a baseline, which is asked in fp32: leave --precision out.")
+                raise ValueError(f"{model} is a baseline, which predicts in fp32: leave --precision out.")
             return BaselineGenerator(found.folder, best_device())
         raise ValueError(f"{model} is of the family {found.family!r}, which this version cannot ask.")
 
@@ -162,7 +162,7 @@ def is_tuned(model: str) -> bool:
 
 
 def tasks_of(model: str) -> list[str] | None:
-    """Return the tasks that a baseline was fitted on; None for models that are asked all."""
+    """Return the tasks that a baseline was fitted on; None for models that answer all."""
     return read_facts(Path(model.removeprefix(VLLM))).get("tasks") if is_tuned(model) else None
 
 

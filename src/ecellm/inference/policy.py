@@ -1,6 +1,6 @@
 """One policy of calibration and decision thresholds for every model: XS, causal, encoder-decoder, baselines, servers.
 
-Each task's validation rows are asked once, and both are fitted on the same log-probabilities of the candidates:
+Each task's validation rows are predicted once, and both are fitted on the same log-probabilities of the candidates:
 
 - A temperature (`calibration.py`) for every multiple-choice task, on its first 300 rows, where it has 40.
 - Decision thresholds (`thresholds.py`) for tasks whose classes are fixed and whose metric counts classes, on the
@@ -39,9 +39,9 @@ NO_CLASSES = "no fixed classes"
 NO_GAIN = "no gain in cross-validation"
 NO_PROBABILITIES = "its answers carry no probabilities"
 
-#: Called with (questions asked, questions in all).
+#: Called with (questions done, questions in all).
 Progress = Callable[[int, int], None]
-#: Called with the questions before the first is asked; may raise ValueError.
+#: Called with the questions before the first is predicted; may raise ValueError.
 Before = Callable[[Iterable[Question]], None]
 #: Called with the tokens that a server has counted so far; may raise ValueError.
 Spent = Callable[[Usage], None]
@@ -73,7 +73,7 @@ class Fitted:
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
-        said = {
+        parts = {
             "Temperatures": ", ".join(f"{task} {value:.2f}" for task, value in self.temperatures.items()),
             "No temperature": _reasons(self.no_temperature),
             "Decision thresholds": ", ".join(task for task in self.offsets if task not in self.no_thresholds),
@@ -81,7 +81,7 @@ class Fitted:
             "Decision thresholds as they were before": ", ".join(self.kept),
             "Validation rows without an answer": f"{self.failed:,}" if self.failed else "",
         }
-        return [f"{name}: {text}." for name, text in said.items() if text]
+        return [f"{name}: {text}." for name, text in parts.items() if text]
 
 
 def threshold_rows(samples: Sequence[Sample], seed: int) -> list[Sample]:
@@ -167,8 +167,8 @@ def _fit_thresholds(task: str, scored: Sequence[Scored], fitted: Fitted) -> None
 def _enough_for_temperature(task: str, rows: int, fitted: Fitted) -> bool:
     """Return whether rows are enough; the reason is noted where they are not."""
     if task not in fitted.no_temperature and rows < MIN_TEMPERATURE_ROWS:
-        said = f"{rows:,} validation rows, {MIN_TEMPERATURE_ROWS} are needed"
-        fitted.no_temperature[task] = said if rows else NO_PROBABILITIES
+        reason = f"{rows:,} validation rows, {MIN_TEMPERATURE_ROWS} are needed"
+        fitted.no_temperature[task] = reason if rows else NO_PROBABILITIES
     return task not in fitted.no_temperature
 
 
@@ -177,8 +177,8 @@ def _enough_for_thresholds(task: str, rows: int, classes: int | None, fitted: Fi
     if classes is None:
         fitted.no_thresholds[task] = NO_CLASSES
     elif task not in fitted.no_thresholds and not enough_rows(rows, classes):
-        said = f"{rows:,} validation rows, {ROWS_A_CLASS} for each of {classes} classes are needed"
-        fitted.no_thresholds[task] = said if rows else NO_PROBABILITIES
+        reason = f"{rows:,} validation rows, {ROWS_A_CLASS} for each of {classes} classes are needed"
+        fitted.no_thresholds[task] = reason if rows else NO_PROBABILITIES
     return task not in fitted.no_thresholds
 
 
@@ -212,7 +212,7 @@ class _Asking:
     def scored(self, questions: Sequence[Question]) -> list[Scored]:
         """Return the log-probabilities and right answers of a task's rows that have both, in the order of the rows.
 
-        A task whose first answers carry no probabilities is asked no further.
+        A task whose first answers carry no probabilities is left there.
         """
         places = {id(question): place for place, question in enumerate(questions)}
         found: dict[int, Scored] = {}

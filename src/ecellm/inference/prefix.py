@@ -32,7 +32,7 @@ from ecellm.tasks.answers import LETTERS, NONE, Triples
 
 
 class PrefixGenerator:
-    """A tuned XS, in fp32 so that the same answers come whatever the batch, unless another precision is asked for."""
+    """A tuned XS, in fp32 so that the same answers come whatever the batch, unless another precision is chosen."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class PrefixGenerator:
         return closed_reply(asked.sample, logs, self.offsets, self.temperatures, self.near)
 
     def _triples(self, one: Question, example: Example, start: Tensor, end: Tensor) -> Reply:
-        """Return the triples of each attribute asked for: one for each span found, or None."""
+        """Return the triples of each target attribute: one for each span found, or None."""
         sample = one.asked.sample
         answer = TASKS[sample.task].answer
         assert isinstance(answer, Triples)

@@ -12,7 +12,7 @@ def replies_to(
 ) -> list[Reply | Failure]:
     """Ask rows in the batches that a prediction run forms and return the replies in the order of the rows.
 
-    `progress` is called with the rows asked by now and all rows. Raises ValueError where a prompt does not fit.
+    `progress` is called with (rows done, rows in all). Raises ValueError where a prompt does not fit.
     """
     prompts = generator.prompts(asked)
     questions = [Question(one, prompt) for one, prompt in zip(asked, prompts, strict=True)]

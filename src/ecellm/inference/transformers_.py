@@ -55,7 +55,7 @@ class TransformersGenerator:
         if model.config.is_encoder_decoder:
             start = model.config.decoder_start_token_id
             if start is None:
-                raise ValueError("The model's config.json names no decoder_start_token_id: it cannot be asked.")
+                raise ValueError("The model's config.json names no decoder_start_token_id: it cannot predict.")
             self.reader = TwoSided(model, self.end if pad is None else int(pad), start)
         else:
             self.reader = Causal(model, self.end if pad is None else int(pad))
@@ -68,9 +68,9 @@ class TransformersGenerator:
     ) -> "TransformersGenerator":
         """Load a model, an adapter merged into its base.
 
-        On an accelerator it keeps the precision of its weights; on a CPU it is in fp32 unless another is asked for.
+        On an accelerator it keeps the precision of its weights; on a CPU it is in fp32 unless another is chosen.
 
-        Raises ValueError where the model cannot be asked, or not in that precision.
+        Raises ValueError where the model cannot predict, or not in that precision.
         """
         decoding = decoding or Decoding()
         facts = read_facts(folder)

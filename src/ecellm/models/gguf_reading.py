@@ -139,8 +139,8 @@ def _model(file: Path, dtype: Any) -> Any:
         quantization_config=GgufConfig(dequantize=True),
         output_loading_info=True,
     )
-    loaded, told = found
-    if missing := sorted({*told["missing_keys"], *(str(key) for key in told["mismatched_keys"])}):
+    loaded, info = found
+    if missing := sorted({*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}):
         raise ValueError(f"the file lacks {', '.join(missing[:3])}.")
     config = loaded.config
     for name in ("quantization_config", "_model_name_or_path"):

@@ -2,7 +2,7 @@
 
 Llama and Mistral models with byte-level tokenizers; names and layout of the file as llama.cpp's own converter has
 them (convert_hf_to_gguf.py). The prompt's layout goes along as a chat template of one user message, so that the model
-is asked as it was tuned: a message is instruction, input and options as the layout joins them.
+is prompted as it was tuned: a message is instruction, input and options as the layout joins them.
 """
 
 import json
@@ -85,9 +85,9 @@ def around_message(template: Template) -> tuple[str, str]:
 def chat_form(before: str, after: str, end: str) -> str:
     """Return a Jinja chat template that lays out user messages so, and ends answers with the end token."""
     begins, ends, done = (json.dumps(text, ensure_ascii=False) for text in (before, after, end))
-    said = "{%- if message['role'] == 'user' -%}{{ " + f"{begins} + message['content'] + {ends}" + " }}"
+    user = "{%- if message['role'] == 'user' -%}{{ " + f"{begins} + message['content'] + {ends}" + " }}"
     answered = "{%- elif message['role'] == 'assistant' -%}{{ message['content'] + " + done + " }}{%- endif -%}"
-    return "{%- for message in messages -%}" + said + answered + "{%- endfor -%}"
+    return "{%- for message in messages -%}" + user + answered + "{%- endfor -%}"
 
 
 def modelfile(before: str, after: str, end: str, recipe: Mapping[str, Any]) -> str:
@@ -138,10 +138,10 @@ def _add_shape(writer: "GGUFWriter", config: Any) -> None:
 
 def _add_tokenizer(writer: "GGUFWriter", tokenizer: Any, size: int, template: Template) -> None:
     """Add a byte-level tokenizer; tokens that the model has beyond it are marked as unused."""
-    told = json.loads(tokenizer.backend_tokenizer.to_str())
+    spec = json.loads(tokenizer.backend_tokenizer.to_str())
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(_splitting(told))
-    added = {token["id"]: token for token in told["added_tokens"]}
+    writer.add_tokenizer_pre(_splitting(spec))
+    added = {token["id"]: token for token in spec["added_tokens"]}
     texts = {place: text for text, place in tokenizer.get_vocab().items()}
     kinds = [
         UNUSED
@@ -155,7 +155,7 @@ def _add_tokenizer(writer: "GGUFWriter", tokenizer: Any, size: int, template: Te
     ]
     writer.add_token_list([texts.get(place, f"[PAD{place}]") for place in range(size)])
     writer.add_token_types(kinds)
-    merges = told["model"]["merges"]
+    merges = spec["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
     for name in ("bos", "pad", "unk"):
         place = getattr(tokenizer, f"{name}_token_id")
@@ -170,18 +170,18 @@ def _add_tokenizer(writer: "GGUFWriter", tokenizer: Any, size: int, template: Te
     writer.add_add_space_prefix(False)
 
 
-def _splitting(told: Mapping[str, Any]) -> str:
+def _splitting(spec: Mapping[str, Any]) -> str:
     """Return llama.cpp's name for how a tokenizer (of tokenizer.json) splits text before it merges bytes.
 
     Raises ValueError where it is no byte-level one, or splits otherwise than is known here.
     """
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
-    splits = told["pre_tokenizer"] or {}
+    splits = spec["pre_tokenizer"] or {}
     parts = splits.get("pretokenizers", [splits])
     kinds = [part.get("type") for part in parts]
     bytes_ = parts[-1] if kinds and kinds[-1] == "ByteLevel" else None
-    if told["model"]["type"] == "BPE" and told["normalizer"] is None and bytes_ and not bytes_["add_prefix_space"]:
+    if spec["model"]["type"] == "BPE" and spec["normalizer"] is None and bytes_ and not bytes_["add_prefix_space"]:
         if kinds == ["ByteLevel"] and bytes_["use_regex"]:
             return GPT2
         if kinds == ["Digits", "ByteLevel"] and parts[0]["individual_digits"] and bytes_["use_regex"]:

@@ -61,7 +61,7 @@ def load_pretrained(base: str, revision: str | None, dtype: Any, **more: Any) ->
 
 
 def asking_attention(model: PreTrainedModel) -> str:
-    """Return the attention by which a causal model is asked: torch's own, or where it has not that, the model's."""
+    """Return the attention by which a causal model predicts: torch's own, or where it has not that, the model's."""
     return "sdpa" if model._supports_sdpa else "eager"
 
 

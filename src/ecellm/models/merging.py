@@ -38,9 +38,9 @@ class Merged(Generic[Answers]):
 
 
 def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
-    """Write the whole model to `out` and ask it what base and adapter were asked before.
+    """Write the whole model to `out` and ask it the questions that base and adapter answered before.
 
-    Both are asked in the precision of the base's weights, which is the merged model's too.
+    Both answer in the precision of the base's weights, which is the merged model's too.
 
     Raises ValueError where the folder is no adapter, its base cannot be had, `out` exists, or the logits differ by
     more than rounding.

@@ -88,7 +88,7 @@ def load_tokenizer(recipe: Recipe) -> Any:
 def lessons(
     rows: Sequence[Asked], scores: Sequence[Lexical], recipe: Recipe, tokenizer: Any, console: Console
 ) -> list[Example]:
-    """Return the rows as examples with answers and lexical scores; what was cut to fit is counted and said."""
+    """Return the rows as examples with answers and lexical scores; what was truncated is counted and printed."""
     prompts = rendered(rows, named_template(recipe.template), tokenizer, recipe, console)
     examples = []
     for asked, found, prompt in zip(rows, scores, prompts, strict=True):

@@ -1,6 +1,6 @@
 """What the model answers while it is tuned: a few validation rows, at each validation, on the console and in the log.
 
-The model is asked as it is in memory, by the code that `ecellm predict` uses. Thresholds and temperatures are fitted
+The model answers as it is in memory, by the code that `ecellm predict` uses. Thresholds and temperatures are fitted
 once a run ends, so an answer shown before may differ from what the finished model makes of the same weights.
 """
 
@@ -99,7 +99,7 @@ def as_text(sample: dict[str, Any]) -> Text:
     if "probability" in sample:
         answer += f" ({sample['probability']:.3f})"
     text = Text(f"  {sample['id']}\n", style="bold")
-    for name, said in (("prompt", prompt), ("reference", sample["reference"]), ("answer", answer)):
-        text.append(f"    {name:10}", style="dim not bold").append(f"{said}\n", style="not bold")
+    for name, shown in (("prompt", prompt), ("reference", sample["reference"]), ("answer", answer)):
+        text.append(f"    {name:10}", style="dim not bold").append(f"{shown}\n", style="not bold")
     text.right_crop(1)
     return text
