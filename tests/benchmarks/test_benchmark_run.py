@@ -114,7 +114,7 @@ def test_a_baseline_alone_is_scored_on_judgements(run: Run, tmp_path: Path) -> N
         (("amazon-google", "--data", "RAW", "--baseline", "bm25"), "'bm25' is for QPR, not for PM"),
         (("amazon-google", "--data", "RAW", "--baseline", "cheep"), "Did you mean 'cheap'?"),
         (("amazon-google", "--data", "RAW", "--recipe", "xxs"), "There is no recipe 'xxs'"),
-        (("amazon-google", "--data", "RAW", "--model", "openai:gpt"), "is asked by `ecellm predict`"),
+        (("amazon-google", "--data", "RAW", "--model", "openai:gpt"), "run `ecellm predict`"),
         (("amazon-google", "--data", "RAW", "--model", "m", "--set", "a=1"), "--set changes a recipe"),
         (("amazon-google", "--data", "NOWHERE"), "There is no folder NOWHERE"),
     ],

@@ -106,5 +106,5 @@ def test_agreement_counts_equal_texts_and_near_ties_among_the_others() -> None:
     other = [Reply("no", near_tie=True), same[1], same[2], Failure("down")]
     found = agreement(asked, same, other)
     assert (found.equal, found.near_ties) == (2, 1)
-    assert dict(found.asked) == {"PM": 2, "SA": 2} and dict(found.different) == {"PM": 1, "SA": 1}
+    assert dict(found.questions) == {"PM": 2, "SA": 2} and dict(found.different) == {"PM": 1, "SA": 1}
     assert agreement(asked, same, same).equal == 4

@@ -183,7 +183,7 @@ def test_where_it_would_change_nothing_it_is_refused(
         load_generator(model_of("t5", tmp_path / "t5"), lowered)
     (tmp_path / "baseline").mkdir()
     write_facts(tmp_path / "baseline", {"recipe": {"family": "baseline"}})
-    with pytest.raises(ValueError, match="is a baseline, which is asked in fp32"):
+    with pytest.raises(ValueError, match="is a baseline, which predicts in fp32"):
         load_generator(tmp_path / "baseline", lowered)
     with pytest.raises(ValueError, match="has no linear layers that --precision int8 could change"):
         lower_precision(nn.Sequential(nn.LayerNorm(3)), "int8")
