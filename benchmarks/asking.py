@@ -1,8 +1,8 @@
 """How fast a model is asked: against the usual way, and against a bare forward pass over the same tokens.
 
-    python benchmarks/asking.py [--model causal] [--samples 256] [--rounds 3] [--threads 1]
+    python benchmarks/asking.py [--model causal] [--examples 256] [--rounds 3] [--threads 1]
     python benchmarks/asking.py --model xs
-    python benchmarks/asking.py --device cuda --shape mistral-7b --samples 512
+    python benchmarks/asking.py --device cuda --shape mistral-7b --examples 512
     python benchmarks/asking.py --drift
 
 The usual way is the paper's: `model.generate`, two left-padded prompts at a time, greedy, up to 100 tokens. A model
@@ -35,23 +35,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, Cache, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers.utils import logging
 
-from ecellm.dataset.dataset import Asked
-from ecellm.inference.generator import Question
-from ecellm.inference.own_rows import put
-from ecellm.inference.predict import batches
-from ecellm.inference.prefix import PrefixGenerator
-from ecellm.inference.roomy import roomy_cache
-from ecellm.inference.transformers_ import TransformersGenerator
-from ecellm.models.examples import TEXT, Example, question
-from ecellm.models.folder import write_facts
+from ecellm.inference.row_questions import row_question
+from ecellm.models.base import Request
+from ecellm.models.decoding.batching import batches
+from ecellm.models.decoding.kv_cache import BatchCache
+from ecellm.models.folder import ModelInfo, write_info
 from ecellm.models.minilm import minilm_folder
-from ecellm.models.prefix_lm import make_batch, warm_start
-from ecellm.models.row_attention import ROW_ATTENTION
+from ecellm.models.transformers.generator import TransformersGenerator
+from ecellm.models.xs.encoder import masked, torch_attention
+from ecellm.models.xs.examples import TEXT, EncodedExample, encode_question
+from ecellm.models.xs.generator import XSGenerator
+from ecellm.models.xs.model import make_batch, warm_start
 from ecellm.prompts import TEMPLATES, encode_response
 from ecellm.tasks import TASKS
+from ecellm.types import Question
 
 CLOSED = ("PM", "PRP", "SA", "SR", "MPC", "PSI", "QPR", "AP")
 #: The right answers, for their length.
@@ -65,7 +65,7 @@ ANSWERS = {
     "QPR": "B,A,C",
     "AP": "yes",
 }
-MOST_TOKENS, TWO = 100, 2
+MAX_NEW_TOKENS, TWO = 100, 2
 #: Tokens in one pass of the floor: what is quickest.
 FLOOR_TOKENS = {"cpu": 1024, "cuda": 8192}
 BUDGET = {"causal": 2048, "xs": 320}
@@ -94,7 +94,7 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 
 
-def rows(tasks: Sequence[str], count: int) -> list[Asked]:
+def rows(tasks: Sequence[str], count: int) -> list[Question]:
     """Questions of like lengths as ECInstruct's, in turn of the tasks; the words are ordinary ones."""
     draw = random.Random(1)
     vocabulary = AutoTokenizer.from_pretrained(minilm_folder()).get_vocab()
@@ -124,7 +124,7 @@ def rows(tasks: Sequence[str], count: int) -> list[Asked]:
         },
     }
     order = [tasks[number % len(tasks)] for number in range(count)]
-    return [put(TASKS[task], made[task](), f"{task}-{number}").asked for number, task in enumerate(order)]
+    return [row_question(TASKS[task], made[task](), f"{task}-{number}").question for number, task in enumerate(order)]
 
 
 def save(kind: str, shape: str, half: bool, folder: Path, seed: int = 0) -> None:
@@ -132,53 +132,53 @@ def save(kind: str, shape: str, half: bool, folder: Path, seed: int = 0) -> None
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
     template = TEMPLATES["compact" if kind == "xs" else "alpaca"].model_dump()
-    recipe = {"family": "prefix" if kind == "xs" else "causal", "max_tokens": BUDGET[kind]}
+    recipe = {"family": "xs" if kind == "xs" else "causal", "max_tokens": BUDGET[kind]}
     if kind == "xs":
-        model: Any = warm_start(minilm_folder())
-        model.set_attn_implementation("sdpa")
+        warm_start(minilm_folder()).to(torch.bfloat16 if half else torch.float32).save(folder)
     else:
         sizes = {**SHAPES[shape], "vocab_size": len(tokenizer), "max_position_embeddings": 4096}
         ends = {"pad_token_id": 0, "bos_token_id": 101, "eos_token_id": 102, "tie_word_embeddings": False}
         with torch.device("cuda" if shape == "mistral-7b" else "cpu"):
             kinds = (MistralForCausalLM, MistralConfig) if shape == "mistral-7b" else (LlamaForCausalLM, LlamaConfig)
-            model = kinds[0](kinds[1](**sizes, **ends))
-    model.to(torch.bfloat16 if half else torch.float32).save_pretrained(folder)
+            model: Any = kinds[0](kinds[1](**sizes, **ends))
+        model.to(torch.bfloat16 if half else torch.float32).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    facts = {"recipe": {**recipe, "max_response_tokens": MOST_TOKENS}, "template": template, "offsets": {}}
-    write_facts(folder, facts)
+    facts = {"recipe": {**recipe, "max_response_tokens": MAX_NEW_TOKENS}, "template": template, "offsets": {}}
+    write_info(folder, ModelInfo.model_validate(facts))
 
 
-Asker = TransformersGenerator | PrefixGenerator
+Asker = TransformersGenerator | XSGenerator
 
 
-def ours(generator: Asker, questions: Sequence[Question]) -> None:
+def ours(generator: Asker, questions: Sequence[Request]) -> None:
     for batch in batches(questions):
         generator.reply(batch)
 
 
-def read_padded(generator: PrefixGenerator, examples: Sequence[Example]) -> tuple[Cache, Tensor, Tensor]:
-    """Read XS's prompts padded to the longest; returns what `PrefixGenerator._read` does."""
-    batch, cache = make_batch(examples, 0), roomy_cache()
+def read_padded(generator: XSGenerator, examples: Sequence[EncodedExample]) -> tuple[BatchCache, Tensor, Tensor]:
+    """Read XS's prompts padded to the longest; returns what `XSGenerator._read` does."""
+    cache: BatchCache = []
+    batch = make_batch(examples, 0)
     states = generator.model.states(batch, cache)
     last = states[torch.arange(len(examples)), batch.prompt_lengths - 1]
     return cache, generator.model.copy_pointer.key(states), last
 
 
 @torch.inference_mode()
-def usual(generator: Asker, questions: Sequence[Question], stops: bool) -> None:
+def usual(generator: Asker, questions: Sequence[Request], stops: bool) -> None:
     """Write answers two at a time."""
     for first in range(0, len(questions), TWO):
         some = questions[first : first + TWO]
-        right = [encode_response(ANSWERS.get(one.asked.sample.task, ""), generator.tokenizer) for one in some]
-        most = max(len(response) for response in right) if stops else MOST_TOKENS
+        right = [encode_response(ANSWERS.get(one.question.example.task, ""), generator.tokenizer) for one in some]
+        most = max(len(response) for response in right) if stops else MAX_NEW_TOKENS
         prompts = [one.prompt.ids for one in some]
-        if isinstance(generator, PrefixGenerator):
-            examples = [question(one.asked, one.prompt, generator.tokenizer) for one in some]
+        if isinstance(generator, XSGenerator):
+            examples = [encode_question(one.question, one.prompt, generator.tokenizer) for one in some]
             for example in examples:
                 example.kind = TEXT
-            before, generator.most_tokens = generator.most_tokens, most
-            generator._go_on(examples, *read_padded(generator, examples))
-            generator.most_tokens = before
+            before, generator.max_new_tokens = generator.max_new_tokens, most
+            generator._decode(examples, *read_padded(generator, examples))
+            generator.max_new_tokens = before
             continue
         width = max(len(prompt) for prompt in prompts)
         ids = torch.tensor(
@@ -198,22 +198,21 @@ def usual(generator: Asker, questions: Sequence[Question], stops: bool) -> None:
 
 
 @torch.inference_mode()
-def floor(generator: Asker, questions: Sequence[Question]) -> None:
+def floor(generator: Asker, questions: Sequence[Request]) -> None:
     """Read the same tokens, end to end, without padding."""
     stream = [token for one in questions for token in one.prompt.ids]
     length = max(1, len(stream) // len(questions))
     lines = torch.tensor(stream[: len(stream) // length * length]).view(-1, length).to(generator.model.device)
     at_once = max(1, FLOOR_TOKENS[lines.device.type] // length)
-    if isinstance(generator, PrefixGenerator):
-        generator.model.set_attn_implementation("sdpa")
     for first in range(0, len(lines), at_once):
         ids = lines[first : first + at_once]
-        if isinstance(generator, PrefixGenerator):
-            generator.model.bert(ids, use_cache=False)
+        if isinstance(generator, XSGenerator):
+            stack = generator.model.bert
+            words = stack.embeddings.word_embeddings(ids)
+            positions = torch.arange(ids.shape[1], device=ids.device)[None]
+            stack(words, torch.zeros_like(ids), positions, masked(torch_attention, None))
         else:
             generator.model(input_ids=ids, use_cache=False, logits_to_keep=1)
-    if isinstance(generator, PrefixGenerator):
-        generator.model.set_attn_implementation(ROW_ATTENTION)
 
 
 def seconds(work: Callable[[], None]) -> float:
@@ -228,7 +227,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 def compare(generator: Asker, name: str, tasks: Sequence[str], count: int, rounds: int, closed: bool) -> None:
     asked = rows(tasks, count)
-    questions = [Question(one, prompt) for one, prompt in zip(asked, generator.prompts(asked), strict=True)]
+    questions = [Request(one, prompt) for one, prompt in zip(asked, generator.prompts(asked), strict=True)]
     lengths = [len(one.prompt.ids) for one in questions]
     ways: dict[str, Callable[[], None]] = {
         "ours": lambda: ours(generator, questions),
@@ -266,10 +265,10 @@ def drift(shape: str, device: str, count: int) -> None:
         for kind in (torch.float32, torch.bfloat16):
             generator.model.to(kind)
             asked = rows(CLOSED, count)
-            questions = [Question(one, prompt) for one, prompt in zip(asked, generator.prompts(asked), strict=True)]
-            singly = {one.asked.sample.id: generator.reply([one])[0] for one in questions}
+            questions = [Request(one, prompt) for one, prompt in zip(asked, generator.prompts(asked), strict=True)]
+            singly = {one.question.example.id: generator.reply([one])[0] for one in questions}
             together = {
-                one.asked.sample.id: reply
+                one.question.example.id: reply
                 for batch in batches(questions)
                 for one, reply in zip(batch, generator.reply(batch), strict=True)
             }
@@ -299,9 +298,9 @@ def _lead(scores: dict[str, float]) -> float:
 def main(kind: str, shape: str, count: int, rounds: int, device: str) -> None:
     with tempfile.TemporaryDirectory() as space:
         save(kind, shape, device != "cpu", Path(space))
-        generator = (PrefixGenerator if kind == "xs" else TransformersGenerator).from_folder(Path(space), device)
+        generator = (XSGenerator if kind == "xs" else TransformersGenerator).from_folder(Path(space), device)
         size = sum(weight.numel() for weight in generator.model.parameters()) / 1e6
-        name = generator.model.dtype
+        name = next(generator.model.parameters()).dtype
         print(f"{kind}, {size:,.1f} million parameters, {name}, {device}, {torch.get_num_threads()} threads")
         compare(generator, "closed tasks", CLOSED, count, rounds, closed=True)
         compare(generator, "AG", ("AG",), max(TWO, count // 2), rounds, closed=False)
@@ -312,7 +311,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=["causal", "xs"], default="causal")
     parser.add_argument("--shape", choices=list(SHAPES), default="small")
-    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--examples", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--drift", action="store_true")
@@ -321,6 +320,6 @@ if __name__ == "__main__":
     torch.set_num_threads(given.threads)
     logging.disable_progress_bar()
     if given.drift:
-        drift(given.shape, given.device, given.samples)
+        drift(given.shape, given.device, given.examples)
     else:
-        main(given.model, given.shape, given.samples, given.rounds, given.device)
+        main(given.model, given.shape, given.examples, given.rounds, given.device)

@@ -67,23 +67,23 @@ def measure(url: str) -> None:
     from openai import OpenAI
     from rich.console import Console
 
-    from ecellm.dataset.dataset import Asked
-    from ecellm.inference.asking import Asking
-    from ecellm.inference.generator import Question
-    from ecellm.inference.openai_ import OpenAIGenerator, Server
     from ecellm.inference.predict import predict
-    from ecellm.records import SETTINGS, Sample
+    from ecellm.io.progress import QuestionProgress
+    from ecellm.models.base import Request
+    from ecellm.models.remote.client import Server
+    from ecellm.models.remote.openai_compatible import OpenAIGenerator
     from ecellm.tasks import TASKS
+    from ecellm.types import SETTINGS, Example, Question
 
-    def sample(number: int) -> Sample:
+    def example(number: int) -> Example:
         record = {"title": f"blue steel mug {number}", "description": "a mug for the home " * 20, "price": "5"}
         text = json.dumps({"product 1": record, "product 2": record})
-        return Sample(f"PM-{number:05}", "PM", "IND", "test", text, None, "yes")
+        return Example(f"PM-{number:05}", "PM", "IND", "test", text, None, "yes")
 
-    rows = [Asked(sample(number), TASKS["PM"].seed_instruction) for number in range(QUESTIONS)]
+    rows = [Question(example(number), TASKS["PM"].seed_instruction) for number in range(QUESTIONS)]
     generator = OpenAIGenerator("m", Server(url, CONCURRENCY))
-    questions = [Question(row, prompt) for row, prompt in zip(rows, generator.prompts(rows), strict=True)]
-    bodies = [generator.request(question) for question in questions]
+    questions = [Request(row, prompt) for row, prompt in zip(rows, generator.prompts(rows), strict=True)]
+    bodies = [generator.form.body(question) for question in questions]
     bare = OpenAI(base_url=url, api_key="none")
 
     def plainly() -> float:
@@ -98,7 +98,7 @@ def measure(url: str) -> None:
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
             began = time.perf_counter()
-            with Asking(Console(file=nowhere, force_terminal=True)) as progress:
+            with QuestionProgress(Console(file=nowhere, force_terminal=True)) as progress:
                 counts = predict(generator, {SETTINGS[0]: rows}, Path(folder) / "out.jsonl", {"model": "m"}, progress)
             seconds = time.perf_counter() - began
         assert counts.answered == QUESTIONS and not counts.unparsed

@@ -15,9 +15,9 @@ from statistics import median
 
 import duckdb
 
-from ecellm.dataset.build import build as build_dataset
-from ecellm.dataset.config import read_config
-from ecellm.sources.simulator import DEMO_CONFIG, simulate
+from ecellm.data.builder import build as build_dataset
+from ecellm.data.config import read_config
+from ecellm.data.simulator import DEMO_CONFIG, simulate
 from ecellm.tasks import TASKS
 from measuring import Measured, measured, report
 

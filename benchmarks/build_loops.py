@@ -25,9 +25,9 @@ from typing import Any
 
 import pandas as pd
 
-from ecellm.dataset.build import build as build_dataset
-from ecellm.dataset.config import BuildConfig, TaskPlan, read_config
-from ecellm.sources.simulator import DEMO_CONFIG, simulate
+from ecellm.data.builder import build as build_dataset
+from ecellm.data.config import BuildConfig, TaskPlan, read_config
+from ecellm.data.simulator import DEMO_CONFIG, simulate
 from ecellm.tasks import TASKS
 from measuring import Measured, measured, report
 

@@ -29,16 +29,16 @@ import torch
 from asking import save
 from ecellm.cli.build import build
 from ecellm.cli.simulate import simulate
-from ecellm.dataset.dataset import Asked, Dataset, read_dataset, spread
-from ecellm.inference.generator import Decoding, Generator, Reply
-from ecellm.inference.load import load_generator
-from ecellm.inference.replies import replies_to
+from ecellm.data.dataset import Dataset, read_dataset, spread
+from ecellm.models.base import Decoding, Generator, Reply
 from ecellm.models.device import best_device
+from ecellm.models.load import load_generator
 from ecellm.models.precision import FP32, Precision
-from ecellm.records import SETTINGS
+from ecellm.models.replies import replies_to
 from ecellm.tasks import TASKS
-from ecellm.tuning.recipe import read_recipe
-from ecellm.tuning.tune import tune
+from ecellm.training.recipe import read_recipe
+from ecellm.training.tune import tune
+from ecellm.types import SETTINGS, Question
 
 TUNING_ROWS = 500
 
@@ -46,16 +46,16 @@ TUNING_ROWS = 500
 def shop(folder: Path) -> Dataset:
     """The simulated shop's dataset."""
     simulate(out=folder / "sources")
-    with as_file(files("ecellm.sources.simulator").joinpath("demo.toml")) as config:
+    with as_file(files("ecellm.data.simulator").joinpath("demo.toml")) as config:
         build(sources=folder / "sources", config=config, out=folder / "data")
     return read_dataset(folder / "data")
 
 
-def answers(generator: Generator, rows: Sequence[Asked]) -> list[Reply]:
+def answers(generator: Generator, rows: Sequence[Question]) -> list[Reply]:
     return [reply for reply in replies_to(generator, rows) if isinstance(reply, Reply)]
 
 
-def times(generators: dict[Precision, Generator], rows: Sequence[Asked], rounds: int) -> None:
+def times(generators: dict[Precision, Generator], rows: Sequence[Question], rounds: int) -> None:
     """Print how long each precision takes, and the median ratio to fp32."""
     clock: dict[Precision, list[float]] = defaultdict(list)
     busy: dict[Precision, list[float]] = defaultdict(list)
@@ -78,7 +78,7 @@ def times(generators: dict[Precision, Generator], rows: Sequence[Asked], rounds:
         )
 
 
-def drift(precision: Precision, rows: Sequence[Asked], exact: Sequence[Reply], lowered: Sequence[Reply]) -> None:
+def drift(precision: Precision, rows: Sequence[Question], exact: Sequence[Reply], lowered: Sequence[Reply]) -> None:
     """Print how far probabilities move, and the share of equal answers by task."""
     moved = sorted(
         max(abs(one.scores[text] - other.scores[text]) for text in one.scores)
@@ -87,7 +87,7 @@ def drift(precision: Precision, rows: Sequence[Asked], exact: Sequence[Reply], l
     )
     equal: dict[str, list[bool]] = defaultdict(list)
     for row, one, other in zip(rows, exact, lowered, strict=True):
-        equal[row.sample.task].append(one.text == other.text)
+        equal[row.example.task].append(one.text == other.text)
     total = [same for found in equal.values() for same in found]
     by_task = ", ".join(f"{task} {sum(equal[task])}/{len(equal[task])}" for task in TASKS if task in equal)
     print(

@@ -2,10 +2,10 @@
 
     python benchmarks/scoring.py [ROWS]
 
-Ours reads, parses and scores the answers under both rules, with intervals, floors, calibration and confusion, on one
-thread. The reference scores parsed answers of the tasks that scikit-learn has figures for (yes/no and classes) once
-per draw with `precision_recall_fscore_support` and `accuracy_score`; it is measured on fewer draws and rows, at its
-best size, and scaled to as many answers and draws.
+Ours reads, parses and scores the answers under both rules, with intervals, trivial baselines, calibration and
+confusion, on one thread. The reference scores parsed answers of the tasks that scikit-learn has figures for (yes/no
+and classes) once per draw with `precision_recall_fscore_support` and `accuracy_score`; it is measured on fewer draws
+and rows, at its best size, and scaled to as many answers and draws.
 """
 
 import os
@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from ecellm.dataset.dataset import Dataset, read_dataset, write_split
+from ecellm.data.dataset import Dataset, read_dataset, write_split
 from ecellm.evaluation.bootstrap import DRAWS
 from ecellm.evaluation.evaluate import evaluate
-from ecellm.keys import keyed_choice
-from ecellm.records import DIVERSE, Sample
+from ecellm.io.hashing import keyed_choice
+from ecellm.types import DIVERSE, Example
 
 ROWS = 100_000
 SETTING = f"IND_{DIVERSE}"
@@ -39,7 +39,7 @@ MATCHES = ["A: exact", "B: substitute", "C: complement", "D: irrelevant"]
 CANDIDATES = [f"{letter}: thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRST"]
 
 
-def sample(task: str, number: int) -> Sample:
+def example(task: str, number: int) -> Example:
     """Return a test row whose label is drawn by its number."""
 
     def pick(count: int) -> int:
@@ -47,31 +47,31 @@ def sample(task: str, number: int) -> Sample:
 
     id, pair = f"{task}-{number:06}", json.dumps({"query": f"mug {number}", "product": "pot"})
     if task in ("PM", "PSI", "AP"):
-        return Sample(id, task, "IND", "test", pair, None, ("yes", "no")[pick(2)])
+        return Example(id, task, "IND", "test", pair, None, ("yes", "no")[pick(2)])
     if task == "QPR":
         size = 2 + number % 3
         text = json.dumps({"query": "mug", "product list": [f"{'ABCD'[place]}: x" for place in range(size)]})
         labels = tuple("ESCI"[(pick(4) + place) % 4] for place in range(size))
         order = sorted(range(size), key=lambda place: "ESCI".index(labels[place]))
-        return Sample(id, task, "IND", "test", text, None, ",".join("ABCD"[place] for place in order), labels=labels)
+        return Example(id, task, "IND", "test", text, None, ",".join("ABCD"[place] for place in order), labels=labels)
     options = {"SA": STARS, "PRP": RELATIONS, "MPC": MATCHES, "SR": CANDIDATES}[task]
     option = options[pick(len(options))]
     text = repr(options) if task == "SR" else json.dumps(options)
-    return Sample(id, task, "IND", "test", pair, text, option if task in ("SA", "MPC") else option[0])
+    return Example(id, task, "IND", "test", pair, text, option if task in ("SA", "MPC") else option[0])
 
 
 def make(folder: Path, rows: int) -> tuple[Dataset, Path]:
     """Write a dataset and answers, two in three of them right, one in fifty out of form."""
     tasks = ("PRP", "PM", "SA", "SR", "MPC", "PSI", "QPR", "AP")
-    samples = [sample(tasks[number % len(tasks)], number) for number in range(rows)]
+    examples = [example(tasks[number % len(tasks)], number) for number in range(rows)]
     for split in ("train", "validation", "test"):
-        write_split(samples if split == "test" else [], folder / f"{split}.parquet")
+        write_split(examples if split == "test" else [], folder / f"{split}.parquet")
     (folder / "manifest.json").write_text('{"seed": 1}')
     outputs: dict[str, list[str]] = {}
-    for row in samples:
+    for row in examples:
         outputs.setdefault(row.task, []).append(row.output)
     with (folder / "predictions.jsonl").open("w") as file:
-        for number, row in enumerate(samples):
+        for number, row in enumerate(examples):
             others = outputs[row.task]
             text = row.output if number % 3 else others[keyed_choice(len(others), "answer", number)]
             said = "I am not sure." if number % 50 == 7 else text

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ecellm.sources.simulator import simulate
+from ecellm.data.simulator import simulate
 
 REVIEW = {
     "overall": 5.0,

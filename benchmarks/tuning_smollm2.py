@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
-from ecellm.tuning.language import freeze, load_base
-from ecellm.tuning.language_trainer import LanguageTrainer
-from ecellm.tuning.memory import freed_memory_kept
-from ecellm.tuning.packing import Lesson
-from ecellm.tuning.recipe import read_recipe
+from ecellm.models.transformers.packing import TokenisedExample
+from ecellm.models.transformers.trainer import LanguageTrainer
+from ecellm.models.transformers.tuning import freeze, load_base
+from ecellm.training.memory import freed_memory_kept
+from ecellm.training.recipe import read_recipe
 
 SAMPLES = 12
 EMBEDDINGS, LAYERS, WEIGHTS = (
@@ -35,7 +35,7 @@ WAYS = {
 }
 
 
-def samples() -> list[Lesson]:
+def examples() -> list[TokenisedExample]:
     """Prompts and responses of the lengths of the ten tasks, of random words."""
     draw = random.Random(0)
     lengths = [
@@ -43,7 +43,7 @@ def samples() -> list[Lesson]:
     ]
     words = range(20, 49_000)
     return [
-        Lesson(str(number), "PM", draw.choices(words, k=read), draw.choices(words, k=said))
+        TokenisedExample(str(number), "PM", draw.choices(words, k=read), draw.choices(words, k=said))
         for number, (read, said) in enumerate(lengths)
     ]
 
@@ -51,17 +51,17 @@ def samples() -> list[Lesson]:
 def speeds(changes: list[str], rounds: int) -> list[float]:
     """Return tokens a processor-second of whole steps, the first one left out."""
     recipe = read_recipe("smollm2-135m", [*changes, "optimisation.precision=bf16"])
-    lessons = samples()
-    tokens = sum(lesson.length for lesson in lessons)
+    rows = examples()
+    tokens = sum(row.length for row in rows)
     found = []
     with tempfile.TemporaryDirectory() as folder, freed_memory_kept():
         model = load_base(recipe, True)
         freeze(model, recipe)
-        trainer = LanguageTrainer(model, recipe, lessons, [], Path(folder), True, 0)
+        trainer = LanguageTrainer(model, recipe, rows, [], Path(folder), True, 0)
         optimizer = trainer.create_optimizer()
         for _ in range(rounds + 1):
             began = time.process_time()
-            trainer.training_step(model, {"lessons": lessons})
+            trainer.training_step(model, {"examples": rows})
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             model.zero_grad()

@@ -1,6 +1,6 @@
 """How fast a causal model is tuned against the usual way: the same model, samples and precision, in the same run.
 
-    python benchmarks/tuning_usual.py [--shape 20m] [--samples 256] [--rounds 3] [--row-tokens 4096]
+    python benchmarks/tuning_usual.py [--shape 20m] [--examples 256] [--rounds 3] [--row-tokens 4096]
     python benchmarks/tuning_usual.py --shape mistral-7b          (on a GPU of 80 GB)
 
 The usual way is the paper's: `transformers.Trainer`, micro-batch 1 with accumulation, padding to a multiple of 8,
@@ -38,12 +38,12 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import IntervalStrategy
 
 from arithmetic import BACK_TO_ACTIVATIONS, BACK_TO_WEIGHTS, FORWARD, inner_weights, product_rate, profiled
-from ecellm.tuning.arguments import computes_in_bf16
-from ecellm.tuning.language_trainer import LanguageTrainer
-from ecellm.tuning.lora import adapted
-from ecellm.tuning.memory import GIB, freed_memory_kept, peak_memory
-from ecellm.tuning.packing import Lesson
-from ecellm.tuning.recipe import Recipe, read_recipe
+from ecellm.models.training.arguments import computes_in_bf16
+from ecellm.models.transformers.lora import adapted
+from ecellm.models.transformers.packing import TokenisedExample
+from ecellm.models.transformers.trainer import LanguageTrainer
+from ecellm.training.memory import GIB, freed_memory_kept, peak_memory
+from ecellm.training.recipe import Recipe, read_recipe
 
 WORDS, STEP = 32_000, 64
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 8}
@@ -62,7 +62,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 ADAPTED = ("tiny", "mistral-7b")
 
 
-def samples(count: int) -> list[Lesson]:
+def examples(count: int) -> list[TokenisedExample]:
     """Samples of like lengths as ECInstruct's, of arbitrary tokens; a response repeats the prompt's first ones."""
     draw = random.Random(1)
     found = []
@@ -70,7 +70,7 @@ def samples(count: int) -> list[Lesson]:
         length = min(900, max(60, int(draw.lognormvariate(5.5, 0.6))))
         prompt = [draw.randrange(3, WORDS) for _ in range(length)]
         response = [*prompt[: draw.choice((1, 1, 1, 2, 4, 20, 79))], 1]
-        found.append(Lesson(str(number), "PM", prompt, response))
+        found.append(TokenisedExample(str(number), "PM", prompt, response))
     return found
 
 
@@ -93,27 +93,29 @@ def model(shape: str, use_bf16: bool) -> Any:
     return adapted(made, paper, False) if by_lora else made
 
 
-def our_trainer(shape: str, some: list[Lesson], use_bf16: bool, tokens: int, folder: Path) -> LanguageTrainer:
+def our_trainer(
+    shape: str, some: list[TokenisedExample], use_bf16: bool, tokens: int, folder: Path
+) -> LanguageTrainer:
     recipe = Recipe.model_validate(
         {
             "name": "benchmark",
             "family": "causal",
             "base": "none",
             "lora": read_recipe("m").lora.model_dump() if shape in ADAPTED else None,  # type: ignore[union-attr]
-            "optimisation": {"epochs": 1, "samples": STEP, "batch_tokens": tokens, "learning_rate": 1e-3},
+            "optimisation": {"epochs": 1, "examples": STEP, "batch_tokens": tokens, "learning_rate": 1e-3},
         }
     )
     return LanguageTrainer(model(shape, use_bf16), recipe, some, [], folder, use_bf16, 0)
 
 
-def usual_trainer(shape: str, some: list[Lesson], use_bf16: bool, folder: Path) -> Trainer:
+def usual_trainer(shape: str, some: list[TokenisedExample], use_bf16: bool, folder: Path) -> Trainer:
     rows = [
         {
-            "input_ids": [*lesson.prompt, *lesson.response],
-            "labels": [*[-100] * len(lesson.prompt), *lesson.response],
-            "attention_mask": [1] * lesson.length,
+            "input_ids": [*example.prompt, *example.response],
+            "labels": [*[-100] * len(example.prompt), *example.response],
+            "attention_mask": [1] * example.length,
         }
-        for lesson in some
+        for example in some
     ]
     tokenizer = _tokenizer()
     arguments = TrainingArguments(
@@ -160,8 +162,8 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 
 def main(shape: str, count: int, rounds: int, precision: str, row_tokens: int) -> None:
     use_bf16 = computes_in_bf16(precision)
-    some = samples(count)
-    tokens = sum(lesson.length for lesson in some)
+    some = examples(count)
+    tokens = sum(example.length for example in some)
     print(f"{shape}, {count} samples of {tokens / count:.0f} tokens, {'bf16' if use_bf16 else 'fp32'}")
     ratios, seconds = [], []
     for turn in range(rounds + 1):
@@ -184,29 +186,29 @@ def main(shape: str, count: int, rounds: int, precision: str, row_tokens: int) -
     _arithmetic(shape, some, use_bf16, row_tokens, median(seconds))
 
 
-def _arithmetic(shape: str, some: list[Lesson], use_bf16: bool, row_tokens: int, seconds: float) -> None:
+def _arithmetic(shape: str, some: list[TokenisedExample], use_bf16: bool, row_tokens: int, seconds: float) -> None:
     """Print what share of the device's rate ours reaches, counting what must be computed, and a step's profile."""
     with tempfile.TemporaryDirectory() as space:
         trainer = our_trainer(shape, some, use_bf16, row_tokens, Path(space))
         network: Any = trainer.model
         each = FORWARD + BACK_TO_ACTIVATIONS + (0 if shape in ADAPTED else BACK_TO_WEIGHTS)
         head = WORDS * SHAPES[shape]["hidden_size"]
-        weighed = inner_weights(network) * sum(lesson.length for lesson in some)
-        weighed += head * sum(len(lesson.response) for lesson in some)
+        weighed = inner_weights(network) * sum(example.length for example in some)
+        weighed += head * sum(len(example.response) for example in some)
         done = each * weighed / seconds
         device = trainer.args.device.type
         rate = product_rate(torch.bfloat16 if use_bf16 else torch.float32, device, 8192 if device == "cuda" else 2048)
         print(f"  ours {done / 1e12:.3g} of {rate / 1e12:.3g} TFLOP/s of matrix products: {done / rate:.0%}; a step:")
         prepared = trainer.accelerator.prepare_model(network)
-        print(profiled(lambda: trainer.training_step(prepared, {"lessons": some[:STEP]})))
+        print(profiled(lambda: trainer.training_step(prepared, {"examples": some[:STEP]})))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", choices=sorted(SHAPES), default="20m")
-    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--examples", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--row-tokens", type=int, default=4096)
     given = parser.parse_args()
-    main(given.shape, given.samples, given.rounds, given.precision, given.row_tokens)
+    main(given.shape, given.examples, given.rounds, given.precision, given.row_tokens)

@@ -1,6 +1,6 @@
 """How fast XS is tuned against the usual way: the same model, samples, optimiser and precision, in the same run.
 
-    python benchmarks/tuning_usual_xs.py [--samples 512] [--rounds 3] [--precision auto]
+    python benchmarks/tuning_usual_xs.py [--examples 512] [--rounds 3] [--precision auto]
 
 The usual way is the paper's: `transformers.Trainer`, one sample to a micro-batch, gradients accumulated over as many
 samples as our steps have on average, torch's fused attention. The samples are the simulated shop's. XS computes
@@ -25,22 +25,23 @@ from torch.utils.data import DataLoader
 from arithmetic import BACK_TO_ACTIVATIONS, BACK_TO_WEIGHTS, FORWARD, inner_weights, product_rate, profiled
 from ecellm.cli.build import build
 from ecellm.cli.simulate import simulate
-from ecellm.dataset.dataset import read_dataset, spread
-from ecellm.models.prefix_lm import PrefixLM
-from ecellm.records import DIVERSE
-from ecellm.tuning.memory import freed_memory_kept
-from ecellm.tuning.prefix import prepared
-from ecellm.tuning.prefix_trainer import PrefixTrainer
-from ecellm.tuning.recipe import Recipe, read_recipe
-from ecellm.tuning.rows import Rows
+from ecellm.data.dataset import read_dataset, spread
+from ecellm.models.training.rows import Rows
+from ecellm.models.xs.encoder import torch_attention
+from ecellm.models.xs.model import XSModel
+from ecellm.models.xs.trainer import XSTrainer
+from ecellm.models.xs.tuning import prepared
+from ecellm.training.memory import freed_memory_kept
+from ecellm.training.recipe import Recipe, read_recipe
+from ecellm.types import DIVERSE
 
 
-class UsualTrainer(PrefixTrainer):
+class UsualTrainer(XSTrainer):
     """One sample to a micro-batch, drawn at random."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(
-            self.lessons,  # type: ignore[arg-type]
+            self.examples,  # type: ignore[arg-type]
             batch_size=1,
             shuffle=True,
             generator=torch.Generator().manual_seed(0),
@@ -48,19 +49,19 @@ class UsualTrainer(PrefixTrainer):
         )
 
 
-def trainer_for(usual: bool, recipe: Recipe, rows: Rows, folder: Path) -> PrefixTrainer:
+def trainer_for(usual: bool, recipe: Recipe, rows: Rows, folder: Path) -> XSTrainer:
     torch.manual_seed(0)
     made = prepared(recipe, rows, folder, Console(quiet=True)).trainer
     made.args.save_strategy = made.args.eval_strategy = "no"
     made.args.load_best_model_at_end = False
     if usual:
-        made.args.gradient_accumulation_steps = round(len(made.lessons) / len(made.batches))
-        made.network.set_attn_implementation("sdpa")
+        made.args.gradient_accumulation_steps = round(len(made.examples) / len(made.batches))
+        made.network.attention = torch_attention
         made.__class__ = UsualTrainer
     return made
 
 
-def run(trainer: PrefixTrainer) -> tuple[float, float]:
+def run(trainer: XSTrainer) -> tuple[float, float]:
     """Tune; returns seconds and the validation loss at the end."""
     began = time.monotonic()
     trainer.train()
@@ -70,7 +71,7 @@ def run(trainer: PrefixTrainer) -> tuple[float, float]:
 
 def shop(folder: Path, count: int) -> Rows:
     simulate(out=folder / "sources", scale=1.0, seed=42)
-    with as_file(files("ecellm.sources.simulator").joinpath("demo.toml")) as config:
+    with as_file(files("ecellm.data.simulator").joinpath("demo.toml")) as config:
         build(sources=folder / "sources", config=config, out=folder / "dataset", seed=42)
     data = read_dataset(folder / "dataset")
     setting = f"IND_{DIVERSE}"
@@ -99,8 +100,8 @@ def main(count: int, rounds: int, precision: str) -> None:
         _arithmetic(trainer_for(False, recipe, rows, Path(space) / "ours"), median(seconds))
 
 
-def _arithmetic(trainer: PrefixTrainer, seconds: float) -> None:
-    network: PrefixLM = trainer.network
+def _arithmetic(trainer: XSTrainer, seconds: float) -> None:
+    network: XSModel = trainer.network
     tokens = sum(trainer.batches.lengths)
     each = FORWARD + BACK_TO_ACTIVATIONS + BACK_TO_WEIGHTS
     done = each * inner_weights(network.bert) * tokens / seconds
@@ -114,8 +115,8 @@ def _arithmetic(trainer: PrefixTrainer, seconds: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--samples", type=int, default=512)
+    parser.add_argument("--examples", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     given = parser.parse_args()
-    main(given.samples, given.rounds, given.precision)
+    main(given.examples, given.rounds, given.precision)

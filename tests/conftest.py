@@ -10,14 +10,18 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from ecellm.dataset.dataset import Dataset, read_dataset
-from ecellm.tuning.recipe import Recipe, read_recipe
+from ecellm.data.dataset import Dataset, read_dataset
+from ecellm.training.recipe import Recipe, read_recipe
 from repository import REPOSITORY
 from shop_rows import write_dataset
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# How long an example takes depends on the machine's load, so it is never a test's matter.
+settings.register_profile("ecellm", deadline=None)
+settings.load_profile("ecellm")
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -61,7 +65,7 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line in a process of its own."""
 
     def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "ecellm.cli", *(str(argument) for argument in arguments)]
+        line = [sys.executable, "-m", "ecellm", *(str(argument) for argument in arguments)]
         return subprocess.run(line, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
 
     return call

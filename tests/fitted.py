@@ -5,12 +5,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecellm.baselines.fit import fit_baseline
-from ecellm.baselines.part import Choices
-from ecellm.dataset.dataset import Dataset
+from ecellm.data.dataset import Dataset
 from ecellm.evaluation.evaluate import evaluate
-from ecellm.inference.load import load_generator
-from ecellm.inference.predict import predict, questions
+from ecellm.inference.predict import predict
+from ecellm.inference.selection import questions
+from ecellm.models.baselines.base import Choices
+from ecellm.models.baselines.fit import fit_baseline
+from ecellm.models.load import load_generator
 
 DIVERSE = "IND_Diverse_Instruction"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ecellm.store import Store
+from ecellm.data.schema import Store
 from stores import store
 
 

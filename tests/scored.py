@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
-from ecellm.dataset.dataset import Asked
-from ecellm.inference.closed import candidates_of, closed_reply
-from ecellm.inference.generator import Failure, Question, Reply
-from ecellm.inference.scripted import ScriptedGenerator
-from ecellm.keys import keyed_number
+from ecellm.errors import DataError
+from ecellm.io.hashing import keyed_number
+from ecellm.models.base import Failure, Reply, Request
+from ecellm.models.calibration.applying import candidate_reply
+from ecellm.models.decoding.candidates import candidates_of
+from ecellm.models.scripted import ScriptedGenerator
 from ecellm.prompts import Prompt
+from ecellm.types import Question
 
 
 class ScoredGenerator:
-    """Answers closed questions by drawn scores and open ones by `text`; `failing` inputs get no answer."""
+    """Answers multiple-choice questions by drawn scores, free-form ones by `text`; `failing` inputs get no answer."""
 
     def __init__(self, text: str = "It is quiet.") -> None:
         self.text = text
@@ -19,22 +21,22 @@ class ScoredGenerator:
         self.failing: set[str] = set()
         self.budget = 10_000
 
-    def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
-        prompts = ScriptedGenerator({}).prompts(asked)
-        for prompt, one in zip(prompts, asked, strict=True):
+    def prompts(self, questions: Sequence[Question]) -> list[Prompt]:
+        prompts = ScriptedGenerator({}).prompts(questions)
+        for prompt, one in zip(prompts, questions, strict=True):
             if len(prompt.ids) > self.budget:
-                raise ValueError(f"Sample {one.sample.id} does not fit.")
+                raise DataError(f"Example {one.example.id} does not fit.")
         return prompts
 
-    def reply(self, questions: Sequence[Question]) -> list[Reply | Failure]:
-        return [self._reply(question) for question in questions]
+    def reply(self, requests: Sequence[Request]) -> list[Reply | Failure]:
+        return [self._reply(request) for request in requests]
 
-    def _reply(self, question: Question) -> Reply | Failure:
-        sample = question.asked.sample
-        self.asked.append(sample.id)
-        if any(word in sample.input for word in self.failing):
+    def _reply(self, request: Request) -> Reply | Failure:
+        example = request.question.example
+        self.asked.append(example.id)
+        if any(word in example.input for word in self.failing):
             return Failure("the server is busy.")
-        candidates = candidates_of(sample)
+        candidates = candidates_of(example)
         if candidates is None:
             return Reply(self.text)
-        return closed_reply(sample, [4 * keyed_number(0, sample.input, one) for one in candidates], {})
+        return candidate_reply(example, [4 * keyed_number(0, example.input, one) for one in candidates], {})

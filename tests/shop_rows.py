@@ -3,21 +3,21 @@
 import json
 from pathlib import Path
 
-from ecellm.dataset.dataset import MANIFEST, write_split
-from ecellm.keys import keyed_choice
-from ecellm.records import SPLITS, Sample, Split, sample_id
+from ecellm.data.dataset import MANIFEST, write_split
+from ecellm.io.hashing import keyed_choice
 from ecellm.tasks.sa import OPTIONS
 from ecellm.tasks.sr import ordinal
+from ecellm.types import SPLITS, Example, Split, sample_id
 
 COLOURS = ("red", "blue", "green", "black")
 THINGS = ("mug", "lamp", "tent", "drill", "sofa")
 
 
-def _sample(task: str, split: Split, input: str, output: str, options: str | None = None, **more: object) -> Sample:
-    return Sample(sample_id(task, "IND", input, options), task, "IND", split, input, options, output, **more)  # type: ignore[arg-type]
+def _sample(task: str, split: Split, input: str, output: str, options: str | None = None, **more: object) -> Example:
+    return Example(sample_id(task, "IND", input, options), task, "IND", split, input, options, output, **more)  # type: ignore[arg-type]
 
 
-def rows(split: Split, count: int) -> list[Sample]:
+def rows(split: Split, count: int) -> list[Example]:
     """`count` samples each of PM, SA, SR, QPR, AVE and AG."""
     made = []
     for number in range(count):

@@ -6,7 +6,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from ecellm.store import SCHEMAS, Store
+from ecellm.data.schema import SCHEMAS, Store
 
 EMPTY: Mapping[str, Any] = {"categories": [], "fields": [], "category": "", "snippets": [], "answers": []}
 

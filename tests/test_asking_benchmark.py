@@ -18,7 +18,7 @@ from repository import REPOSITORY
     ],
 )
 def test_it_runs_and_says_its_ratios(arguments: tuple[str, ...], said: tuple[str, ...]) -> None:
-    line = [sys.executable, "benchmarks/asking.py", "--shape", "tiny", "--samples", "8", "--rounds", "1"]
+    line = [sys.executable, "benchmarks/asking.py", "--shape", "tiny", "--examples", "8", "--rounds", "1"]
     done = subprocess.run(
         [*line, "--threads", "1", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

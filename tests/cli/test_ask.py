@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ecellm
-from ecellm.models.folder import write_facts
+from model_folders import describe
 from scored import ScoredGenerator
 
 Run = Callable[..., tuple[int, str, str]]
@@ -18,38 +18,38 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model folder whose generator is scored without a model."""
     folder = tmp_path / "model"
     folder.mkdir()
-    write_facts(folder, {"recipe": {"family": "causal"}})
-    monkeypatch.setattr("ecellm.inference.load.load_generator", lambda *given, **more: ScoredGenerator())
+    describe(folder, {"recipe": {"family": "causal"}})
+    monkeypatch.setattr("ecellm.models.load.load_generator", lambda *given, **more: ScoredGenerator())
     return folder
 
 
 def test_a_table_is_asked_and_the_counts_are_said(run: Run, model: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "reviews.csv", tmp_path / "out.csv"
     source.write_text('id,text\n1,good\n2,\n3,"bad, really"\n')
-    code, said, _ = run("ask", "sa", model, "--input", source, "--out", out, "--abstain", "0.5")
+    code, output, _ = run("ask", "sa", model, "--input", source, "--out", out, "--abstain", "0.5")
     assert code == 0
-    assert "2 of 3 rows answered (0 before this run)" in said and "left to a human" in said
-    assert "1 rows set aside" in said and "text is empty" in said
+    assert "2 of 3 rows answered (0 before this run)" in output and "abstained" in output
+    assert "1 rows rejected" in output and "text is empty" in output
     assert out.read_text().splitlines()[0] == "id,text,answer,probability"
     code, _, error = run("ask", "sa", model, "--input", source, "--out", out)
     assert code == 1 and "exists already" in error
 
 
 def test_one_question_is_answered_with_its_probability(run: Run, model: Path) -> None:
-    expected: Any = ecellm.load(model).rank("mug", ["Lamp", "Mug"])
-    code, said, _ = run("ask", "QPR", model, "--set", "query=mug", "--set", "titles=Lamp", "--set", "titles=Mug")
+    expected: Any = ecellm.load_model(model).rank("mug", ["Lamp", "Mug"])
+    code, output, _ = run("ask", "QPR", model, "--set", "query=mug", "--set", "titles=Lamp", "--set", "titles=Mug")
     assert code == 0
-    assert said.splitlines()[0] == f'["{expected.answer[0]}", "{expected.answer[1]}"]'
-    assert said.splitlines()[1] == f"probability {expected.probability:.3f}"
-    code, said, _ = run("ask", "SA", model, "--set", "text=it is = fine", "--abstain", "1")
-    assert code == 0 and said.startswith("abstained; the likeliest answer is ")
+    assert output.splitlines()[0] == f'["{expected.answer[0]}", "{expected.answer[1]}"]'
+    assert output.splitlines()[1] == f"probability {expected.probability:.3f}"
+    code, output, _ = run("ask", "SA", model, "--set", "text=it is = fine", "--abstain", "1")
+    assert code == 0 and output.startswith("abstained; the likeliest answer is ")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("PM",), "Give --input and --out for a table, or --set for one question; PM takes title_1"),
-        (("PM,SA", "--set", "text=a"), "One task is asked at a time"),
+        (("PM,SA", "--set", "text=a"), "Name one task"),
         (("XYZ", "--set", "text=a"), "Unknown task"),
         (("SA", "--set", "words=a"), "--set takes name=value with a name of text, not 'words=a'"),
         (("SA", "--set", "text=a", "--set", "text=b"), "--set gives text twice"),
@@ -57,10 +57,10 @@ def test_one_question_is_answered_with_its_probability(run: Run, model: Path) ->
         (("SA", "--set", "text=a", "--input", "x.csv"), "not both"),
     ],
 )
-def test_a_mistake_is_one_sentence(run: Run, model: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_one_sentence(run: Run, model: Path, arguments: tuple[str, ...], message: str) -> None:
     task, *options = arguments
     code, _, error = run("ask", task, model, *options)
-    assert code == 1 and said in error and error.count("\n") == 1
+    assert code == 1 and message in error and error.count("\n") == 1
 
 
 def test_a_folder_that_is_no_model_is_refused(run: Run, tmp_path: Path) -> None:
@@ -73,5 +73,5 @@ def test_importing_the_package_loads_no_library_of_models() -> None:
     import sys
 
     code = "import sys, ecellm; print([name for name in ('torch', 'transformers', 'pyarrow') if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"

@@ -28,7 +28,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
 
 @pytest.fixture
 def ask(tmp_path: Path) -> tuple[object, ...]:
-    """Asks 30 rows, of which one cannot be asked."""
+    """Asks about 30 rows, of which one is no valid question."""
     source = tmp_path / "reviews.csv"
     source.write_text("text\n" + "".join(f"review {number}\n" for number in range(29)) + '""\n')
     return ("ask", "SA", "openai:m", "--input", source, "--out", tmp_path / "out.csv")
@@ -37,14 +37,14 @@ def ask(tmp_path: Path) -> tuple[object, ...]:
 def test_a_table_is_asked_and_its_cost_said(
     run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path
 ) -> None:
-    code, said, err = run(*ask, *PRICES, "--max-cost", 5)
+    code, output, err = run(*ask, *PRICES, "--max-cost", 5)
     assert code == 0, err
-    assert said.index("Estimate for 29 questions") < said.index("The server counted 2,900 tokens read")
-    assert "29 of 30 rows answered" in said and "1 rows set aside" in said
+    assert output.index("Estimate for 29 questions") < output.index("The server counted 2,900 tokens read")
+    assert "29 of 30 rows answered" in output and "1 rows rejected" in output
     assert len(server.bodies) == 29
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     assert {row["answer"] for row in rows} == {"very positive"} and len(rows) == 29
-    assert not any(KEY in file.read_text() for file in tmp_path.iterdir()) and KEY not in said + err
+    assert not any(KEY in file.read_text() for file in tmp_path.iterdir()) and KEY not in output + err
 
 
 def test_too_dear_a_table_is_not_begun(run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_a_run_that_costs_more_than_it_may_stops_and_goes_on(
     assert code == 1 and "above 0.5500, so it stopped" in err and not (tmp_path / "out.csv").exists()
     paid = len(server.bodies)
     assert 6 <= paid <= 7
-    code, said, _ = run(*ask)
+    code, output, _ = run(*ask)
     assert code == 0 and len(server.bodies) == 29
-    assert f"29 of 30 rows answered ({paid + 1} before this run)" in said  # and the row that cannot be asked
+    assert f"29 of 30 rows answered ({paid + 1} before this run)" in output  # and the rejected row
 
 
 def test_what_failed_is_asked_again_alone(
@@ -83,9 +83,9 @@ def test_a_row_that_is_always_refused_does_not_keep_back_the_others(
     run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path
 ) -> None:
     server.faults = [None, (400, {}, "this text is against our policy")]
-    code, said, err = run(*ask, "--without-failed", "--concurrency", 1)
+    code, output, err = run(*ask, "--skip-failed", "--concurrency", 1)
     assert code == 0, err
-    assert "28 of 30 rows answered" in said and "2 rows set aside" in said and "against our policy" in said
+    assert "28 of 30 rows answered" in output and "2 rows rejected" in output and "against our policy" in output
 
 
 def test_a_run_that_was_killed_goes_on_and_pays_for_nothing_twice(
@@ -96,7 +96,7 @@ def test_a_run_that_was_killed_goes_on_and_pays_for_nothing_twice(
     arguments = ("ask", "SA", "openai:m", "--input", source, "--out", out, "--concurrency", 4)
     server.delay = 0.05
     process = subprocess.Popen(
-        [sys.executable, "-m", "ecellm.cli", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "ecellm", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     part = tmp_path / "out.csv.part.jsonl"
     try:
@@ -111,9 +111,9 @@ def test_a_run_that_was_killed_goes_on_and_pays_for_nothing_twice(
     before = part.read_bytes().rpartition(b"\n")[0].count(b"\n")
     assert 20 <= before < 200 and len(server.bodies) <= before + 2 * 4
     server.bodies.clear()
-    code, said, err = run(*arguments)
+    code, output, err = run(*arguments)
     assert code == 0, err
-    assert f"200 of 200 rows answered ({before} before this run)" in said and len(server.bodies) == 200 - before
+    assert f"200 of 200 rows answered ({before} before this run)" in output and len(server.bodies) == 200 - before
 
 
 def test_a_server_that_is_down_is_not_asked_every_row(run: Run, server: ChatServer, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_a_server_that_is_down_is_not_asked_every_row(run: Run, server: ChatServ
 
 
 def test_one_question_is_put_to_a_server(run: Run, server: ChatServer) -> None:
-    code, said, _ = run("ask", "SA", "openai:m", "--set", "text=The lid leaks.")
-    assert code == 0 and said.splitlines()[0] == "very positive"
+    code, output, _ = run("ask", "SA", "openai:m", "--set", "text=The lid leaks.")
+    assert code == 0 and output.splitlines()[0] == "very positive"
     assert "The lid leaks." in server.asked[0]
     server.faults = [(500, {}, "broken")]
     code, _, err = run("ask", "SA", "openai:m", "--set", "text=The lid leaks.", "--retries", 0)

@@ -12,8 +12,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from ecellm.cli.build import build
-from ecellm.dataset.dataset import read_dataset
-from ecellm.records import SPLITS
+from ecellm.data.dataset import read_dataset
+from ecellm.errors import EcellmError
+from ecellm.types import SPLITS
 
 app = typer.Typer()
 app.command()(build)
@@ -73,8 +74,8 @@ def test_a_dataset_is_built_and_its_counts_are_said(raw: Path, tmp_path: Path) -
     assert f"Dataset written to {tmp_path / 'data'}." in result.stdout
     assert "PM" in result.stderr and "60 (60)" in result.stderr
     dataset = read_dataset(tmp_path / "data")
-    rows = [row for split in SPLITS for row in dataset.samples(split)]
-    assert len(dataset.samples("train")) == 60 and {row.task for row in rows} == {"PM"}
+    rows = [row for split in SPLITS for row in dataset.examples(split)]
+    assert len(dataset.examples("train")) == 60 and {row.task for row in rows} == {"PM"}
     assert {row.output for row in rows} == {"yes", "no"}
     left = json.loads(rows[0].input)["product 1"]
     assert left["title"].startswith("caf\xe9 planner") and left["description"] == 'plans, and "more"'
@@ -114,8 +115,8 @@ def test_a_task_may_be_named_that_the_config_does_not_plan(raw: Path, tmp_path: 
 
 
 def test_one_folder_for_the_dataset_and_for_what_was_left_out_is_refused(raw: Path, tmp_path: Path) -> None:
-    result = run(raw, tmp_path / "data", "--lost", str(tmp_path / "data"))
-    assert "--out and --lost both name" in str(result.exception)
+    result = run(raw, tmp_path / "data", "--dropped-dir", str(tmp_path / "data"))
+    assert "--out and --dropped-dir both name" in str(result.exception)
     assert not (tmp_path / "data").exists()
 
 
@@ -139,7 +140,7 @@ def spoil(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "more", "said"),
+    ("spoiled", "more", "message"),
     [
         (None, ("--engine", "pandas"), "Unknown engine 'pandas': choose duckdb or spark."),
         (None, ("--tasks", "PM,SX"), "SX"),
@@ -151,17 +152,17 @@ def spoil(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
     ],
 )
 def test_a_mistake_is_one_sentence_and_writes_nothing(
-    raw: Path, tmp_path: Path, spoiled: Callable[[Path], None] | None, more: tuple[str, ...], said: str
+    raw: Path, tmp_path: Path, spoiled: Callable[[Path], None] | None, more: tuple[str, ...], message: str
 ) -> None:
     if spoiled is not None:
         spoiled(raw)
     result = run(raw, tmp_path / "data", *more)
-    assert isinstance(result.exception, ValueError) and said in str(result.exception)
+    assert isinstance(result.exception, EcellmError) and message in str(result.exception)
     assert "\n" not in str(result.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
-def test_a_broken_row_is_set_aside_and_counted(raw: Path, tmp_path: Path) -> None:
+def test_a_broken_row_is_rejected_and_counted(raw: Path, tmp_path: Path) -> None:
     with (raw / "shops" / "Amazon.csv").open("a") as file:
         file.write('"a99","one column too few","","maker"\n')
     result = run(raw, tmp_path / "data")
@@ -169,4 +170,7 @@ def test_a_broken_row_is_set_aside_and_counted(raw: Path, tmp_path: Path) -> Non
     [row] = [json.loads(line) for line in (tmp_path / "data" / "rejects.jsonl").read_text().splitlines()]
     assert row["file"] == "shops/Amazon.csv" and "a99" in row["excerpt"]
     assert read_dataset(tmp_path / "data").manifest["rejected"] == {"shops/Amazon.csv": {row["reason"]: 1}}
-    assert f"Set aside from shops/Amazon.csv: {row['reason']}: 1." in result.stderr
+    assert "Rejected: 1 lines." in result.stderr and "rejects.jsonl has the lines" in result.stderr
+    assert row["reason"] not in result.stderr
+    result = run(raw, tmp_path / "again", "--verbose")
+    assert f"Rejected from shops/Amazon.csv: {row['reason']}: 1." in result.stderr

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from chat_server import ChatServer, serving
-from ecellm.dataset.dataset import read_dataset, write_split
-from ecellm.inference.generator import Question
-from ecellm.inference.load import load_generator
-from ecellm.models.folder import write_facts
-from ecellm.records import SPLITS
+from ecellm.data.dataset import read_dataset, write_split
+from ecellm.errors import EcellmError
+from ecellm.models.base import Request
+from ecellm.models.load import load_generator
+from ecellm.types import SPLITS
+from model_folders import describe
 from shop_rows import rows
 from tiny_models import save_tiny
 
@@ -36,14 +37,25 @@ def data(tmp_path: Path) -> Path:
     folder.mkdir()
     for split in SPLITS:
         made = rows(split, 45 if split == "validation" else 4)
-        write_split([sample for sample in made if sample.task in ("PM", "AG")], folder / f"{split}.parquet")
+        write_split([example for example in made if example.task in ("PM", "AG")], folder / f"{split}.parquet")
     (folder / "manifest.json").write_text('{"seed": 1}')
     return folder
 
 
 def predicted(run: Run, data: Path, out: Path, *more: object) -> list[dict[str, Any]]:
-    asked = ("predict", MODEL, "--data", data, "--tasks", "PM", "--setting", "IND_Diverse_Instruction", "--out", out)
-    code, _, error = run(*asked, *more)
+    command = (
+        "predict",
+        MODEL,
+        "--data",
+        data,
+        "--tasks",
+        "PM",
+        "--setting",
+        "IND_Diverse_Instruction",
+        "--out",
+        out,
+    )
+    code, _, error = run(*command, *more)
     assert code == 0, error
     return [json.loads(line) for line in out.read_text().splitlines()]
 
@@ -52,11 +64,11 @@ def test_a_servers_model_is_calibrated_into_a_file_and_asked_with_it(
     run: Run, server: ChatServer, data: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "fitted.json"
-    code, said, error = run("calibrate", MODEL, "--data", data, "--out", file)
+    code, output, error = run("calibrate", MODEL, "--data", data, "--out", file)
     assert code == 0, error
     assert len(server.bodies) == 45, "the multiple-choice rows, each once"
-    assert "Temperatures: PM " in said and f"Written to {file}." in said
-    assert "No decision thresholds: PM (45 validation rows, 40 for each of 2 classes are needed)." in said
+    assert "Temperatures: PM " in output and f"Written to {file}." in output
+    assert "No decision thresholds: PM (45 validation rows, 40 for each of 2 classes are needed)." in output
     fitted = json.loads(file.read_text())
     assert fitted["model"] == MODEL and fitted["temperatures"]["PM"] != 1.0 and fitted["offsets"] == {}
 
@@ -73,17 +85,17 @@ def test_a_servers_model_is_calibrated_into_a_file_and_asked_with_it(
     assert [row["text"] for row in moved] == ["no"] * 4
     assert [row["scores"] for row in moved] == [row["scores"] for row in cooled]
     # Answers of one file are all made alike.
-    asked = ("predict", MODEL, "--data", data, "--tasks", "PM", "--out", tmp_path / "moved.jsonl")
-    code, _, error = run(*asked)
+    command = ("predict", MODEL, "--data", data, "--tasks", "PM", "--out", tmp_path / "moved.jsonl")
+    code, _, error = run(*command)
     assert code == 1 and "holds answers of another decoding" in error
-    code, said, error = run("ask", "PM", MODEL, "--set", "title_1=a", "--set", "title_2=b", "--calibration", moving)
-    assert (code, said.splitlines()[0]) == (0, "no"), error
+    code, output, error = run("ask", "PM", MODEL, "--set", "title_1=a", "--set", "title_2=b", "--calibration", moving)
+    assert (code, output.splitlines()[0]) == (0, "no"), error
 
 
 def test_what_cannot_be_is_one_sentence(run: Run, server: ChatServer, data: Path, tmp_path: Path) -> None:
     file, tuned = tmp_path / "fitted.json", tmp_path / "tuned"
     tuned.mkdir()
-    write_facts(tuned, {"recipe": {"family": "causal"}})
+    describe(tuned, {"recipe": {"family": "causal"}})
     fit = ("calibrate", MODEL, "--data", data)
     refused = {
         "name it with --out": fit,
@@ -104,13 +116,13 @@ def test_a_file_that_is_none_or_another_models_is_refused(
 ) -> None:
     file, tuned = tmp_path / "fitted.json", tmp_path / "tuned"
     tuned.mkdir()
-    write_facts(tuned, {"recipe": {"family": "causal"}})
+    describe(tuned, {"recipe": {"family": "causal"}})
     good: dict[str, Any] = {"model": MODEL, "dataset": "", "temperatures": {"PM": 2.0}, "offsets": {}}
     bad = {
         "cannot be read": None,
-        "is no calibration": {**good, "temperatures": {"PM": 0.0}},
+        "is not a calibration file": {**good, "temperatures": {"PM": 0.0}},
         "fitted for another model": {**good, "model": "openai:other"},
-        "tasks that there are not: XY": {**good, "offsets": {"XY": [0.0]}},
+        "has unknown tasks: XY": {**good, "offsets": {"XY": [0.0]}},
     }
     for sentence, content in bad.items():
         if content is not None:
@@ -118,15 +130,15 @@ def test_a_file_that_is_none_or_another_models_is_refused(
         ask = ("predict", MODEL, "--data", data, "--out", tmp_path / "out.jsonl", "--calibration", file)
         code, _, error = run(*ask)
         assert code == 1 and sentence in error and not server.bodies, error
-    with pytest.raises(ValueError, match="leave --calibration out"):
+    with pytest.raises(EcellmError, match="omit --calibration"):
         load_generator(tuned, calibration=file)
 
 
 def test_a_base_is_calibrated_into_a_file_and_stays_as_it_is(run: Run, data: Path, tmp_path: Path) -> None:
     base, file = save_tiny("llama", tmp_path / "base", max_position_embeddings=2048), tmp_path / "fitted.json"
     before = {path.name: path.stat().st_mtime_ns for path in base.iterdir()}
-    code, said, error = run("calibrate", base, "--data", data, "--out", file)
-    assert code == 0 and "Temperatures: PM " in said, error
+    code, output, error = run("calibrate", base, "--data", data, "--out", file)
+    assert code == 0 and "Temperatures: PM " in output, error
     assert {path.name: path.stat().st_mtime_ns for path in base.iterdir()} == before
     (row,) = read_dataset(data).view("IND_Diverse_Instruction", "test", ["PM"])[:1]
     fitted = json.loads(file.read_text())
@@ -134,6 +146,6 @@ def test_a_base_is_calibrated_into_a_file_and_stays_as_it_is(run: Run, data: Pat
     replies = []
     for calibration in (None, file):
         model = load_generator(base, calibration=calibration)
-        replies += model.reply([Question(row, model.prompts([row])[0])])
+        replies += model.reply([Request(row, model.prompts([row])[0])])
     plain, calibrated = replies
     assert plain.text == calibrated.text and plain.probability < calibrated.probability

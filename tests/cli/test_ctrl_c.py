@@ -90,7 +90,7 @@ def test_a_process_that_ignores_it_goes_on_ignoring_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["typer", "ecellm.cli.simulate", "rich.progress", "ecellm.sources.simulator", "numpy"]
+    "module", ["typer", "ecellm.cli.simulate", "rich.progress", "ecellm.data.simulator", "numpy"]
 )
 def test_a_command_that_is_still_loading_ends_with_one_sentence(module: str, tmp_path: Path) -> None:
     """Ctrl-C at the moment when the command looks for one of its modules."""
@@ -106,6 +106,6 @@ def test_a_command_that_is_still_loading_ends_with_one_sentence(module: str, tmp
     )
     line = [sys.executable, "-c", pressing, "simulate", "--out", str(tmp_path / "shop"), "--scale", "20"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
-    said = "ecellm: interrupted; what was finished before is kept, nothing is half-written.\n"
-    assert (done.returncode, done.stderr[-len(said) :]) == (130, said)
+    message = "ecellm: interrupted; what was finished before is kept, nothing is half-written.\n"
+    assert (done.returncode, done.stderr[-len(message) :]) == (130, message)
     assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ecellm.cli.app  # noqa: F401
-from ecellm.dataset.dataset import read_dataset
+from ecellm.data.dataset import read_dataset
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -21,9 +21,9 @@ def tune(out: Path, **_: Any) -> None:
 
 def predict(data: Path, out: Path, setting: str, **_: Any) -> None:
     with out.open("a") as file:
-        for asked in read_dataset(data).view(setting):
-            sample = asked.sample
-            line = {"id": sample.id, "task": sample.task, "setting": setting, "text": sample.output}
+        for question in read_dataset(data).view(setting):
+            example = question.example
+            line = {"id": example.id, "task": example.task, "setting": setting, "text": example.output}
             file.write(json.dumps(line) + "\n")
 
 
@@ -32,14 +32,14 @@ def test_the_demo_leaves_what_its_contract_names(tmp_path: Path, run: Run, monke
     for verb in (tune, predict):
         monkeypatch.setattr(sys.modules[f"ecellm.cli.{verb.__name__}"], verb.__name__, verb)
     out = tmp_path / "demo"
-    code, said, err = run("demo", "--out", out, "--scale", "0.05")
+    code, output, err = run("demo", "--out", out, "--scale", "0.05")
     assert code == 0, err[-2000:]
     assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
         *("sources", "dataset", "model", "predictions.jsonl", "scores.json"),
-        *("cheap", "cheap.jsonl", "cheap_scores.json", "run.json", "report.html"),
+        *("tfidf", "tfidf.jsonl", "tfidf_scores.json", "run.json", "report.html"),
     }
     facts = json.loads((out / "run.json").read_text())
     assert facts["commands"] == ["ecellm demo --scale 0.05 --seed 42"] and facts["seconds"]["Built the dataset"] > 0
     page = (out / "report.html").read_text()
-    assert "<title>The demo</title>" in page and "XS: cheap model" in page and "ecellm demo --scale 0.05" in page
-    assert "report.html" in said
+    assert "<title>The demo</title>" in page and "XS: TF-IDF baseline" in page and "ecellm demo --scale 0.05" in page
+    assert "report.html" in output

@@ -13,8 +13,9 @@ from ecellm.cli.baseline import baseline
 from ecellm.cli.evaluate import evaluate
 from ecellm.cli.predict import predict
 from ecellm.cli.results import results
-from ecellm.dataset.dataset import write_split
-from ecellm.records import SPLITS, Sample
+from ecellm.data.dataset import write_split
+from ecellm.errors import EcellmError
+from ecellm.types import SPLITS, Example
 
 app = typer.Typer()
 for verb in (evaluate, baseline, predict, results):
@@ -37,7 +38,7 @@ def data(tmp_path: Path) -> Path:
         for number in range(60):
             output = json.loads(STARS)[4 * (number % 2)]
             text = f"{'bad and broken' if number % 2 else 'good and nice'} number {number}"
-            rows.append(Sample(f"SA-{split}-{number}", "SA", "IND", split, text, STARS, output))
+            rows.append(Example(f"SA-{split}-{number}", "SA", "IND", split, text, STARS, output))
     for split in SPLITS:
         write_split([row for row in rows if row.split == split], folder / f"{split}.parquet")
     (folder / "manifest.json").write_text('{"counts": {"SA": {"train IND": 60, "test IND": 60}}}')
@@ -45,10 +46,10 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_baseline_then_evaluate_then_the_page(data: Path, tmp_path: Path) -> None:
-    answers, scores = tmp_path / "cheap.jsonl", tmp_path / "scores.json"
-    result = run("baseline", "cheap", "--data", data, "--out", tmp_path / "model")
+    answers, scores = tmp_path / "tfidf.jsonl", tmp_path / "scores.json"
+    result = run("baseline", "tfidf", "--data", data, "--out", tmp_path / "model")
     assert result.exit_code == 0, result.output
-    assert f"Fitted cheap on SA; model written to {tmp_path / 'model'}." in result.output.replace("\n", "")
+    assert f"Fitted tfidf on SA; model written to {tmp_path / 'model'}." in result.output.replace("\n", "")
     result = run("predict", tmp_path / "model", "--data", data, "--out", answers, "--setting", IND)
     assert result.exit_code == 0 and "60 answered" in result.output, result.output
     result = run("evaluate", answers, "--data", data, "--out", scores)
@@ -67,7 +68,7 @@ def test_baseline_then_evaluate_then_the_page(data: Path, tmp_path: Path) -> Non
     for name, content in {
         "run.json": json.dumps({"title": "T", "model": "XS", "machine": "m", "commands": [], "seconds": {}}),
         "scores.json": scores.read_text(),
-        "cheap.json": scores.read_text(),
+        "tfidf.json": scores.read_text(),
         "manifest.json": (data / "manifest.json").read_text(),
         "text.md": "Text.",
     }.items():
@@ -88,7 +89,7 @@ def test_slices_errors_and_bleurt(data: Path, tmp_path: Path) -> None:
     result = run(*line)
     assert result.exit_code == 0, result.output
     assert f"Worst errors written to {errors}." in result.output.replace("\n", "")
-    assert f"Commonest unparsed: SA {IND}: 'well' (1)." in result.output
+    assert f"Most common unparsed: SA {IND}: 'well' (1)." in result.output
     made = json.loads(scores.read_text())
     assert {(row["slice"], row["metric"]) for row in made["slices"]} == {
         (label, metric) for label in "AE" for metric in ("accuracy", "macro_f1")
@@ -101,16 +102,18 @@ def test_slices_errors_and_bleurt(data: Path, tmp_path: Path) -> None:
     assert "errors.jsonl exists already" in str(run(*line).exception) and not scores.exists()
     bleurt = tmp_path / "bleurt.jsonl"
     bleurt.write_text(json.dumps({"id": "SA-test-1", "setting": IND, "bleurt": 0.5}))
-    assert "is a row of SA, not of AG" in str(run(*line, "--overwrite", "--bleurt", bleurt).exception)
+    assert "is a row of SA, whose answers are no free text" in str(
+        run(*line, "--overwrite", "--bleurt", bleurt).exception
+    )
     assert "is a folder" in str(run("evaluate", answers, "--data", data, "--out", tmp_path).exception)
 
 
 def test_existing_files_are_kept(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "kept"
     out.write_text("precious")
-    for arguments in (["evaluate", tmp_path / "p.jsonl", "--data", data], ["baseline", "cheap", "--data", data]):
+    for arguments in (["evaluate", tmp_path / "p.jsonl", "--data", data], ["baseline", "tfidf", "--data", data]):
         result = run(*arguments, "--out", out)
-        assert isinstance(result.exception, ValueError) and "exists already" in str(result.exception)
+        assert isinstance(result.exception, EcellmError) and "exists already" in str(result.exception)
     assert out.read_text() == "precious"
 
 
@@ -128,9 +131,9 @@ def test_bad_predictions_leave_no_file(data: Path, tmp_path: Path, line: str, pr
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["cheap", "--tasks", "XX"], "XX"),
-        (["cheap", "--tasks", "PM"], "no training rows of PM"),
-        (["cheep"], "There is no baseline 'cheep': name one of cheap, "),
+        (["tfidf", "--tasks", "XX"], "XX"),
+        (["tfidf", "--tasks", "PM"], "no training rows of PM"),
+        (["tfdif"], "There is no baseline 'tfdif': name one of tfidf, "),
         (["encoder", "--tasks", "SR"], "is for PRP, PM, SA, MPC, PSI, QPR, AP, not for SR"),
         (["encoder", "--base", "gone/away"], "The base 'gone/away' cannot be had"),
     ],
@@ -151,9 +154,9 @@ def test_answers_that_cannot_be_scored_are_said(tmp_path: Path) -> None:
     folder = tmp_path / "dataset"
     folder.mkdir()
     text = json.dumps({"query": "mug", "product list": ["A: x", "B: y"]})
-    sample = Sample("QPR-1", "QPR", "IND", "test", text, None, "A,B")
+    example = Example("QPR-1", "QPR", "IND", "test", text, None, "A,B")
     for split in SPLITS:
-        write_split([sample] if split == "test" else [], folder / f"{split}.parquet")
+        write_split([example] if split == "test" else [], folder / f"{split}.parquet")
     (folder / "manifest.json").write_text("{}")
     line = {"id": "QPR-1", "task": "QPR", "setting": IND, "text": "A,B"}
     (tmp_path / "p.jsonl").write_text(json.dumps(line))

@@ -10,10 +10,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from ecellm.cli.predict import predict
-from ecellm.dataset.dataset import write_split
-from ecellm.inference.scripted import ScriptedGenerator
-from ecellm.models.folder import write_facts
-from ecellm.records import SETTINGS, Sample
+from ecellm.data.dataset import write_split
+from ecellm.errors import EcellmError
+from ecellm.models.scripted import ScriptedGenerator
+from ecellm.types import SETTINGS, Example
+from model_folders import describe
 from tiny_models import save_tiny
 
 app = typer.Typer()
@@ -25,9 +26,9 @@ def data(tmp_path: Path) -> Path:
     folder = tmp_path / "dataset"
     folder.mkdir()
     text = json.dumps({"product 1": {"title": "mug"}, "product 2": {"title": "pot"}})
-    rows = [Sample(f"PM-IND-{number:02}", "PM", "IND", "test", text, None, "no") for number in range(10)]
-    for split, samples in (("train", []), ("validation", []), ("test", rows)):
-        write_split(samples, folder / f"{split}.parquet")
+    rows = [Example(f"PM-IND-{number:02}", "PM", "IND", "test", text, None, "no") for number in range(10)]
+    for split, examples in (("train", []), ("validation", []), ("test", rows)):
+        write_split(examples, folder / f"{split}.parquet")
     (folder / "manifest.json").write_text('{"seed": 1}')
     return folder
 
@@ -37,9 +38,9 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model folder whose model says a fixed thing: PM-IND-00 gets an answer out of form."""
     folder = tmp_path / "model"
     folder.mkdir()
-    write_facts(folder, {"recipe": {"family": "causal"}})
-    generator = ScriptedGenerator(lambda asked: "perhaps" if asked.sample.id == "PM-IND-00" else "no")
-    monkeypatch.setattr("ecellm.inference.load.load_generator", lambda *arguments: generator)
+    describe(folder, {"recipe": {"family": "causal"}})
+    generator = ScriptedGenerator(lambda question: "perhaps" if question.example.id == "PM-IND-00" else "no")
+    monkeypatch.setattr("ecellm.models.load.load_generator", lambda *arguments: generator)
     return folder
 
 
@@ -51,7 +52,7 @@ def test_all_settings_are_asked_and_the_counts_said(model: Path, data: Path, tmp
     out = tmp_path / "predictions.jsonl"
     result = run(model, "--data", data, "--out", out)
     assert result.exit_code == 0, result.output
-    assert "40 answered, 0 skipped (answered before), 4 unparsed, 0 cut prompts." in result.output
+    assert "40 answered, 0 skipped (answered before), 4 unparsed, 0 truncated prompts." in result.output
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert {row["setting"] for row in rows} == set(SETTINGS[:4]) and len(rows) == 40
     assert set(rows[0]) == {"id", "task", "setting", "text", "answer"}
@@ -68,7 +69,7 @@ def test_one_setting_some_tasks_and_a_limit(model: Path, data: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--setting", "IND"), "Unknown setting 'IND'"),
         (("--setting", "OOD_Single_Instruction"), "no test rows under OOD_Single_Instruction"),
@@ -76,11 +77,11 @@ def test_one_setting_some_tasks_and_a_limit(model: Path, data: Path, tmp_path: P
     ],
 )
 def test_a_mistake_is_one_sentence_and_writes_nothing(
-    model: Path, data: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+    model: Path, data: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     out = tmp_path / "predictions.jsonl"
     result = run(model, "--data", data, "--out", out, *arguments)
-    assert isinstance(result.exception, ValueError) and said in str(result.exception)
+    assert isinstance(result.exception, EcellmError) and message in str(result.exception)
     assert not list(tmp_path.glob("predictions*"))
 
 
@@ -94,7 +95,7 @@ def test_a_folder_that_is_no_model_or_no_dataset_is_refused(model: Path, data: P
 def test_another_models_answers_are_refused(model: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "predictions.jsonl"
     run(model, "--data", data, "--out", out, "--limit", 2)
-    write_facts(model, {"recipe": {"family": "causal", "name": "other"}})
+    describe(model, {"recipe": {"family": "causal", "name": "other"}})
     result = run(model, "--data", data, "--out", out)
     assert "another model" in str(result.exception)
 

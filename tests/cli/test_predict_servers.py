@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from chat_server import ChatServer, serving
-from ecellm.dataset.dataset import Dataset, write_split
-from ecellm.records import SETTINGS, Sample
+from ecellm.data.dataset import Dataset, write_split
+from ecellm.types import SETTINGS, Example
 from shop_rows import rows
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -32,9 +32,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "dataset"
     folder.mkdir()
-    tests = [sample for sample in rows("test", 25) if sample.task in ("PM", "SA")]
-    for split, samples in (("train", rows("train", 3)), ("validation", list[Sample]()), ("test", tests)):
-        write_split(samples, folder / f"{split}.parquet")
+    tests = [example for example in rows("test", 25) if example.task in ("PM", "SA")]
+    for split, examples in (("train", rows("train", 3)), ("validation", list[Example]()), ("test", tests)):
+        write_split(examples, folder / f"{split}.parquet")
     (folder / "manifest.json").write_text('{"seed": 1}')
     return folder
 
@@ -47,18 +47,18 @@ def answers(out: Path) -> dict[tuple[str, str], str]:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    line = [sys.executable, "-m", "ecellm.cli", "predict", "openai:m", *map(str, arguments)]
+    line = [sys.executable, "-m", "ecellm", "predict", "openai:m", *map(str, arguments)]
     return subprocess.Popen(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_all_is_asked_and_tokens_and_cost_are_said(run: Run, server: ChatServer, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     prices = ("--price-in", 10, "--price-out", 30)
-    code, said, err = run("predict", "openai:m", "--data", data, "--out", out, *prices, "--max-cost", 5)
+    code, output, err = run("predict", "openai:m", "--data", data, "--out", out, *prices, "--max-cost", 5)
     assert code == 0, err
     assert len(answers(out)) == 200 == len(server.bodies)
-    assert "Estimate for 200 questions" in said
-    assert said.index("Estimate") < said.index(
+    assert "Estimate for 200 questions" in output
+    assert output.index("Estimate") < output.index(
         "The server counted 20,000 tokens read and 1,400 written (cost 0.2420)"
     )
     record = json.loads((tmp_path / "out.jsonl.meta.json").read_text())
@@ -69,7 +69,7 @@ def test_all_is_asked_and_tokens_and_cost_are_said(run: Run, server: ChatServer,
     assert took["cost"] == pytest.approx(0.242)
     for file in tmp_path.glob("out*"):
         assert KEY not in file.read_text()
-    assert KEY not in said + err
+    assert KEY not in output + err
 
 
 def test_a_run_that_would_cost_too_much_does_not_start(
@@ -93,23 +93,23 @@ def test_a_run_that_costs_more_than_it_may_stops_and_goes_on(
     assert code == 1 and "cost 0.6000, above 0.5500, so it stopped" in err
     kept = len(answers(out))
     assert 6 <= kept <= 7 and kept == len(server.bodies)  # one may have been under way, and is paid for
-    code, said, _ = run(*ask)
-    assert code == 0 and f"{12 - kept} answered, {kept} skipped" in said
+    code, output, _ = run(*ask)
+    assert code == 0 and f"{12 - kept} answered, {kept} skipped" in output
 
 
 def test_failures_are_said_counted_and_asked_again(run: Run, server: ChatServer, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     ask = ("predict", "openai:m", "--data", data, "--out", out, "--retries", 0, "--setting", SETTINGS[0])
     server.faults = [None, (500, {}, f"broken, {KEY}"), None, (500, {}, "broken")]
-    code, said, err = run(*ask)
+    code, output, err = run(*ask)
     assert code == 1 and len(err.splitlines()[-1:]) == 1
     assert "2 questions got no answer" in err and "out.jsonl.failed.jsonl says why" in err
-    assert "48 answered" in said
+    assert "48 answered" in output
     failed = (tmp_path / "out.jsonl.failed.jsonl").read_text()
-    assert failed.count("the server said 500: broken") == 2 and KEY not in failed + err + said
+    assert failed.count("the server returned 500: broken") == 2 and KEY not in failed + err + output
     server.bodies.clear()
-    code, said, _ = run(*ask)
-    assert code == 0 and len(server.bodies) == 2 and "2 answered, 48 skipped" in said
+    code, output, _ = run(*ask)
+    assert code == 0 and len(server.bodies) == 2 and "2 answered, 48 skipped" in output
     assert not (tmp_path / "out.jsonl.failed.jsonl").exists()
 
 
@@ -118,7 +118,7 @@ def test_failures_are_said_counted_and_asked_again(run: Run, server: ChatServer,
     [
         (("--sampling-seed", 1), "decoding"),
         (("--temperature", 0.5), "decoding"),
-        (("--most-tokens", 99), "decoding"),
+        (("--max-new-tokens", 99), "decoding"),
         (("--template", "alpaca"), "prompt"),
         (("--server", "http://127.0.0.1:9/v1"), "server"),
     ],
@@ -137,7 +137,7 @@ def test_answers_made_otherwise_are_not_reused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--shard", "0/4"), "is no shard"),
         (("--shard", "5/4"), "is no shard"),
@@ -148,10 +148,10 @@ def test_answers_made_otherwise_are_not_reused(
     ],
 )
 def test_a_mistake_is_one_sentence(
-    run: Run, server: ChatServer, data: Path, tmp_path: Path, arguments: tuple[object, ...], said: str
+    run: Run, server: ChatServer, data: Path, tmp_path: Path, arguments: tuple[object, ...], message: str
 ) -> None:
     code, _, err = run("predict", "openai:m", "--data", data, "--out", tmp_path / "out.jsonl", *arguments)
-    assert code == 1 and said in err and len(err.splitlines()) == 1 and not server.bodies
+    assert code == 1 and message in err and len(err.splitlines()) == 1 and not server.bodies
 
 
 def test_prices_are_for_servers_alone(run: Run, data: Path, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_prices_are_for_servers_alone(run: Run, data: Path, tmp_path: Path) -> N
 def test_a_wrong_key_stops_at_once(run: Run, server: ChatServer, data: Path, tmp_path: Path) -> None:
     server.faults = [(401, {}, f"Incorrect API key: {KEY}")] * 300
     code, _, err = run("predict", "openai:m", "--data", data, "--out", tmp_path / "out.jsonl")
-    assert code == 1 and "does not take the key" in err and KEY not in err
+    assert code == 1 and "does not accept the key" in err and KEY not in err
     assert len(server.bodies) <= 16
 
 
@@ -186,9 +186,9 @@ def test_a_run_that_was_killed_goes_on_and_asks_nothing_twice(
     assert 20 <= before < 200
     assert len(server.bodies) <= before + 2 * 4  # under way when it was killed, or just answered
     server.bodies.clear()
-    code, said, err = run("predict", "openai:m", "--data", data, "--out", out)
+    code, output, err = run("predict", "openai:m", "--data", data, "--out", out)
     assert code == 0, err
-    assert f"{200 - before} answered, {before} skipped" in said
+    assert f"{200 - before} answered, {before} skipped" in output
     assert len(server.bodies) == 200 - before and len(answers(out)) == 200
 
 
@@ -205,8 +205,8 @@ def test_shards_of_processes_run_at_once_join_to_the_whole(
         assert process.returncode == 0, err
     assert len(server.bodies) == 200
     whole, joined = tmp_path / "whole.jsonl", tmp_path / "joined.jsonl"
-    code, said, _ = run("join", *outs, "--out", joined)
-    assert code == 0 and "200 answers written" in said
+    code, output, _ = run("join", *outs, "--out", joined)
+    assert code == 0 and "200 answers written" in output
     assert run("predict", "openai:m", "--data", data, "--out", whole)[0] == 0
     assert answers(joined) == answers(whole)
     assert (tmp_path / "joined.jsonl.meta.json").read_text() == (tmp_path / "whole.jsonl.meta.json").read_text()
@@ -215,4 +215,4 @@ def test_shards_of_processes_run_at_once_join_to_the_whole(
 
 def test_the_join_verb_refuses_what_is_no_part(run: Run, tmp_path: Path, tiny_data: Dataset) -> None:
     code, _, err = run("join", tiny_data.path / "manifest.json", "--out", tmp_path / "all.jsonl")
-    assert code == 1 and "says whose answers" in err and not list(tmp_path.iterdir())
+    assert code == 1 and "names the model and data" in err and not list(tmp_path.iterdir())

@@ -10,9 +10,9 @@ from lm_eval.tasks import TaskManager
 
 
 def main(folder: str, model: str, out: str) -> None:
-    """Write the figures of every task, and what the model said to every question."""
+    """Write the figures of every task, and the model's completion to every question."""
     manager = TaskManager(include_path=folder, include_defaults=False)
-    asked = simple_evaluate(
+    evaluated = simple_evaluate(
         model=HFLM(pretrained=model, device="cpu", batch_size=8, max_length=512),
         tasks=sorted(path.stem for path in Path(folder).glob("*.yaml")),
         task_manager=manager,
@@ -20,17 +20,17 @@ def main(folder: str, model: str, out: str) -> None:
         log_samples=True,
     )
     answers = [
-        {"id": sample["doc"]["id"], "task": sample["doc"]["task"], "text": answer_of(sample)}
-        for samples in asked["samples"].values()
-        for sample in samples
+        {"id": example["doc"]["id"], "task": example["doc"]["task"], "text": answer_of(example)}
+        for examples in evaluated["samples"].values()
+        for example in examples
     ]
-    Path(out).write_text(json.dumps({"results": asked["results"], "answers": answers}, default=str))
+    Path(out).write_text(json.dumps({"results": evaluated["results"], "answers": answers}, default=str))
 
 
-def answer_of(sample: dict) -> str:
+def answer_of(example: dict) -> str:
     """Return the likeliest choice, or the text."""
-    replies = sample["filtered_resps"]
-    choices = sample["doc"]["choices"]
+    replies = example["filtered_resps"]
+    choices = example["doc"]["choices"]
     if not choices:
         return replies[0]
     logs = [float(reply[0]) for reply in replies]

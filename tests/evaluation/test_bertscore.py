@@ -10,6 +10,7 @@ from tokenizers import ByteLevelBPETokenizer
 from torchmetrics.functional.text.bert import bert_score
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel, RobertaTokenizer
 
+from ecellm.errors import EcellmError
 from ecellm.evaluation.bertscore import BertScorer
 from ecellm.models.minilm import minilm_folder
 
@@ -136,9 +137,9 @@ def test_a_named_model_loads_without_a_word(roberta: Path, capfd: pytest.Capture
 
 
 def test_a_model_that_cannot_be_had_is_named(roberta: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has 3 layers: choose one of them with --bertscore-layer"):
+    with pytest.raises(EcellmError, match=r"has 3 layers: choose one of them with --bertscore-layer"):
         BertScorer(str(roberta), 17).score(PAIRS)
-    with pytest.raises(ValueError, match="cannot be loaded as BERTScore's model"):
+    with pytest.raises(EcellmError, match="cannot be loaded as BERTScore's model"):
         BertScorer(str(tmp_path), 17).score(PAIRS)
-    with pytest.raises(ValueError, match=r"There is no folder .*nothing"):
+    with pytest.raises(EcellmError, match=r"There is no folder .*nothing"):
         BertScorer(str(tmp_path / "nothing"), 17).score(PAIRS)

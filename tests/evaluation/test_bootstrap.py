@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecellm.evaluation.bootstrap import intervals
-from ecellm.evaluation.metrics import binary_figures, hit_figures, macro_figures
+from ecellm.tasks.metrics import binary_figures, hit_figures, macro_figures
 
 
 def hits(values: np.ndarray) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import IND, dataset, predictions, stars, yes_no
 from scipy.stats import binomtest
 
-from ecellm.dataset.dataset import Dataset
+from ecellm.data.dataset import Dataset
+from ecellm.errors import EcellmError
 from ecellm.evaluation.compare import (
     Difference,
     compare_runs,
@@ -23,15 +23,16 @@ from ecellm.evaluation.compare import (
     read_differences,
 )
 from ecellm.evaluation.evaluate import evaluate, write_scores
-from ecellm.evaluation.metrics import hit_figures
-from ecellm.evaluation.runs import Run, read_run, read_runs
-from ecellm.evaluation.scoring import Scored
-from ecellm.evaluation.table import p_text
+from ecellm.evaluation.runs import ScoredRun, read_run, read_runs
+from ecellm.reports.tables import p_text
+from ecellm.tasks.metrics import hit_figures
+from ecellm.tasks.scored import Scored
+from published_rows import IND, dataset, predictions, stars, yes_no
 
 Run_ = Callable[..., tuple[int, str, str]]
 PM = yes_no(["yes", "no"] * 100)
 SA = stars("ABCDE" * 20)
-RIGHT = [sample.output for sample in PM]
+RIGHT = [example.output for example in PM]
 FLIPPED = ["no" if text == "yes" else "yes" for text in RIGHT]
 
 
@@ -40,11 +41,11 @@ def data(tmp_path: Path) -> Dataset:
     return dataset(tmp_path / "data", [*PM, *SA])
 
 
-def run_of(data: Dataset, file: Path, wrong: int, first: int = 0) -> Run:
+def run_of(data: Dataset, file: Path, wrong: int, first: int = 0) -> ScoredRun:
     """Return a run that has `wrong` of PM's answers wrong, from the first on, and SA's right."""
     texts = [*RIGHT[:first], *FLIPPED[first : first + wrong], *RIGHT[first + wrong :]]
-    predictions(file, [*PM, *SA], [*texts, *(sample.output for sample in SA)])
-    return Run(file.stem, file, evaluate(file, data), file, data)
+    predictions(file, [*PM, *SA], [*texts, *(example.output for example in SA)])
+    return ScoredRun(file.stem, file, evaluate(file, data), file, data)
 
 
 def found(differences: list[Difference], task: str = "PM") -> Difference:
@@ -81,19 +82,22 @@ def test_a_small_difference_is_within_noise_and_below_what_is_detectable(data: D
 
 def test_accuracy_agrees_with_the_exact_sign_test(data: Dataset, tmp_path: Path) -> None:
     """For HR@1 and accuracy randomisation is McNemar's test: only rows that one of the two has right count."""
-    samples = list(SA)
-    before = ["E: very negative" if place < 30 else sample.output for place, sample in enumerate(samples)]
-    after = ["E: very negative" if 20 <= place < 34 else sample.output for place, sample in enumerate(samples)]
+    examples = list(SA)
+    before = ["E: very negative" if place < 30 else example.output for place, example in enumerate(examples)]
+    after = ["E: very negative" if 20 <= place < 34 else example.output for place, example in enumerate(examples)]
     wrong = [
-        sum(said != sample.output for said, sample in zip(part, samples, strict=True)) for part in (before, after)
+        sum(text != example.output for text, example in zip(part, examples, strict=True)) for part in (before, after)
     ]
     lone = [
-        sum(first[place] != sample.output and second[place] == sample.output for place, sample in enumerate(samples))
+        sum(
+            first[place] != example.output and second[place] == example.output
+            for place, example in enumerate(examples)
+        )
         for first, second in ((before, after), (after, before))
     ]
     assert wrong[0] - wrong[1] == lone[0] - lone[1]
     hits = [
-        np.array([[float(said == sample.output), 1.0] for said, sample in zip(part, samples, strict=True)])
+        np.array([[float(text == example.output), 1.0] for text, example in zip(part, examples, strict=True)])
         for part in (before, after)
     ]
     found = randomised(Scored(hits[0], hit_figures), "hr@1", *hits, 3, "SR")
@@ -120,7 +124,7 @@ def test_only_rows_that_both_answered_count(data: Dataset, tmp_path: Path) -> No
 
 def test_scores_alone_are_compared_by_their_intervals(data: Dataset, tmp_path: Path) -> None:
     good, bad = run_of(data, tmp_path / "a.jsonl", 10), run_of(data, tmp_path / "b.jsonl", 60)
-    alone = [Run(run.name, run.path, run.scores) for run in (good, bad)]
+    alone = [ScoredRun(run.name, run.path, run.scores) for run in (good, bad)]
     differences, paired = compare_runs(*alone, 1)
     assert not paired and found(differences).verdict == "worse"
     with_answers = found(compare_runs(good, bad, 1)[0])
@@ -131,19 +135,19 @@ def test_scores_alone_are_compared_by_their_intervals(data: Dataset, tmp_path: P
 
 def test_other_datasets_and_nothing_in_common_are_refused(data: Dataset, tmp_path: Path) -> None:
     run = run_of(data, tmp_path / "a.jsonl", 10)
-    moved = Run("moved", tmp_path / "m", {**(run.scores or {}), "dataset": "other"})
-    with pytest.raises(ValueError, match="asked different datasets"):
+    moved = ScoredRun("moved", tmp_path / "m", {**(run.scores or {}), "dataset": "other"})
+    with pytest.raises(EcellmError, match="of different datasets"):
         compare_runs(run, moved, 1)
     predictions(tmp_path / "sa.jsonl", SA, ["A"] * len(SA))
     predictions(tmp_path / "pm.jsonl", PM, ["yes"] * len(PM))
-    apart = [Run(name, tmp_path / name, None, tmp_path / name, data) for name in ("sa.jsonl", "pm.jsonl")]
-    with pytest.raises(ValueError, match="no answered row in common"):
+    apart = [ScoredRun(name, tmp_path / name, None, tmp_path / name, data) for name in ("sa.jsonl", "pm.jsonl")]
+    with pytest.raises(EcellmError, match="no answered row in common"):
         compare_runs(*apart, 1)
     scores = [[row for row in run.rows() if row["task"] == task] for task in ("PM", "SA")]
-    with pytest.raises(ValueError, match="no task and setting in common"):
+    with pytest.raises(EcellmError, match="no task and setting in common"):
         compare_scores(*scores)
-    with pytest.raises(ValueError, match=r"has no scores\.json"):
-        compare_runs(apart[0], Run("x", tmp_path / "x", run.scores), 1)
+    with pytest.raises(EcellmError, match=r"has no scores\.json"):
+        compare_runs(apart[0], ScoredRun("x", tmp_path / "x", run.scores), 1)
 
 
 def difference(p: float) -> Difference:
@@ -159,7 +163,7 @@ def test_another_dataset_than_that_of_the_scores_is_refused(data: Dataset, tmp_p
     folder = tmp_path / "run"
     dataset(folder / "dataset", [*PM, *SA])
     write_scores(one.scores or {}, folder / "scores.json")
-    found = read_run(str(folder), other).dataset  # a folder's own is taken where that was asked
+    found = read_run(str(folder), other).dataset  # a folder's own dataset is taken where the scores are of it
     assert found is not None and found.path == folder / "dataset"
 
 
@@ -188,7 +192,7 @@ def test_the_verb_guards_a_pipeline(data: Dataset, tmp_path: Path, run: Run_) ->
     for one in (good, bad):
         write_scores(one.scores or {}, tmp_path / f"{one.name}.json")
     code, out, err = run("compare", tmp_path / "good.json", tmp_path / "bad.json", "--scoring", "published")
-    assert code == 1 and "regression" in err and "not at hand" in " ".join(out.split())
+    assert code == 1 and "regression" in err and "answers are missing" in " ".join(out.split())
     code, _, err = run("compare", tmp_path / "good.jsonl", tmp_path / "bad.jsonl")
     assert code == 1 and "error:" in err and "--data" in err and "regression" not in err
 
@@ -211,7 +215,7 @@ def test_the_verb_names_what_it_could_not_compare(data: Dataset, tmp_path: Path,
 def test_figures_of_other_scoring_models_are_said_not_to_be_compared(data: Dataset, tmp_path: Path) -> None:
     run = run_of(data, tmp_path / "a.jsonl", 10)
     rows = [{**row, "model": "other"} if row["task"] == "SA" else row for row in run.rows()]
-    alone = Run("x", tmp_path, run.scores), Run("y", tmp_path, {"scores": rows})
+    alone = ScoredRun("x", tmp_path, run.scores), ScoredRun("y", tmp_path, {"scores": rows})
     differences, _ = compare_runs(*alone, 1)
     assert {found.task for found in differences} == {"PM"}
     assert not_compared(*alone, differences) == {"no row, or no scoring model, in common": [f"{IND} (SA)"]}
@@ -233,7 +237,7 @@ def test_differences_are_written_and_read_back(data: Dataset, tmp_path: Path, ru
     code, _, err = run(*line)
     assert code == 1 and "--overwrite" in err and "regression" not in err
     out.write_text("{}")
-    with pytest.raises(ValueError, match="has no differences"):
+    with pytest.raises(EcellmError, match="has no differences"):
         read_differences(out)
 
 
@@ -243,11 +247,11 @@ def test_differences_are_written_and_read_back(data: Dataset, tmp_path: Path, ru
 )
 def test_what_is_no_run_is_named(tmp_path: Path, content: Any, problem: str) -> None:
     (tmp_path / "s.json").write_text(content)
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(EcellmError, match=problem):
         read_run(str(tmp_path / "s.json"))
-    with pytest.raises(ValueError, match="There is no run"):
+    with pytest.raises(EcellmError, match="There is no run"):
         read_run(str(tmp_path / "none.json"))
-    with pytest.raises(ValueError, match="is no run: it has neither"):
+    with pytest.raises(EcellmError, match="is no run: it has neither"):
         read_run(str(tmp_path))
 
 
@@ -255,5 +259,5 @@ def test_runs_have_names_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "a=b.json").write_text(json.dumps({"scores": []}))
     assert read_run(str(tmp_path / "a=b.json")).name == "a=b"
     assert [run.name for run in read_runs([f"x={tmp_path / 'a=b.json'}", str(tmp_path / "a=b.json")])] == ["x", "a=b"]
-    with pytest.raises(ValueError, match="Two runs are named 'a=b'"):
+    with pytest.raises(EcellmError, match="Two runs are named 'a=b'"):
         read_runs([str(tmp_path / "a=b.json")] * 2)

@@ -8,20 +8,34 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import IND, answers, dataset, lists, predictions, purchases, row, scores, stars, triple, values, yes_no
 from test_scoring import SameText
 
-from ecellm.evaluation.calibration import BINS, calibration, calibration_error, calibration_stats
-from ecellm.evaluation.errors import worst_errors, write_errors
+from ecellm.errors import EcellmError
+from ecellm.evaluation.calibration_error import BINS, calibration, calibration_error, calibration_stats
 from ecellm.evaluation.evaluate import evaluate, write_scores
-from ecellm.records import Sample
+from ecellm.evaluation.worst_errors import worst_errors, write_errors
+from ecellm.types import Example
+from published_rows import (
+    IND,
+    answers,
+    dataset,
+    lists,
+    predictions,
+    purchases,
+    row,
+    scores,
+    stars,
+    triple,
+    values,
+    yes_no,
+)
 
 PM = yes_no(["yes", "yes", "no", "no"])
 
 
-def said(file: Path, samples: list[Sample], texts: list[str], probabilities: list[Any]) -> Path:
+def write_predictions(file: Path, examples: list[Example], texts: list[str], probabilities: list[Any]) -> Path:
     """Write predictions with probabilities (None: without)."""
-    lines = [json.loads(line) for line in predictions(file, samples, texts).read_text().splitlines()]
+    lines = [json.loads(line) for line in predictions(file, examples, texts).read_text().splitlines()]
     for line, probability in zip(lines, probabilities, strict=True):
         line |= {} if probability is None else {"probability": probability}
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -34,7 +48,7 @@ def detail(made: dict[str, Any], task: str) -> dict[str, Any]:
 
 
 def test_the_calibration_error_by_hand() -> None:
-    # Bin .6 to .7: said .6 and .68, one of two right; bin .9 to 1: said 1, right.
+    # Bin .6 to .7: probabilities .6 and .68, one of two right; bin .9 to 1: 1, right.
     stats = calibration_stats([0.6, 0.68, 1.0, None], np.array([1.0, 0.0, 1.0, 1.0]))
     assert stats.shape == (4, 3 * BINS)
     found = calibration(stats.sum(0), stats.sum(0)[None])
@@ -48,7 +62,7 @@ def test_the_calibration_error_by_hand() -> None:
 @given(rows=st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
 def test_the_calibration_error_is_bounded_and_order_does_not_matter(rows: list[tuple[float, bool]]) -> None:
     def error(of: list[tuple[float, bool]]) -> float:
-        stats = calibration_stats([said for said, _ in of], np.array([float(right) for _, right in of]))
+        stats = calibration_stats([probability for probability, _ in of], np.array([float(right) for _, right in of]))
         return float(calibration_error(stats.sum(0))["ece"])
 
     assert 0 <= error(rows) <= 1
@@ -57,7 +71,7 @@ def test_the_calibration_error_is_bounded_and_order_does_not_matter(rows: list[t
 
 def test_choices_with_probabilities_are_calibrated(tmp_path: Path) -> None:
     data = dataset(tmp_path / "d", PM)
-    file = said(tmp_path / "p.jsonl", PM, ["yes", "no", "no", "no"], [0.95, 0.95, 0.95, None])
+    file = write_predictions(tmp_path / "p.jsonl", PM, ["yes", "no", "no", "no"], [0.95, 0.95, 0.95, None])
     found = detail(evaluate(file, data), "PM")["calibration"]
     assert found["n"] == 3 and found["ece"] == pytest.approx(0.95 - 2 / 3, abs=1e-6)
     assert found["low"] <= found["ece"] <= found["high"]
@@ -66,15 +80,15 @@ def test_choices_with_probabilities_are_calibrated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("probability", ["high", -0.1, 1.1, True, [1]])
 def test_a_probability_out_of_form_is_named(tmp_path: Path, probability: Any) -> None:
-    file = said(tmp_path / "p.jsonl", PM, ["yes"] * 4, [0.5, probability, None, 1.0000001])
-    with pytest.raises(ValueError, match="line 2: 'probability' is no number from 0 to 1"):
+    file = write_predictions(tmp_path / "p.jsonl", PM, ["yes"] * 4, [0.5, probability, None, 1.0000001])
+    with pytest.raises(EcellmError, match="line 2: 'probability' is no number from 0 to 1"):
         evaluate(file, dataset(tmp_path / "d", PM))
 
 
 def test_confusion_and_the_commonest_unparsed_texts(tmp_path: Path) -> None:
-    samples = stars("AABE")
-    file = predictions(tmp_path / "p.jsonl", samples, ["A: very positive", "good", "good", "what\ud800"])
-    made = evaluate(file, dataset(tmp_path / "d", samples))
+    examples = stars("AABE")
+    file = predictions(tmp_path / "p.jsonl", examples, ["A: very positive", "good", "good", "what\ud800"])
+    made = evaluate(file, dataset(tmp_path / "d", examples))
     found = detail(made, "SA")
     assert found["confusion"] == {
         "classes": ["A", "B", "E"],
@@ -87,10 +101,10 @@ def test_confusion_and_the_commonest_unparsed_texts(tmp_path: Path) -> None:
 
 def test_none_triples_are_told_apart(tmp_path: Path) -> None:
     red, none = triple("color", "red"), triple("size", "None")
-    samples = values([[red, none], [triple("color", "None")]])
+    examples = values([[red, none], [triple("color", "None")]])
     texts = [json.dumps([none, none, triple("color", "blue")]), json.dumps([triple("color", "None"), red])]
     found = detail(
-        evaluate(predictions(tmp_path / "p.jsonl", samples, texts), dataset(tmp_path / "d", samples)), "AVE"
+        evaluate(predictions(tmp_path / "p.jsonl", examples, texts), dataset(tmp_path / "d", examples)), "AVE"
     )
     assert found["none_triples"] == {
         "precision": 1.0, "recall": 1.0, "f1": 1.0, "hits": 2, "answered": 2, "labelled": 2,
@@ -101,9 +115,9 @@ def test_none_triples_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_lengths_of_free_texts(tmp_path: Path) -> None:
-    samples = answers(["one two", "one"])
-    file = predictions(tmp_path / "p.jsonl", samples, ["a b c d", " "])
-    found = detail(evaluate(file, dataset(tmp_path / "d", samples), pairs=SameText()), "AG")["words"]
+    examples = answers(["one two", "one"])
+    file = predictions(tmp_path / "p.jsonl", examples, ["a b c d", " "])
+    found = detail(evaluate(file, dataset(tmp_path / "d", examples), pairs=SameText()), "AG")["words"]
     assert found == {
         "answers": {"mean": 2.0, "median": 2.0, "most": 4},
         "references": {"mean": 1.5, "median": 1.5, "most": 2},
@@ -118,14 +132,14 @@ def slices(made: dict[str, Any], metric: str) -> dict[tuple[str, str], tuple[flo
 
 def test_slices_by_label_category_length_and_column(tmp_path: Path) -> None:
     pm = [
-        Sample(f"PM-{place}", "PM", "IND", "test", "word " * (place + 1), None, label, category=category)
+        Example(f"PM-{place}", "PM", "IND", "test", "word " * (place + 1), None, label, category=category)
         for place, (label, category) in enumerate([("yes", "Toys"), ("no", "Toys"), ("yes", None)])
     ]
     ave = values([[triple("color", "red")], [triple("color", "None")]])
-    samples = [*pm, *ave, *purchases("A")]
-    data = dataset(tmp_path / "d", samples)
-    texts = ["yes", "yes", "no", *(sample.output for sample in ave), "B"]
-    file = predictions(tmp_path / "p.jsonl", samples, texts)
+    examples = [*pm, *ave, *purchases("A")]
+    data = dataset(tmp_path / "d", examples)
+    texts = ["yes", "yes", "no", *(example.output for example in ave), "B"]
+    file = predictions(tmp_path / "p.jsonl", examples, texts)
     made = evaluate(file, data, by=["label", "category"])
     assert slices(made, "accuracy") == {
         ("PM", "yes"): (0.5, 2),
@@ -148,19 +162,19 @@ def test_slices_that_cannot_be_made_are_named(tmp_path: Path) -> None:
     many = yes_no(["yes", "no"] * 30)
     data = dataset(tmp_path / "d", many)
     file = predictions(tmp_path / "p.jsonl", many, ["yes"] * 60)
-    with pytest.raises(ValueError, match="no slices by 'colour': choose category, length, label or a column"):
+    with pytest.raises(EcellmError, match="no slices by 'colour': choose category, length, label or a column"):
         evaluate(file, data, by=["colour"])
-    with pytest.raises(ValueError, match="PM has 60 values of 'id', more than 50"):
+    with pytest.raises(EcellmError, match="PM has 60 values of 'id', more than 50"):
         evaluate(file, data, by=["id"])
 
 
 def test_bleurt_values_of_a_file_become_rows(tmp_path: Path) -> None:
-    samples = answers(["a", "b", "c"])
-    data = dataset(tmp_path / "d", samples)
-    file = predictions(tmp_path / "p.jsonl", samples, ["a", "b", "x"])
+    examples = answers(["a", "b", "c"])
+    data = dataset(tmp_path / "d", examples)
+    file = predictions(tmp_path / "p.jsonl", examples, ["a", "b", "x"])
     lines = [
-        {"id": sample.id, "setting": IND, "bleurt": value}
-        for sample, value in zip(samples[:2], (0.5, -0.1), strict=True)
+        {"id": example.id, "setting": IND, "bleurt": value}
+        for example, value in zip(examples[:2], (0.5, -0.1), strict=True)
     ]
     bleurt = tmp_path / "bleurt.jsonl"
     bleurt.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -176,23 +190,23 @@ def test_bleurt_values_of_a_file_become_rows(tmp_path: Path) -> None:
         ({**lines[0], "setting": "IND"}, "line 1: Unknown setting"),
     ):
         bleurt.write_text(json.dumps(line))
-        with pytest.raises(ValueError, match=problem):
+        with pytest.raises(EcellmError, match=problem):
             evaluate(file, data, pairs=SameText(), bleurt=bleurt)
     bleurt.write_text("")
-    with pytest.raises(ValueError, match="has no BLEURT values"):
+    with pytest.raises(EcellmError, match="has no BLEURT values"):
         evaluate(file, data, pairs=SameText(), bleurt=bleurt)
 
 
 def test_the_worst_errors_come_first(tmp_path: Path) -> None:
-    samples = [
+    examples = [
         *PM,
         *lists(["ES", "IEC"]),
         row("QPR", 9, "A,B", json.dumps({"query": "q", "product list": ["A: x", "B: y"]})),
     ]
-    data = dataset(tmp_path / "d", samples[:-1])
-    file = said(
+    data = dataset(tmp_path / "d", examples[:-1])
+    file = write_predictions(
         tmp_path / "p.jsonl",
-        samples[:-1],
+        examples[:-1],
         ["no", "no", "perhaps", "no", "B,A", "C,B,A"],
         [0.6, 0.9, None, 1.0, None, None],
     )
@@ -215,6 +229,6 @@ def test_the_worst_errors_come_first(tmp_path: Path) -> None:
 
 def test_errors_of_what_cannot_be_scored_are_left_out(tmp_path: Path) -> None:
     bare = row("QPR", 0, "A,B", json.dumps({"query": "mug", "product list": ["A: x", "B: y"]}))
-    samples = [PM[0], bare]
-    file = predictions(tmp_path / "p.jsonl", samples, ["no", "B,A"])
-    assert [error["task"] for error in worst_errors(file, dataset(tmp_path / "d", samples))] == ["PM"]
+    examples = [PM[0], bare]
+    file = predictions(tmp_path / "p.jsonl", examples, ["no", "B,A"])
+    assert [error["task"] for error in worst_errors(file, dataset(tmp_path / "d", examples))] == ["PM"]

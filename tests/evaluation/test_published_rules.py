@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import lists, purchases, relations, stars, triple, values, yes_no
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from ecellm.evaluation.scoring import read_answers, score_answers
-from ecellm.records import Sample
 from ecellm.tasks import TASKS
+from ecellm.tasks.scoring import read_answers, score_answers
+from ecellm.types import Example
+from published_rows import lists, purchases, relations, stars, triple, values, yes_no
 
 Figures = dict[str, float]
 
@@ -46,16 +46,16 @@ def divided(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else 0.0
 
 
-def by_words(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures, int]:
+def by_words(examples: Sequence[Example], texts: Sequence[str]) -> tuple[Figures, int]:
     tp = fp = tn = fn = left_out = 0
-    for sample, text in zip(samples, texts, strict=True):
-        said = text.lower().strip()
-        if said not in ("yes", "no"):
+    for example, text in zip(examples, texts, strict=True):
+        answer = text.lower().strip()
+        if answer not in ("yes", "no"):
             left_out += 1
-        elif said == "yes":
-            tp, fp = tp + (sample.output == "yes"), fp + (sample.output == "no")
+        elif answer == "yes":
+            tp, fp = tp + (example.output == "yes"), fp + (example.output == "no")
         else:
-            tn, fn = tn + (sample.output == "no"), fn + (sample.output == "yes")
+            tn, fn = tn + (example.output == "no"), fn + (example.output == "yes")
     precision, recall = divided(tp, tp + fp), divided(tp, tp + fn)
     figures = {
         "accuracy": divided(tp + tn, tp + tn + fp + fn),
@@ -68,37 +68,38 @@ def by_words(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures, 
     return figures, left_out
 
 
-def by_first_letter(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures, int]:
+def by_first_letter(examples: Sequence[Example], texts: Sequence[str]) -> tuple[Figures, int]:
     kept = [
-        (sample.output[0], text.strip()[0])
-        for sample, text in zip(samples, texts, strict=True)
+        (example.output[0], text.strip()[0])
+        for example, text in zip(examples, texts, strict=True)
         if text.strip() and text.strip()[0] in "ABCDE"
     ]
     if not kept:
         return dict.fromkeys(("accuracy", "macro_precision", "macro_recall", "macro_f1"), 0.0), len(texts)
-    labels, said = zip(*kept, strict=True)
-    macro = precision_recall_fscore_support(labels, said, average="macro", zero_division=0.0)[:3]
+    labels, answers = zip(*kept, strict=True)
+    macro = precision_recall_fscore_support(labels, answers, average="macro", zero_division=0.0)[:3]
     names = ("macro_precision", "macro_recall", "macro_f1")
-    return {"accuracy": accuracy_score(labels, said), **dict(zip(names, macro, strict=True))}, len(texts) - len(kept)
+    figures = {"accuracy": accuracy_score(labels, answers), **dict(zip(names, macro, strict=True))}
+    return figures, len(texts) - len(kept)
 
 
-def by_letter_alone(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures, int]:
+def by_letter_alone(examples: Sequence[Example], texts: Sequence[str]) -> tuple[Figures, int]:
     kept = [
-        sample.output == text.strip()
-        for sample, text in zip(samples, texts, strict=True)
+        example.output == text.strip()
+        for example, text in zip(examples, texts, strict=True)
         if text.strip() in list("ABCDEFGHIJKLMNOPQRST")
     ]
     return {"hr@1": divided(sum(kept), len(kept))}, len(texts) - len(kept)
 
 
-def by_pieces(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures, int]:
+def by_pieces(examples: Sequence[Example], texts: Sequence[str]) -> tuple[Figures, int]:
     def dcg(gains: Sequence[float]) -> float:
         return sum((2**gain - 1) / math.log2(place + 2) for place, gain in enumerate(gains))
 
     total, skipped = 0.0, 0
-    for sample, text in zip(samples, texts, strict=True):
+    for example, text in zip(examples, texts, strict=True):
         worth = {"E": 1, "S": 0.1, "C": 0.01, "I": 0}
-        gain_of = {"ABCD"[place]: worth[label] for place, label in enumerate(sample.labels or ())}
+        gain_of = {"ABCD"[place]: worth[label] for place, label in enumerate(example.labels or ())}
         gains = []
         for piece in text.strip().split(","):
             if piece and piece[0] in gain_of:
@@ -109,10 +110,10 @@ def by_pieces(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures,
     return {"ndcg": total / len(texts)}, skipped
 
 
-def by_triples(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures, int]:
+def by_triples(examples: Sequence[Example], texts: Sequence[str]) -> tuple[Figures, int]:
     hits = predicted = labelled = invalid = 0
-    for sample, text in zip(samples, texts, strict=True):
-        labels = json.loads(sample.output)
+    for example, text in zip(examples, texts, strict=True):
+        labels = json.loads(example.output)
         labelled += len(labels)
         try:
             read = json.loads(text)
@@ -121,7 +122,7 @@ def by_triples(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[Figures
             continue
         items = [item for item in read if isinstance(item, dict)] if isinstance(read, list) else []
         predicted += sum("attribute" in item for item in items)
-        hits += sum(is_hit(label, item, sample.domain == "OOD") for label in labels for item in items)
+        hits += sum(is_hit(label, item, example.domain == "OOD") for label in labels for item in items)
     precision, recall = hits / (predicted + 1e-6), divided(hits, labelled)
     f1 = 2 * precision * recall / (precision + recall + 1e-6)
     return {"precision": precision, "recall": recall, "f1": f1}, invalid
@@ -134,14 +135,14 @@ def is_hit(label: dict[str, str], item: dict[str, Any], lenient: bool) -> bool:
     if not lenient or item.get("attribute") != label["attribute"]:
         return False
     pairs = [(item.get(name), label[name]) for name in ("value", "source")]
-    return all(said is not None and (str(said) in wanted or wanted in str(said)) for said, wanted in pairs)
+    return all(answer is not None and (str(answer) in wanted or wanted in str(answer)) for answer, wanted in pairs)
 
 
-def check(samples: list[Sample], texts: list[str], rewritten: Callable[..., tuple[Figures, int]]) -> None:
-    task = TASKS[samples[0].task]
-    answers, unparsed = read_answers(task, "published", samples, texts)
-    figures = score_answers(task, "published", samples, answers, None).values()
-    wanted, left_out = rewritten(samples, texts)
+def check(examples: list[Example], texts: list[str], rewritten: Callable[..., tuple[Figures, int]]) -> None:
+    task = TASKS[examples[0].task]
+    answers, unparsed = read_answers(task, "published", examples, texts)
+    figures = score_answers(task, "published", examples, answers, None).values()
+    wanted, left_out = rewritten(examples, texts)
     assert figures == pytest.approx(wanted, abs=1e-9)
     assert unparsed == left_out
 

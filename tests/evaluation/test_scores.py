@@ -10,11 +10,26 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rows import IND, OOD, answers, dataset, lists, predictions, purchases, row, scores, stars, triple, values, yes_no
 from test_scoring import SameText
 
+from ecellm.errors import EcellmError
 from ecellm.evaluation.evaluate import evaluate
-from ecellm.records import Sample
+from ecellm.types import Example
+from published_rows import (
+    IND,
+    OOD,
+    answers,
+    dataset,
+    lists,
+    predictions,
+    purchases,
+    row,
+    scores,
+    stars,
+    triple,
+    values,
+    yes_no,
+)
 
 Run = Callable[..., tuple[int, str, str]]
 ANSWERED = ["yes", "no", "no", "no", "yes.", "perhaps"]
@@ -58,10 +73,10 @@ def test_score_rows_hold_the_contract(tmp_path: Path) -> None:
 def test_every_task_is_scored_by_its_metric(tmp_path: Path) -> None:
     data = dataset(tmp_path / "d", EVERY)
     file = tmp_path / "p.jsonl"
-    inside = [sample for sample in EVERY if sample.domain == "IND"]
-    outside = [sample for sample in EVERY if sample.domain == "OOD"]
-    text = predictions(file, inside, [sample.output for sample in inside]).read_text()
-    file.write_text(text + predictions(file, outside, [sample.output for sample in outside], OOD).read_text())
+    inside = [example for example in EVERY if example.domain == "IND"]
+    outside = [example for example in EVERY if example.domain == "OOD"]
+    text = predictions(file, inside, [example.output for example in inside]).read_text()
+    file.write_text(text + predictions(file, outside, [example.output for example in outside], OOD).read_text())
     made = evaluate(file, data, pairs=SameText())
     main = {(row["task"], row["setting"]): row for row in made["scores"] if row["main"]}
     assert {task: row["metric"] for (task, _), row in main.items()} == {
@@ -89,8 +104,8 @@ def test_missing_predictions_stand_beside_the_rest(tmp_path: Path) -> None:
 
 def test_rankings_without_labels_do_not_stop_the_rest(tmp_path: Path) -> None:
     bare = row("QPR", 0, "A,B", json.dumps({"query": "mug", "product list": ["A: x", "B: y"]}))
-    samples = [PM[0], bare]
-    made = evaluate(predictions(tmp_path / "p.jsonl", samples, ["yes", "A,B"]), dataset(tmp_path / "d", samples))
+    examples = [PM[0], bare]
+    made = evaluate(predictions(tmp_path / "p.jsonl", examples, ["yes", "A,B"]), dataset(tmp_path / "d", examples))
     assert scores(made, "accuracy")["value"] == 1.0
     reasons = [entry["reason"] for entry in made["not_scored"] if entry["setting"] == IND]
     assert len(reasons) == 1 and "--qpr-labels" in reasons[0]
@@ -158,14 +173,14 @@ GOOD = {"id": PM[0].id, "task": "PM", "setting": IND, "text": "yes"}
 def test_a_bad_line_is_named(tmp_path: Path, line: bytes, problem: str) -> None:
     file = tmp_path / "p.jsonl"
     file.write_bytes(json.dumps(GOOD).encode() + b"\n\n" + line + b"\n")
-    with pytest.raises(ValueError, match=rf"p\.jsonl, line 3: .*{problem}"):
+    with pytest.raises(EcellmError, match=rf"p\.jsonl, line 3: .*{problem}"):
         evaluate(file, dataset(tmp_path / "d", PM))
 
 
 def test_a_training_row_is_no_test_row(tmp_path: Path) -> None:
     train = row("PM", 0, "yes", "{}", split="train")
     data = dataset(tmp_path / "d", [train, *PM])
-    with pytest.raises(ValueError, match="no test row 'PM-IND-train-0000'"):
+    with pytest.raises(EcellmError, match="no test row 'PM-IND-train-0000'"):
         evaluate(predictions(tmp_path / "p.jsonl", [train], ["yes"]), data)
 
 
@@ -173,21 +188,21 @@ def test_a_training_row_is_no_test_row(tmp_path: Path) -> None:
 def test_an_empty_file_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "p.jsonl"
     file.write_text(content)
-    with pytest.raises(ValueError, match="has no predictions"):
+    with pytest.raises(EcellmError, match="has no predictions"):
         evaluate(file, dataset(tmp_path / "d", PM))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(EcellmError, match="cannot be read"):
         evaluate(tmp_path / "none.jsonl", dataset(tmp_path / "d", PM))
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(EcellmError, match="cannot be read"):
         evaluate(tmp_path, dataset(tmp_path / "d", PM))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(max_size=20), min_size=len(EVERY), max_size=len(EVERY)))
 def test_any_text_can_be_scored(tmp_path: Path, texts: list[str]) -> None:
-    inside = [sample for sample in EVERY if sample.domain == "IND"]
+    inside = [example for example in EVERY if example.domain == "IND"]
     data = dataset(tmp_path / "d", EVERY)
     made = evaluate(predictions(tmp_path / "p.jsonl", inside, texts[: len(inside)]), data, pairs=SameText())
     for score in made["scores"]:
@@ -198,10 +213,10 @@ def test_any_text_can_be_scored(tmp_path: Path, texts: list[str]) -> None:
 
 
 def test_thousands_of_predictions_have_the_rows_of_a_few(tmp_path: Path) -> None:
-    many: list[Sample] = [*yes_no(["yes", "no"] * 500), *stars("ABCDE" * 200), *purchases("ABCD" * 250)]
+    many: list[Example] = [*yes_no(["yes", "no"] * 500), *stars("ABCDE" * 200), *purchases("ABCD" * 250)]
     many += [*lists(["ES", "IEC", "CSIE", "SE"] * 250), *values([[triple("color", "red")]] * 1000)]
     data = dataset(tmp_path / "d", many)
-    file = predictions(tmp_path / "p.jsonl", many, [sample.output for sample in many])
+    file = predictions(tmp_path / "p.jsonl", many, [example.output for example in many])
     made = evaluate(file, data)
     assert len(made["scores"]) == 2 * (6 + 4 + 1 + 1 + 3)
     assert {row["n"] for row in made["scores"]} == {1000}
@@ -209,6 +224,6 @@ def test_thousands_of_predictions_have_the_rows_of_a_few(tmp_path: Path) -> None
 
 
 def test_scoring_needs_no_engine() -> None:
-    code = "import sys, ecellm.evaluation.evaluate, ecellm.baselines.cheap; print(*sys.modules)"
+    code = "import sys, ecellm.evaluation.evaluate, ecellm.models.baselines.tfidf; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"duckdb", "ibis", "pyspark", "torch"} & set(loaded)

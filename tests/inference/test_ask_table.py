@@ -1,4 +1,4 @@
-"""Asking a table: every row and column kept, in order; faults set aside; nothing asked twice."""
+"""Asking a table: every row and column kept, in order; invalid rows rejected; no question answered twice."""
 
 import csv
 import json
@@ -16,11 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ecellm.inference import ask as asking
-from ecellm.inference import tables
-from ecellm.inference.ask import Counts, Wanted, check, part_of, set_aside_of
+from ecellm.errors import DataError, EcellmError
+from ecellm.inference import run as inference_run
+from ecellm.inference.ask import ask, journal_file
 from ecellm.inference.model import Model
-from ecellm.inference.predict import batches, failed_file
+from ecellm.inference.run import failed_file
+from ecellm.inference.table_checks import checked_table
+from ecellm.inference.table_output import TableCounts, TableOptions, rejects_file
+from ecellm.io import tables
+from ecellm.models.decoding.batching import batches
 from ecellm.tasks import TASKS
 from scored import ScoredGenerator
 
@@ -35,7 +39,7 @@ RUN = {"model": "m"}
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "CHUNK", 8)
-    monkeypatch.setattr(asking, "batches", lambda questions: batches(questions, rows=3))
+    monkeypatch.setattr(inference_run, "batches", lambda questions: batches(questions, rows=3))
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -73,10 +77,10 @@ def run(
     overwrite: bool = False,
     identity: dict[str, str] = RUN,
     **wanted: Any,
-) -> Counts:
-    chosen = Wanted(**wanted)
-    table = check(TASKS[task], source, out, chosen, overwrite)
-    return asking.ask(generator or ScoredGenerator(), TASKS[task], table, source, out, identity, chosen)
+) -> TableCounts:
+    options = TableOptions(**wanted)
+    table = checked_table(TASKS[task], source, out, options, overwrite)
+    return ask(generator or ScoredGenerator(), TASKS[task], table, source, out, identity, options)
 
 
 FORMATS: dict[str, tuple[Callable[..., Path], Callable[..., list[dict[str, Any]]]]] = {
@@ -96,7 +100,7 @@ def test_every_row_and_column_is_kept_in_order_with_its_answer(ending: str, tmp_
     assert list(found[0]) == ["sku", "title_1", "title_2", "answer", "probability"]
     assert [row["answer"] for row in found] == [answer.answer for answer in EXPECTED]
     assert [float(row["probability"]) for row in found] == pytest.approx([answer.probability for answer in EXPECTED])
-    assert (counts.rows, counts.answered, counts.before) == (25, 25, 0)
+    assert (counts.run.questions, counts.answered, counts.run.skipped) == (25, 25, 0)
     assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name}
     assert {answer.answer for answer in EXPECTED} == {"yes", "no"}  # else the test could not tell rows apart
 
@@ -111,7 +115,7 @@ def test_rows_that_cannot_be_asked_are_set_aside_with_the_reason(tmp_path: Path)
     source.write_text("\n".join(lines))
     counts = run(source, out)
     assert [row["sku"] for row in read_jsonl(out)] == [ROWS[place]["sku"] for place in (0, 1, 3, 4, 6, 7, 8, 11)]
-    aside = read_jsonl(set_aside_of(out))
+    aside = read_jsonl(rejects_file(out))
     assert [(row["row"], row["reason"]) for row in aside] == [
         (3, "the line is not valid JSON."),
         (6, "the line is no JSON object."),
@@ -119,15 +123,15 @@ def test_rows_that_cannot_be_asked_are_set_aside_with_the_reason(tmp_path: Path)
         (11, "the line gives title_1 twice."),
     ]
     assert aside[2]["values"] == {**ROWS[9], "title_2": None} and aside[0]["values"] == {"line": '{"broken'}
-    assert sum(counts.set_aside.values()) == 4 and counts.answered == 8
+    assert counts.rejected.total() == 4 and counts.answered == 8
 
 
 def test_a_csv_row_of_another_width_and_bad_bytes_are_set_aside(tmp_path: Path) -> None:
     source, out = tmp_path / "reviews.csv", tmp_path / "out.csv"
     source.write_bytes(b'text,note\n"good, really",1\nbad\nfine,caf\xe9\nn\xe9,2\n')
     counts = run(source, out, "SA")
-    assert out.read_bytes().splitlines()[2].startswith(b"fine,caf\xe9,")  # what is not asked stays as it is
-    assert counts.set_aside == {"the row has 1 cells, the header 2.": 1, "text is not valid UTF-8.": 1}
+    assert out.read_bytes().splitlines()[2].startswith(b"fine,caf\xe9,")  # a column that is no field stays as it is
+    assert counts.rejected == {"the row has 1 cells, the header 2.": 1, "text is not valid UTF-8.": 1}
 
 
 def test_a_row_that_does_not_fit_is_set_aside_and_the_others_are_asked(tmp_path: Path) -> None:
@@ -136,7 +140,7 @@ def test_a_row_that_does_not_fit_is_set_aside_and_the_others_are_asked(tmp_path:
     rows = [{"text": "good " * (1 if number != 4 else 300)} for number in range(6)]
     source, out = write_csv(tmp_path / "reviews.csv", rows), tmp_path / "out.csv"
     counts = run(source, out, "SA", generator)
-    assert counts.answered == 5 and counts.set_aside == {"Sample 5 does not fit.": 1}
+    assert counts.answered == 5 and counts.rejected == {"Example 5 does not fit.": 1}
 
 
 @pytest.mark.parametrize("dies_after", [1, 4, 7])
@@ -157,13 +161,13 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_output(dies_after: int, t
     with pytest.raises(KeyboardInterrupt):
         run(source, out, generator=Dying())
     assert not out.exists()
-    with part_of(out).open("a") as file:
+    with journal_file(out).open("a") as file:
         file.write('{"row": 2')  # a line that the kill tore
     generator = ScoredGenerator()
     counts = run(source, out, generator=generator)
-    assert counts.before >= dies_after and len(set(generator.asked)) < 25
+    assert counts.run.skipped >= dies_after and len(set(generator.asked)) < 25
     assert out.read_bytes() == whole.read_bytes()
-    assert set_aside_of(out).read_bytes() == set_aside_of(whole).read_bytes()
+    assert rejects_file(out).read_bytes() == rejects_file(whole).read_bytes()
 
 
 def test_rows_without_an_answer_are_asked_again_by_the_next_run(tmp_path: Path) -> None:
@@ -171,10 +175,10 @@ def test_rows_without_an_answer_are_asked_again_by_the_next_run(tmp_path: Path) 
     failing = ScoredGenerator()
     failing.failing = {"mug 3", "mug 20"}
     counts = run(source, out, generator=failing)
-    assert counts.failed == {"the server is busy.": 2} and not out.exists()
+    assert counts.run.failed == {"the server is busy.": 2} and not out.exists()
     reason = "the server is busy."
     assert read_jsonl(failed_file(out)) == [{"row": 4, "reason": reason}, {"row": 21, "reason": reason}]
-    assert run(source, out).before == 23
+    assert run(source, out).run.skipped == 23
     assert [row["answer"] for row in read_csv(out)] == [answer.answer for answer in EXPECTED]
     assert not failed_file(out).exists()
 
@@ -183,13 +187,13 @@ def test_rows_without_an_answer_may_be_left_out(tmp_path: Path) -> None:
     source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
     failing = ScoredGenerator()
     failing.failing = {"mug 3", "mug 20"}
-    counts = run(source, out, generator=failing, without_failed=True)
-    assert (counts.answered, counts.failed, counts.set_aside) == (23, {}, {"the server is busy.": 2})
+    counts = run(source, out, generator=failing, skip_failed=True)
+    assert (counts.answered, counts.run.failed, counts.rejected) == (23, {}, {"the server is busy.": 2})
     assert [row["sku"] for row in read_csv(out)] == [
         row["sku"] for number, row in enumerate(ROWS) if number not in (3, 20)
     ]
-    assert [row["values"] for row in read_jsonl(set_aside_of(out))] == [ROWS[3], ROWS[20]]
-    assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name, set_aside_of(out).name}
+    assert [row["values"] for row in read_jsonl(rejects_file(out))] == [ROWS[3], ROWS[20]]
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name, rejects_file(out).name}
 
 
 def test_two_runs_do_not_ask_for_one_output_at_a_time(tmp_path: Path) -> None:
@@ -199,7 +203,7 @@ def test_two_runs_do_not_ask_for_one_output_at_a_time(tmp_path: Path) -> None:
     class Beside(ScoredGenerator):
         def reply(self, questions: Any) -> Any:
             if not tried:
-                with pytest.raises(ValueError, match=r"Another run is writing .*out\.csv\.part\.jsonl"):
+                with pytest.raises(DataError, match=r"Another run is writing .*out\.csv\.part\.jsonl"):
                     run(source, out)
                 run(source, tmp_path / "other.csv")  # beside it is free
                 tried.append("once")
@@ -214,7 +218,9 @@ def test_a_run_that_was_killed_at_any_moment_goes_on_and_asks_nothing_kept_again
     code = f"""
         import time
         from pathlib import Path
-        from ecellm.inference.ask import Wanted, ask, check
+        from ecellm.inference.ask import ask
+        from ecellm.inference.table_checks import checked_table
+        from ecellm.inference.table_output import TableOptions
         from ecellm.tasks import TASKS
         from scored import ScoredGenerator
 
@@ -224,23 +230,23 @@ def test_a_run_that_was_killed_at_any_moment_goes_on_and_asks_nothing_kept_again
                 return super().reply(questions)
 
         source, out, task = Path({str(source)!r}), Path({str(out)!r}), TASKS["PM"]
-        ask(Slow(), task, check(task, source, out, Wanted()), source, out, {RUN!r})
+        ask(Slow(), task, checked_table(task, source, out, TableOptions()), source, out, {RUN!r})
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
     try:
         limit = time.monotonic() + 60
-        while not (part_of(out).exists() and part_of(out).read_bytes().count(b"\n") > 100):
+        while not (journal_file(out).exists() and journal_file(out).read_bytes().count(b"\n") > 100):
             assert process.poll() is None and time.monotonic() < limit
             time.sleep(0.001)
     finally:
         process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    kept = part_of(out).read_bytes().rpartition(b"\n")[0].count(b"\n")
+    kept = journal_file(out).read_bytes().rpartition(b"\n")[0].count(b"\n")
     generator = ScoredGenerator()
     counts = run(source, out, generator=generator)
-    assert 100 <= kept == counts.before < 1000 == counts.answered
+    assert 100 <= kept == counts.run.skipped < 1000 == counts.answered
     assert [row["answer"] for row in read_csv(out)] == [answer.answer for answer in EXPECTED] * 40
 
 
@@ -249,10 +255,10 @@ def test_another_models_or_inputs_answers_are_refused(tmp_path: Path) -> None:
     failing = ScoredGenerator()
     failing.failing = {"mug 3"}
     run(source, out, generator=failing)
-    with pytest.raises(ValueError, match="answers of another model"):
+    with pytest.raises(DataError, match="answers of another model"):
         run(source, out, identity={"model": "other"})
     write_csv(source, ROWS[:20])
-    with pytest.raises(ValueError, match="answers of another input"):
+    with pytest.raises(DataError, match="answers of another input"):
         run(source, out)
 
 
@@ -263,7 +269,7 @@ def test_uncertain_answers_are_left_to_a_human_and_counted(tmp_path: Path) -> No
     found = read_csv(out)
     assert [row["pm_answer"] for row in found] == sure
     assert counts.abstained == sure.count("") and 0 < counts.abstained < 25
-    assert json.loads(found[0]["pm_scores"]) == pytest.approx(EXPECTED[0].scores)
+    assert json.loads(found[0]["pm_scores"]) == pytest.approx(EXPECTED[0].probabilities)
 
 
 def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
@@ -276,17 +282,17 @@ def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
     run(cells, tmp_path / "out.csv", "QPR")
     assert [json.loads(row["answer"]) for row in read_csv(tmp_path / "out.csv")] == ranked
     products = write_parquet(tmp_path / "products.parquet", [{"title": "mug", "attributes": ["Color"]}] * 2)
-    said = '[{"attribute": "color", "value": "blue", "source": "product title"}]'
-    run(products, tmp_path / "values.parquet", "AVE", ScoredGenerator(said))
+    text = '[{"attribute": "color", "value": "blue", "source": "product title"}]'
+    run(products, tmp_path / "values.parquet", "AVE", ScoredGenerator(text))
     answers = pq.read_table(tmp_path / "values.parquet")
     assert answers["answer"].to_pylist() == [[{"attribute": "Color", "value": "blue", "source": "title"}]] * 2
     assert answers["probability"].to_pylist() == [None, None]
     unread = run(products, tmp_path / "unread.parquet", "AVE", ScoredGenerator("blue"))
-    assert unread.unread == 2 and pq.read_table(tmp_path / "unread.parquet")["answer"].to_pylist() == [None, None]
+    assert unread.unparsed == 2 and pq.read_table(tmp_path / "unread.parquet")["answer"].to_pylist() == [None, None]
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "out", "task", "wanted", "said"),
+    ("name", "text", "out", "task", "wanted", "message"),
     [
         (
             "in.csv",
@@ -321,10 +327,10 @@ def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_asked(
-    name: str, text: str, out: str, task: str, wanted: dict[str, Any], said: str, tmp_path: Path
+    name: str, text: str, out: str, task: str, wanted: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(text, errors="surrogateescape")
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(EcellmError, match=message):
         run(tmp_path / name, tmp_path / out, task, overwrite=name == out, **wanted)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -332,17 +338,17 @@ def test_a_mistake_is_one_sentence_before_anything_is_asked(
 def test_a_parquet_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
     twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     pq.write_table(twice, tmp_path / "in.parquet")
-    with pytest.raises(ValueError, match="the column 'text' more than once"):
+    with pytest.raises(EcellmError, match="the column 'text' more than once"):
         run(tmp_path / "in.parquet", tmp_path / "out.parquet", "SA")
 
 
 def test_an_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
     source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
     out.write_text("mine")
-    with pytest.raises(ValueError, match="exists already"):
+    with pytest.raises(EcellmError, match="exists already"):
         run(source, out)
     assert out.read_text() == "mine"
     run(source, out, overwrite=True)
     assert len(read_csv(out)) == 25
-    with pytest.raises(ValueError, match="There is no file"):
+    with pytest.raises(EcellmError, match="There is no file"):
         run(tmp_path / "none.csv", out, overwrite=True)

@@ -17,27 +17,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecellm.dataset.dataset import Asked, Dataset, read_dataset, write_split
-from ecellm.inference.generator import Failure, Question, Reply, Usage
+from ecellm.data.dataset import Dataset, read_dataset, write_split
+from ecellm.errors import ConfigError, DataError, EcellmError, ServerError
 from ecellm.inference.join import Joined, join
-from ecellm.inference.predict import FAILURES_IN_A_ROW, Counts, batches, failed_file, predict, questions, shard
-from ecellm.inference.scripted import ScriptedGenerator
-from ecellm.inference.took import took_file
+from ecellm.inference.predict import predict
+from ecellm.inference.run import RunCounts, failed_file
+from ecellm.inference.selection import questions, shard
+from ecellm.inference.usage import took_file
+from ecellm.models.base import Failure, Reply, Request, Usage
+from ecellm.models.decoding.batching import batches
+from ecellm.models.failure_limit import FAILURES_IN_A_ROW
+from ecellm.models.scripted import ScriptedGenerator
 from ecellm.prompts import Prompt
-from ecellm.records import SETTINGS, Domain, Sample, Split
 from ecellm.tasks import TASKS, pm
 from ecellm.tasks.answers import FreeText
+from ecellm.types import SETTINGS, Domain, Example, Question, Split
 
 RUN = {"model": "m", "dataset": "d"}
 
 
-def sample(number: int, task: str = "PM", domain: Domain = "IND", split: Split = "test") -> Sample:
+def example(number: int, task: str = "PM", domain: Domain = "IND", split: Split = "test") -> Example:
     text = json.dumps({"product 1": {"title": "mug " * (number % 23)}, "product 2": {"title": f"{number}"}})
-    return Sample(f"{task}-{domain}-{split}-{number:04}", task, domain, split, text, None, "yes")
+    return Example(f"{task}-{domain}-{split}-{number:04}", task, domain, split, text, None, "yes")
 
 
-def dataset_of(folder: Path, test: Sequence[Sample]) -> Dataset:
-    train = [sample(number, split="train") for number in range(3)]
+def dataset_of(folder: Path, test: Sequence[Example]) -> Dataset:
+    train = [example(number, split="train") for number in range(3)]
     for split, rows in (("train", train), ("validation", []), ("test", test)):
         write_split(rows, folder / f"{split}.parquet")
     (folder / "manifest.json").write_text('{"seed": 1}')
@@ -48,12 +53,12 @@ def dataset_of(folder: Path, test: Sequence[Sample]) -> Dataset:
 def dataset(tmp_path: Path) -> Dataset:
     folder = tmp_path / "dataset"
     folder.mkdir()
-    return dataset_of(folder, [sample(number) for number in range(150)])
+    return dataset_of(folder, [example(number) for number in range(150)])
 
 
-def script(asked: Asked) -> str:
+def script(question: Question) -> str:
     """Answer by the sample and the instruction, so that settings differ; now and then out of form."""
-    place = len(asked.instruction) + int(asked.sample.id[-4:])
+    place = len(question.instruction) + int(question.example.id[-4:])
     return ("yes", "no", "Yes.", "I cannot say.", "no\u2028")[place % 5]
 
 
@@ -61,7 +66,7 @@ def lines(out: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
-def ask(dataset: Dataset, out: Path, **chosen: object) -> Counts:
+def ask(dataset: Dataset, out: Path, **chosen: object) -> RunCounts:
     return predict(ScriptedGenerator(script), questions(dataset, **chosen), out, RUN)  # type: ignore[arg-type]
 
 
@@ -71,11 +76,11 @@ def test_every_question_of_every_setting_is_answered_once(dataset: Dataset, tmp_
     found = lines(out)
     assert Counter(row["setting"] for row in found) == dict.fromkeys(SETTINGS[:4], 150)
     assert len({(row["id"], row["setting"]) for row in found}) == 600 == counts.answered == counts.questions
-    asked = {(row.sample.id, name): row for name in SETTINGS[:4] for row in dataset.view(name)}
+    questions_of = {(row.example.id, name): row for name in SETTINGS[:4] for row in dataset.view(name)}
     for row in found:
-        text = script(asked[row["id"], row["setting"]])
+        text = script(questions_of[row["id"], row["setting"]])
         assert row["task"] == "PM" and row["text"] == text
-        assert row["answer"] == TASKS["PM"].answer.parse(text, asked[row["id"], row["setting"]].sample)
+        assert row["answer"] == TASKS["PM"].answer.parse(text, questions_of[row["id"], row["setting"]].example)
         assert "probability" not in row
     assert counts.unparsed == sum(row["answer"] is None for row in found) > 0
     assert counts.skipped == 0
@@ -83,7 +88,7 @@ def test_every_question_of_every_setting_is_answered_once(dataset: Dataset, tmp_
 
 def test_probability_and_scores_stand_on_the_line_and_odd_text_survives(dataset: Dataset, tmp_path: Path) -> None:
     class Sure(ScriptedGenerator):
-        def reply(self, questions: Sequence[Question]) -> list[Reply]:
+        def reply(self, questions: Sequence[Request]) -> list[Reply]:
             return [Reply("half \ud83d, line\nbreak", 0.75, {"yes": 0.75, "no": 0.25}) for _ in questions]
 
     out = tmp_path / "out.jsonl"
@@ -94,14 +99,17 @@ def test_probability_and_scores_stand_on_the_line_and_odd_text_survives(dataset:
         assert row["scores"] == {"yes": 0.75, "no": 0.25}
 
 
-def test_what_was_cut_is_counted(dataset: Dataset, tmp_path: Path) -> None:
+def test_what_was_truncated_is_counted(dataset: Dataset, tmp_path: Path) -> None:
     class Tight(ScriptedGenerator):
-        def prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
-            made = super().prompts(asked)
-            return [replace(prompt, cut={"tokens cut": 2} if place < 5 else {}) for place, prompt in enumerate(made)]
+        def prompts(self, questions: Sequence[Question]) -> list[Prompt]:
+            made = super().prompts(questions)
+            return [
+                replace(prompt, truncated={"tokens truncated": 2} if place < 5 else {})
+                for place, prompt in enumerate(made)
+            ]
 
     counts = predict(Tight(script), questions(dataset, [SETTINGS[0]]), tmp_path / "out.jsonl", RUN)
-    assert counts.cut_prompts == 5 and counts.cut == {"tokens cut": 10}
+    assert counts.truncated_prompts == 5 and counts.truncated == {"tokens truncated": 10}
 
 
 def test_a_second_run_answers_nothing_again(dataset: Dataset, tmp_path: Path) -> None:
@@ -109,8 +117,8 @@ def test_a_second_run_answers_nothing_again(dataset: Dataset, tmp_path: Path) ->
     ask(dataset, out)
     before = out.read_bytes()
 
-    def never(asked: Asked) -> str:
-        raise AssertionError("asked again")
+    def never(question: Question) -> str:
+        raise AssertionError("answered again")
 
     counts = predict(ScriptedGenerator(never), questions(dataset), out, RUN)
     assert (counts.answered, counts.skipped) == (0, 600) and out.read_bytes() == before
@@ -131,14 +139,14 @@ def test_a_run_that_crashed_goes_on_to_the_same_file(
 ) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     ask(dataset, whole)
-    said = 0
+    answered = 0
 
-    def crashing(asked: Asked) -> str:
-        nonlocal said
-        if said == answers_before_the_crash:
+    def crashing(question: Question) -> str:
+        nonlocal answered
+        if answered == answers_before_the_crash:
             raise RuntimeError("out of memory")
-        said += 1
-        return script(asked)
+        answered += 1
+        return script(question)
 
     with pytest.raises(RuntimeError):
         predict(ScriptedGenerator(crashing), questions(dataset), out, RUN)
@@ -167,11 +175,12 @@ def test_a_killed_process_goes_on_to_the_same_file(dataset: Dataset, tmp_path: P
     code = f"""
         import time
         from pathlib import Path
-        from ecellm.dataset.dataset import read_dataset
-        from ecellm.inference.predict import predict, questions
-        from ecellm.inference.scripted import ScriptedGenerator
+        from ecellm.data.dataset import read_dataset
+        from ecellm.inference.predict import predict
+        from ecellm.inference.selection import questions
+        from ecellm.models.scripted import ScriptedGenerator
 
-        def answer(asked):
+        def answer(question):
             time.sleep(0.002)
             return "yes"
 
@@ -184,7 +193,7 @@ def test_a_killed_process_goes_on_to_the_same_file(dataset: Dataset, tmp_path: P
     finally:
         process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    always = ScriptedGenerator(lambda asked: "yes")
+    always = ScriptedGenerator(lambda question: "yes")
     counts = predict(always, questions(dataset), out, RUN)
     assert counts.skipped > 0 and counts.answered > 0
     predict(always, questions(dataset), whole, RUN)
@@ -203,10 +212,10 @@ def test_answers_of_another_model_or_dataset_are_not_mixed(dataset: Dataset, tmp
     ask(dataset, out, limit=3)
     before = out.read_bytes()
     for run, named in (({**RUN, "model": "x"}, "another model:"), ({**RUN, "dataset": "x"}, "another dataset:")):
-        with pytest.raises(ValueError, match=named):
+        with pytest.raises(DataError, match=named):
             predict(ScriptedGenerator(script), questions(dataset), out, run)
     (tmp_path / "out.jsonl.meta.json").unlink()
-    with pytest.raises(ValueError, match="does not say whose"):
+    with pytest.raises(DataError, match="does not name their model"):
         ask(dataset, out)
     assert out.read_bytes() == before
     out.unlink()
@@ -218,21 +227,21 @@ def test_a_broken_line_in_the_middle_is_an_error_that_names_it(dataset: Dataset,
     out = tmp_path / "out.jsonl"
     ask(dataset, out, limit=2)
     out.write_bytes(out.read_bytes() + line.encode("latin-1") + b"\n")
-    with pytest.raises(ValueError, match="line 3 is no answer"):
+    with pytest.raises(DataError, match="line 3 is no answer"):
         ask(dataset, out)
 
 
 def test_an_output_that_is_a_folder_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is a folder"):
+    with pytest.raises(DataError, match="is a folder"):
         ask(dataset, tmp_path)
 
 
 def test_unknown_settings_and_settings_without_rows_are_errors(dataset: Dataset) -> None:
-    with pytest.raises(ValueError, match=r"Unknown setting 'IND_Single'.*IND_Single_Instruction"):
+    with pytest.raises(EcellmError, match=r"Unknown setting 'IND_Single'.*IND_Single_Instruction"):
         questions(dataset, ["IND_Single"])
-    with pytest.raises(ValueError, match="no test rows under OOD_Single_Instruction"):
+    with pytest.raises(DataError, match="no test rows under OOD_Single_Instruction"):
         questions(dataset, ["IND_Single_Instruction", "OOD_Single_Instruction"])
-    with pytest.raises(ValueError, match="no test rows of SA"):
+    with pytest.raises(DataError, match="no test rows of SA"):
         questions(dataset, tasks=["SA"])
     assert list(questions(dataset)) == list(SETTINGS[:4])
 
@@ -247,44 +256,44 @@ def test_progress_starts_where_the_run_starts_and_ends_at_the_total(dataset: Dat
 
 def test_a_limit_is_a_total_spread_evenly_over_tasks_and_settings(tmp_path: Path) -> None:
     tasks = {name: replace(pm.TASK, name=name) for name in ("PM", "AA", "BB")}
-    rows = [sample(n, task) for task in tasks for n in range(40)]
-    rows += [sample(n, "AA", "OOD") for n in range(40)]
+    rows = [example(n, task) for task in tasks for n in range(40)]
+    rows += [example(n, "AA", "OOD") for n in range(40)]
     with patch.dict(TASKS, tasks):
         data = dataset_of(tmp_path, rows)
         for limit in (1, 5, 60, 100_000):
-            asked = questions(data, limit=limit)
-            by_task = Counter(row.sample.task for rows in asked.values() for row in rows)
+            chosen = questions(data, limit=limit)
+            by_task = Counter(row.example.task for rows in chosen.values() for row in rows)
             assert sum(by_task.values()) == min(limit, 4 * 160)
             if limit == 60:
                 assert set(by_task.values()) == {20}
-                assert {name: sum(row.sample.task == "AA" for row in rows) for name, rows in asked.items()} == {
+                assert {name: sum(row.example.task == "AA" for row in rows) for name, rows in chosen.items()} == {
                     name: 3 if place < 4 else 2 for place, name in enumerate(SETTINGS)
                 }
-            assert asked == questions(data, limit=limit)
+            assert chosen == questions(data, limit=limit)
 
 
 @given(lengths=st.lists(st.tuples(st.integers(1, 300), st.booleans()), max_size=60), tokens=st.integers(50, 900))
 def test_batches_hold_all_questions_within_the_budget(lengths: list[tuple[int, bool]], tokens: int) -> None:
     tasks = {"OPEN": replace(pm.TASK, name="OPEN", answer=FreeText())}
-    asked = [
-        Question(Asked(sample(place, "OPEN" if is_open else "PM"), ""), Prompt("", [0] * length))
+    requests = [
+        Request(Question(example(place, "OPEN" if is_open else "PM"), ""), Prompt("", [0] * length))
         for place, (length, is_open) in enumerate(lengths)
     ]
     with patch.dict(TASKS, tasks):
-        made = batches(asked, tokens, 8)
-        assert made == batches(asked[::-1], tokens, 8)
-    assert sorted(question.asked.sample.id for batch in made for question in batch) == sorted(
-        question.asked.sample.id for question in asked
+        made = batches(requests, tokens, 8)
+        assert made == batches(requests[::-1], tokens, 8)
+    assert sorted(request.question.example.id for batch in made for request in batch) == sorted(
+        request.question.example.id for request in requests
     )
     for batch in made:
         widest = max(len(question.prompt.ids) for question in batch)
         assert len(batch) == 1 or (len(batch) * widest <= tokens and len(batch) <= 8)
-        assert len({question.asked.sample.task for question in batch}) == 1
+        assert len({request.question.example.task for request in batch}) == 1
 
 
 def test_a_script_may_be_a_mapping(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    answers = {row.sample.id: "no" for row in dataset.view(SETTINGS[0])}
+    answers = {row.example.id: "no" for row in dataset.view(SETTINGS[0])}
     predict(ScriptedGenerator(answers), questions(dataset, [SETTINGS[0]]), out, RUN)
     assert {row["answer"] for row in lines(out)} == {"no"}
 
@@ -296,15 +305,15 @@ class Flow(ScriptedGenerator):
     """Questions whose answers still come after a halt."""
 
     def stream(
-        self, questions: Sequence[Question], halt: Event | None = None
+        self, questions: Sequence[Request], halt: Event | None = None
     ) -> Iterator[tuple[int, Reply | Failure]]:
         late = 0
         for place in reversed(range(len(questions))):
             late += halt is not None and halt.is_set()
             if late > self.under_way:
                 return
-            said = self._say(questions[place].asked)
-            yield place, Failure("no luck") if said == "fail" else Reply(said, usage=Usage(10, 2))
+            text = self._say(questions[place].question)
+            yield place, Failure("no luck") if text == "fail" else Reply(text, usage=Usage(10, 2))
 
 
 def test_answers_that_come_singly_are_kept_singly_and_asked_once(dataset: Dataset, tmp_path: Path) -> None:
@@ -312,20 +321,20 @@ def test_answers_that_come_singly_are_kept_singly_and_asked_once(dataset: Datase
     ask(dataset, whole)
     seen: list[tuple[str, str]] = []
 
-    def interrupted(asked: Asked) -> str:
+    def interrupted(question: Question) -> str:
         if len(seen) == 100:
             raise RuntimeError("cut off")
-        seen.append((asked.sample.id, asked.instruction))
-        return script(asked)
+        seen.append((question.example.id, question.instruction))
+        return script(question)
 
     with pytest.raises(RuntimeError):
         predict(Flow(interrupted), questions(dataset), out, RUN)
     assert len(lines(out)) == 100
     seen.clear()
 
-    def on(asked: Asked) -> str:
-        seen.append((asked.sample.id, asked.instruction))
-        return script(asked)
+    def on(question: Question) -> str:
+        seen.append((question.example.id, question.instruction))
+        return script(question)
 
     counts = predict(Flow(on), questions(dataset), out, RUN)
     assert (counts.skipped, counts.answered, len(seen)) == (100, 500, 500)
@@ -337,12 +346,12 @@ def test_answers_that_come_singly_are_kept_singly_and_asked_once(dataset: Datase
 
 def test_two_runs_do_not_write_one_file_at_a_time(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    tried = list[Asked]()
+    tried = list[Question]()
 
-    def second(asked: Asked) -> str:
+    def second(question: Question) -> str:
         if not tried:
-            tried.append(asked)
-            with pytest.raises(ValueError, match=r"Another run is writing .*out\.jsonl"):
+            tried.append(question)
+            with pytest.raises(DataError, match=r"Another run is writing .*out\.jsonl"):
                 ask(dataset, out)
             ask(dataset, tmp_path / "other.jsonl", limit=5)  # beside it is free
         return "yes"
@@ -355,10 +364,10 @@ def test_two_runs_do_not_write_one_file_at_a_time(dataset: Dataset, tmp_path: Pa
 def test_a_run_does_not_start_where_another_began_and_ended_meanwhile(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
 
-    def meanwhile(planned: Sequence[Question]) -> None:
+    def meanwhile(planned: Sequence[Request]) -> None:
         ask(dataset, out, limit=5)
 
-    with pytest.raises(ValueError, match="Another run is writing"):
+    with pytest.raises(DataError, match="Another run is writing"):
         predict(Flow(script), questions(dataset), out, RUN, before=meanwhile)
     assert len(lines(out)) == 5 and ask(dataset, out).skipped == 5
 
@@ -367,41 +376,41 @@ def test_a_run_does_not_start_where_another_began_and_ended_meanwhile(dataset: D
 def test_questions_without_an_answer_are_written_down_and_asked_again(
     dataset: Dataset, tmp_path: Path, kind: str
 ) -> None:
-    def unlucky(asked: Asked) -> str:
-        return "fail" if int(asked.sample.id[-4:]) % 5 == 0 else "yes"
+    def unlucky(question: Question) -> str:
+        return "fail" if int(question.example.id[-4:]) % 5 == 0 else "yes"
 
     class Batched(Flow):
         stream = None  # type: ignore[assignment]
 
-        def reply(self, questions: Sequence[Question]) -> Sequence[Reply | Failure]:
+        def reply(self, questions: Sequence[Request]) -> Sequence[Reply | Failure]:
             return [reply for _, reply in sorted(Flow(self.script).stream(questions))]
 
     made = Flow if kind == "singly" else Batched
     out = tmp_path / "out.jsonl"
-    asked = questions(dataset)
+    chosen = questions(dataset)
     seen = list[tuple[int, int]]()
-    counts = predict(made(unlucky), asked, out, RUN, lambda done, total: seen.append((done, total)))
-    assert (counts.answered, counts.failed) == (480, 120) and seen[-1] == (600, 600)
+    counts = predict(made(unlucky), chosen, out, RUN, lambda done, total: seen.append((done, total)))
+    assert (counts.answered, counts.failed) == (480, {"no luck": 120}) and seen[-1] == (600, 600)
     failed = lines(failed_file(out))
     assert len(failed) == 120
     assert failed[0].keys() == {"id", "task", "setting", "reason"} and failed[0]["reason"] == "no luck"
     assert not {row["id"] for row in failed} & {row["id"] for row in lines(out)}
-    counts = predict(made(lambda asked: "no"), asked, out, RUN)
-    assert (counts.answered, counts.skipped, counts.failed) == (120, 480, 0)
+    counts = predict(made(lambda question: "no"), chosen, out, RUN)
+    assert (counts.answered, counts.skipped, counts.failed) == (120, 480, {})
     assert not failed_file(out).exists() and len(lines(out)) == 600
 
 
 def test_many_failures_in_a_row_end_the_run_and_what_was_answered_is_kept(dataset: Dataset, tmp_path: Path) -> None:
-    out, said = tmp_path / "out.jsonl", Counter[str]()
+    out, texts = tmp_path / "out.jsonl", Counter[str]()
 
-    def down(asked: Asked) -> str:
-        text = "yes" if said["yes"] < 10 else "fail"
-        said[text] += 1
+    def down(question: Question) -> str:
+        text = "yes" if texts["yes"] < 10 else "fail"
+        texts[text] += 1
         return text
 
-    with pytest.raises(ValueError, match=f"{FAILURES_IN_A_ROW} questions in a row.*no luck"):
+    with pytest.raises(ServerError, match=f"{FAILURES_IN_A_ROW} questions in a row.*no luck"):
         predict(Flow(down), questions(dataset), out, RUN)
-    assert len(lines(out)) == 10 and said["fail"] == FAILURES_IN_A_ROW == len(lines(failed_file(out)))
+    assert len(lines(out)) == 10 and texts["fail"] == FAILURES_IN_A_ROW == len(lines(failed_file(out)))
 
 
 def test_a_plan_sees_only_what_is_left_and_may_refuse_before_anything_is_written(
@@ -409,56 +418,56 @@ def test_a_plan_sees_only_what_is_left_and_may_refuse_before_anything_is_written
 ) -> None:
     out = tmp_path / "out.jsonl"
 
-    def refuse(planned: Sequence[Question]) -> None:
-        raise ValueError(f"{len(planned)} are too many")
+    def refuse(planned: Sequence[Request]) -> None:
+        raise ConfigError(f"{len(planned)} are too many")
 
-    with pytest.raises(ValueError, match="600 are too many"):
+    with pytest.raises(EcellmError, match="600 are too many"):
         predict(Flow(script), questions(dataset), out, RUN, before=refuse)
     assert not list(tmp_path.glob("out*"))
     predict(Flow(script), questions(dataset, limit=20), out, RUN)
-    with pytest.raises(ValueError, match="580 are too many"):
+    with pytest.raises(EcellmError, match="580 are too many"):
         predict(Flow(script), questions(dataset), out, RUN, before=refuse)
 
     def stop(usage: Usage) -> None:
         if usage.written >= 20:
-            raise ValueError("enough")
+            raise ConfigError("enough")
 
-    with pytest.raises(ValueError, match="enough"):
+    with pytest.raises(EcellmError, match="enough"):
         predict(Flow(script), questions(dataset), out, RUN, spent=stop)
     assert len(lines(out)) == 30
 
 
 def test_answers_under_way_when_a_run_ends_are_kept_for_they_are_paid_for(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    told: list[Usage] = []
+    counted: list[Usage] = []
 
     def stop(usage: Usage) -> None:
-        told.append(usage)
-        raise ValueError("enough")
+        counted.append(usage)
+        raise ConfigError("enough")
 
     generator = Flow(script)
     generator.under_way = 7
-    with pytest.raises(ValueError, match="enough"):
+    with pytest.raises(EcellmError, match="enough"):
         predict(generator, questions(dataset), out, RUN, spent=stop)
-    assert len(lines(out)) == 8 and told == [Usage(10, 2)]
+    assert len(lines(out)) == 8 and counted == [Usage(10, 2)]
     assert predict(generator, questions(dataset), out, RUN).skipped == 8
 
 
 @given(of=st.integers(1, 7))
 def test_shards_are_disjoint_cover_all_and_do_not_depend_on_what_else_is_asked(of: int) -> None:
-    rows = {name: [Asked(sample(number), name) for number in range(60)] for name in SETTINGS[:2]}
+    rows = {name: [Question(example(number), name) for number in range(60)] for name in SETTINGS[:2]}
     parts = [shard(rows, number, of) for number in range(1, of + 1)]
     for name in rows:
-        found = [row.sample.id for part in parts for row in part[name]]
-        assert sorted(found) == sorted(row.sample.id for row in rows[name])
+        found = [row.example.id for part in parts for row in part[name]]
+        assert sorted(found) == sorted(row.example.id for row in rows[name])
     few = {SETTINGS[0]: rows[SETTINGS[0]][::-3]}
     for number, part in enumerate(parts, start=1):
-        assert {row.sample.id for row in part[SETTINGS[0]]} == {row.sample.id for row in part[SETTINGS[1]]}
+        assert {row.example.id for row in part[SETTINGS[0]]} == {row.example.id for row in part[SETTINGS[1]]}
         assert shard(few, number, of)[SETTINGS[0]] == [row for row in few[SETTINGS[0]] if row in part[SETTINGS[0]]]
 
 
 def test_shards_are_about_even() -> None:
-    rows = {SETTINGS[0]: [Asked(sample(number), "") for number in range(2000)]}
+    rows = {SETTINGS[0]: [Question(example(number), "") for number in range(2000)]}
     sizes = [len(shard(rows, number, 4)[SETTINGS[0]]) for number in (1, 2, 3, 4)]
     assert sum(sizes) == 2000 and all(430 <= size <= 570 for size in sizes)  # 500, sigma 19
 
@@ -499,20 +508,20 @@ def test_parts_that_do_not_belong_together_are_not_joined(
     out = tmp_path / "all.jsonl"
     other = tmp_path / "other.jsonl"
     predict(ScriptedGenerator(script), questions(dataset, limit=9), other, {**RUN, "model": "x", "server": "y"})
-    with pytest.raises(ValueError, match="not of one run: another model and server"):
+    with pytest.raises(EcellmError, match="not of one run: another model and server"):
         join([*parts, other], out)
     changed = tmp_path / "changed.jsonl"
-    predict(ScriptedGenerator(lambda asked: "other"), questions(dataset, limit=9), changed, RUN)
-    with pytest.raises(ValueError, match=r"one answer in .*part\d.jsonl and another in .*changed.jsonl"):
+    predict(ScriptedGenerator(lambda question: "other"), questions(dataset, limit=9), changed, RUN)
+    with pytest.raises(EcellmError, match=r"one answer in .*part\d.jsonl and another in .*changed.jsonl"):
         join([*parts, changed], out)
     parts[1].write_bytes(parts[1].read_bytes()[:-3])
-    with pytest.raises(ValueError, match=r"part2.jsonl ends within an answer"):
+    with pytest.raises(EcellmError, match=r"part2.jsonl ends within an answer"):
         join(parts, out)
     (tmp_path / "part3.jsonl.meta.json").unlink()
-    with pytest.raises(ValueError, match=r"part3.jsonl has no part3.jsonl.meta.json"):
+    with pytest.raises(EcellmError, match=r"part3.jsonl has no part3.jsonl.meta.json"):
         join(parts[2:], out)
-    with pytest.raises(ValueError, match="There is no file"):
+    with pytest.raises(EcellmError, match="There is no file"):
         join([tmp_path / "none.jsonl"], out)
     assert not list(tmp_path.glob("all*"))
-    with pytest.raises(ValueError, match="exists already"):
+    with pytest.raises(EcellmError, match="exists already"):
         join(parts, parts[0])

@@ -8,20 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecellm.records import Sample
+from ecellm.errors import EcellmError
 from ecellm.tasks.answers import LETTERS, FreeText, Letter, Ranking, Triples, YesNo, option_texts
+from ecellm.tasks.metrics import GAINS
+from ecellm.types import Example
 
 FIVE = json.dumps(["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"])
 TWENTY = repr([f"{letter}: Paul's item {letter}. Toys." for letter in LETTERS[:20]])
 RANKED = json.dumps({"query": "usb hub", "product list": ["A: wallet", "B: hub", "C: cable"]})
-ASKED = json.dumps({"product title": "Red mug", "target attributes": "Color and Material"})
+TARGETS = json.dumps({"product title": "Red mug", "target attributes": "Color and Material"})
 
 SA = Letter("ABCDE", whole_option=True)
 SR = Letter(LETTERS[:20], first_character=False)
 
 
-def sample(options: str | None = None, input: str = "text") -> Sample:
-    return Sample("X-IND-1", "X", "IND", "test", input, options, "A")
+def example(options: str | None = None, input: str = "text") -> Example:
+    return Example("X-IND-1", "X", "IND", "test", input, options, "A")
 
 
 def test_options_are_read_from_json_and_from_a_python_repr() -> None:
@@ -31,7 +33,7 @@ def test_options_are_read_from_json_and_from_a_python_repr() -> None:
 
 @pytest.mark.parametrize("text", ["", "A: x", "{}", "[1]", '{"a": []}', "{[]: 1}", "print('x')", "[" * 10_000])
 def test_options_that_are_no_list_of_texts_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="Options are not a list of texts"):
+    with pytest.raises(EcellmError, match="Options are not a list of texts"):
         option_texts(text)
 
 
@@ -48,8 +50,8 @@ def test_options_that_are_no_list_of_texts_are_refused(text: str) -> None:
 )
 def test_yes_or_no(text: str, strict: str | None, published: str | None) -> None:
     answer = YesNo()
-    assert (answer.parse(text, sample()), answer.parse_published(text)) == (strict, published)
-    assert answer.candidates(sample()) == ("yes", "no") == tuple(answer.schema(sample())["enum"])
+    assert (answer.parse(text, example()), answer.parse_published(text)) == (strict, published)
+    assert answer.candidates(example()) == ("yes", "no") == tuple(answer.schema(example())["enum"])
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_yes_or_no(text: str, strict: str | None, published: str | None) -> None
     ],
 )
 def test_one_letter_of_five(text: str, strict: str | None, published: str | None) -> None:
-    assert SA.parse(text, sample(FIVE)) == strict
+    assert SA.parse(text, example(FIVE)) == strict
     assert SA.parse_published(text) == published
 
 
@@ -96,24 +98,24 @@ def test_one_letter_of_five(text: str, strict: str | None, published: str | None
 def test_one_letter_of_twenty_stands_alone_in_the_published_reading(
     text: str, strict: str | None, published: str | None
 ) -> None:
-    assert SR.parse(text, sample(TWENTY)) == strict
+    assert SR.parse(text, example(TWENTY)) == strict
     assert SR.parse_published(text) == published
 
 
 def test_letters_reach_as_far_as_the_options() -> None:
-    three = sample(json.dumps(["A: bought", "B: viewed", "C: similar"]))
+    three = example(json.dumps(["A: bought", "B: viewed", "C: similar"]))
     answer = Letter("ABCDE")
     assert answer.parse("D", three) is None and answer.parse_published("D") == "D"
     assert answer.candidates(three) == ("A", "B", "C") == tuple(answer.schema(three)["enum"])
-    assert SA.candidates(sample(FIVE)) == tuple(option_texts(FIVE))
-    assert SA.print("D", sample(FIVE)) == "D: negative"
-    assert SR.print("D", sample(TWENTY)) == "D"
+    assert SA.candidates(example(FIVE)) == tuple(option_texts(FIVE))
+    assert SA.print("D", example(FIVE)) == "D: negative"
+    assert SR.print("D", example(TWENTY)) == "D"
 
 
 def test_an_imported_row_without_options_is_answered_by_its_letter() -> None:
-    assert SA.candidates(sample()) == ("A", "B", "C", "D", "E")
-    assert SA.print("B", sample()) == "B"
-    assert SA.parse("B: positive", sample()) == "B"
+    assert SA.candidates(example()) == ("A", "B", "C", "D", "E")
+    assert SA.print("B", example()) == "B"
+    assert SA.parse("B: positive", example()) == "B"
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=20), st.data())
@@ -121,7 +123,7 @@ def test_every_printed_option_is_read_back(bodies: list[str], data: st.DataObjec
     options = [f"{letter}: {body}" for letter, body in zip(LETTERS, bodies, strict=False)]
     letter = data.draw(st.sampled_from(LETTERS[: len(options)]))
     for text in (json.dumps(options), repr(options)):
-        row = sample(text)
+        row = example(text)
         for answer in (SA, SR):
             printed = answer.print(letter, row)
             bare = [body.strip().casefold() for body in bodies]
@@ -144,13 +146,13 @@ def test_every_printed_option_is_read_back(bodies: list[str], data: st.DataObjec
     ],
 )
 def test_a_ranking(text: str, strict: list[str] | None, published: list[str]) -> None:
-    answer = Ranking()
-    assert answer.parse(text, sample(input=RANKED)) == strict
+    answer = Ranking("product list", GAINS)
+    assert answer.parse(text, example(input=RANKED)) == strict
     assert answer.parse_published(text) == published
 
 
 def test_a_ranking_has_every_order_as_a_candidate() -> None:
-    answer, row = Ranking(), sample(input=RANKED)
+    answer, row = Ranking("product list", GAINS), example(input=RANKED)
     assert sorted(answer.candidates(row)) == sorted(",".join(order) for order in permutations("ABC"))
     assert all(answer.parse(text, row) == text.split(",") for text in answer.candidates(row))
     assert answer.print(["C", "A", "B"], row) == "C,A,B"
@@ -159,10 +161,10 @@ def test_a_ranking_has_every_order_as_a_candidate() -> None:
 
 @pytest.mark.parametrize("input", ["", "[]", "{}", '"product list"', "[" * 10_000])
 def test_an_input_of_another_form_is_refused_in_one_sentence(input: str) -> None:
-    with pytest.raises(ValueError, match="The input of X-IND-1 has no 'product list'"):
-        Ranking().letters(sample(input=input))
-    with pytest.raises(ValueError, match="The input of X-IND-1 has no 'target attributes'"):
-        Triples().attributes(sample(input=input))
+    with pytest.raises(EcellmError, match="The input of X-IND-1 has no 'product list'"):
+        Ranking("product list", GAINS).letters(example(input=input))
+    with pytest.raises(EcellmError, match="The input of X-IND-1 has no 'target attributes'"):
+        Triples().attributes(example(input=input))
 
 
 RED = {"attribute": "color", "value": "red", "source": "product title"}
@@ -183,18 +185,18 @@ RED = {"attribute": "color", "value": "red", "source": "product title"}
 )
 def test_triples_are_a_list_of_objects_with_three_texts(read: Any, strict: list[Any] | None) -> None:
     answer = Triples()
-    assert answer.parse(json.dumps(read), sample(input=ASKED)) == strict
+    assert answer.parse(json.dumps(read), example(input=TARGETS)) == strict
     assert answer.parse_published(json.dumps(read)) == (read if isinstance(read, list) else [])
 
 
 @pytest.mark.parametrize("text", ["", "red", "[{'attribute': 'color'}]", "[" * 10_000])
 def test_triples_that_are_not_json_are_invalid(text: str) -> None:
-    assert Triples().parse(text, sample(input=ASKED)) is None
+    assert Triples().parse(text, example(input=TARGETS)) is None
     assert Triples().parse_published(text) is None
 
 
 def test_triples_print_as_json_and_know_their_attributes() -> None:
-    answer, row = Triples(), sample(input=ASKED)
+    answer, row = Triples(), example(input=TARGETS)
     assert answer.attributes(row) == ["Color", "Material"]
     assert answer.print([RED], row) == '[{"attribute": "color", "value": "red", "source": "product title"}]'
     assert answer.parse(answer.print([RED], row), row) == [RED]
@@ -204,9 +206,9 @@ def test_triples_print_as_json_and_know_their_attributes() -> None:
 
 def test_free_text_is_anything_that_is_not_empty() -> None:
     answer = FreeText()
-    assert answer.parse("  It is quiet. ", sample()) == "It is quiet."
-    assert answer.parse(" \n", sample()) is None
+    assert answer.parse("  It is quiet. ", example()) == "It is quiet."
+    assert answer.parse(" \n", example()) is None
     assert answer.parse_published(" It ") == " It "
-    assert answer.print("It is quiet.", sample()) == "It is quiet."
-    assert answer.candidates(sample()) is None
-    assert answer.schema(sample()) == {"type": "string"}
+    assert answer.print("It is quiet.", example()) == "It is quiet."
+    assert answer.candidates(example()) is None
+    assert answer.schema(example()) == {"type": "string"}

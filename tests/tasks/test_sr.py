@@ -1,177 +1,17 @@
-"""SR: the core, the history, the candidates, and how a long row is taken apart."""
-
-import ast
-import re
-from collections import Counter
-from typing import Any
+"""SR: how histories are numbered, and how a row is taken apart for the prompt."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from ecellm.records import Sample
-from ecellm.tasks.sr import CANDIDATES, TASK, ordinal, pieces
-from ecellm.tasks.task import Draw, Plan
-from stores import store
+from ecellm.tasks.sr import ordinal, pieces
+from ecellm.types import Example
 
-QUOTAS = {("train", "IND"): 50, ("validation", "IND"): 50, ("test", "IND"): 50}
-ITEMS = 40
-
-
-def product(number: int, title: str | None = None) -> dict[str, Any]:
-    return {
-        "catalogue": "amazon_2018",
-        "category": "Games",
-        "product_id": f"P{number:02}",
-        "title": title or f"Game {number}",
-        "categories": ["Video Games", "Action", "Old"],
-        "brand": "Acme",
-    }
-
-
-def purchase(user: int, item: int, time: int) -> dict[str, Any]:
-    return {"category": "Games", "product_id": f"P{item:02}", "user_id": f"U{user:02}", "time": time}
-
-
-def purchases() -> list[dict[str, Any]]:
-    return [purchase(user, (user * 3 + step) % ITEMS, step) for user in range(30) for step in range(10)]
-
-
-def draw(rows: list[dict[str, Any]], products: list[dict[str, Any]] | None = None) -> Draw:
-    made = products or [product(number) for number in range(ITEMS)]
-    return TASK.draw(store(products=made, purchases=rows), Plan(1, QUOTAS, ("Games",)))  # type: ignore[arg-type]
-
-
-def test_the_last_item_is_tested_the_one_before_validated_the_one_before_that_trained_on() -> None:
-    found = {sample.split: sample for sample in draw(purchases()).samples if sample.products[0] == "amazon_2018|P00"}
-    lengths = {split: len(ast.literal_eval(sample.input)) for split, sample in found.items()}
-    assert lengths == {"train": 7, "validation": 8, "test": 9}
-    tested = found["test"]
-    options = ast.literal_eval(tested.options or "")
-    target = options["ABCDEFGHIJKLMNOPQRST".index(tested.output)]
-    assert target[3:] == "Game 9. Video Games. Action. Acme."
-    assert ast.literal_eval(tested.input)[:2] == [
-        "1st: Game 0. Video Games. Action. Acme.",
-        "2nd: Game 1. Video Games. Action. Acme.",
-    ]
-
-
-def test_candidates_are_twenty_distinct_texts_without_the_shoppers_last_three_but_the_target() -> None:
-    for sample in draw(purchases()).samples:
-        options = [option[3:] for option in ast.literal_eval(sample.options or "")]
-        assert len(options) == len(set(options)) == CANDIDATES
-        user = int(sample.products[0].removeprefix("amazon_2018|P")) if sample.split == "test" else None
-        if user is not None:
-            first = user
-            later = {f"Game {(first + step) % ITEMS}. Video Games. Action. Acme." for step in (7, 8)}
-            assert not later & set(options)
-
-
-def test_row_order_and_repeated_purchases_do_not_matter() -> None:
-    rows = purchases()
-    one, other = draw(rows), draw(rows[::-1] + rows[:7])
-    assert [sample.id for sample in one.samples] == [sample.id for sample in other.samples]
-    assert other.dropped["purchase repeats"] == 7
-
-
-def core(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is left of distinct purchases once users and items with fewer than 5 are gone, again and again."""
-    while True:
-        kept = [
-            row
-            for row in rows
-            if all(sum(other[name] == row[name] for other in rows) >= 5 for name in ("user_id", "product_id"))
-        ]
-        if len(kept) == len(rows):
-            return kept
-        rows = kept
-
-
-def chain(links: int) -> list[dict[str, Any]]:
-    """Users and items of whom each has five purchases until the one before is gone; the first has four."""
-    found = []
-    for link in range(links):
-        user, item = 40 + link, 50 + link
-        found += [purchase(user, number, 100) for number in range(3)]
-        found += [purchase(user, item, 101), *(purchase(other, item, 102) for other in range(4))]
-        if link:
-            found.append(purchase(user, item - 1, 103))
-            found.remove(purchase(0, item - 1, 102))
-    return found
-
-
-@settings(max_examples=8, deadline=None)
-@given(
-    st.integers(1, 5),
-    st.sets(st.tuples(st.integers(28, 46), st.integers(36, 56), st.integers(0, 2)), max_size=60),
-)
-def test_the_core_is_what_a_loop_over_all_purchases_leaves(links: int, others: set[tuple[int, int, int]]) -> None:
-    more = [*chain(links), *(purchase(user, item, 200 + time) for user, item, time in others)]
-    rows = [*purchases(), *more]
-    found = draw(rows, [product(number) for number in range(60)])
-    left = core(rows)
-    assert found.dropped["purchase of a user or item with fewer than 5"] == len(rows) - len(left)
-    items = {row["product_id"] for row in left}
-    assert {key.split("|")[1] for sample in found.samples for key in sample.products} <= items
-
-
-def test_users_items_and_unknown_products_below_the_core_are_left_out_and_counted() -> None:
-    rows = [*purchases(), purchase(90, 1, 5), *(purchase(user, 99, 50) for user in range(3))]
-    found = draw(rows)
-    assert found.dropped["purchase of a product without metadata"] == 3
-    assert found.dropped["purchase of a user or item with fewer than 5"] == 1
-    assert [sample.id for sample in found.samples] == [sample.id for sample in draw(purchases()).samples]
-
-
-def test_too_few_items_give_no_rows_and_a_reason() -> None:
-    rows = [purchase(user, step, step) for user in range(9) for step in range(6)]
-    found = draw(rows)
-    assert found.samples == [] and any("to choose from" in reason for reason in found.dropped)
-
-
-def shown_first(title: str | None, old: list[dict[str, Any]] | None = None, **changes: Any) -> str:
-    """How the first product of the longest history is shown."""
-    made = [product(number) for number in range(ITEMS)]
-    made[0] = {**product(0), "title": title, **changes}
-    (found,) = (
-        sample
-        for sample in draw(purchases(), made + (old or [])).samples
-        if sample.split == "test" and sample.products[0] == "amazon_2018|P00"
-    )
-    return str(ast.literal_eval(found.input)[0]).removeprefix("1st: ")
-
-
-def test_2014_fills_an_empty_title_and_brand_but_no_categories() -> None:
-    old = {**product(0), "catalogue": "amazon_2014", "title": "Old", "categories": ["Old"], "brand": "Former"}
-    assert shown_first("A game", [old], brand=None, categories=[]) == "A game.  Former."
-    assert shown_first("", [old], brand="") == "Old. Video Games. Action. Former."
-    assert shown_first("", brand="Acme") == "Video Games. Action. Acme."
-    assert shown_first("A game", [old]) == "A game. Video Games. Action. Acme."
-
-
-def test_products_without_metadata_or_anything_to_show_are_left_out_and_counted() -> None:
-    made = [product(number) for number in range(1, ITEMS)]
-    nothing = {**product(0), "title": None, "brand": None, "categories": []}
-    for products in (made, [*made, nothing]):
-        dropped = draw(purchases(), products).dropped
-        assert dropped["purchase of a product without metadata"] == sum(
-            row["product_id"] == "P00" for row in purchases()
-        )
-
-
-def test_an_item_with_html_reads_alike_in_history_and_options() -> None:
-    made = [product(number, f"Caf&eacute; {number} &quot;Easy&quot; &amp; <i>more</i>") for number in range(ITEMS)]
-    for sample in draw(purchases(), made).samples:
-        texts = [
-            text.partition(": ")[2]
-            for shown in (sample.input, sample.options)
-            for text in ast.literal_eval(shown or "")
-        ]
-        assert all(re.fullmatch(r'Café \d+ "Easy" & more. Video Games. Action. Acme.', text) for text in texts)
+TEXTS = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=6)
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "text"),
     [
         (1, "1st"),
         (2, "2nd"),
@@ -184,19 +24,16 @@ def test_an_item_with_html_reads_alike_in_history_and_options() -> None:
         (22, "22nd"),
     ],
 )
-def test_ordinals(number: int, said: str) -> None:
-    assert ordinal(number) == said
-
-
-TEXTS = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=6)
+def test_ordinals(number: int, text: str) -> None:
+    assert ordinal(number) == text
 
 
 @given(TEXTS, TEXTS)
 def test_pieces_join_to_the_row_whatever_its_quotes(history: list[str], options: list[str]) -> None:
     shown = repr([f"{ordinal(place)}: {text}" for place, text in enumerate(history, 1)])
     lettered = repr([f"{letter}: {text}" for letter, text in zip("ABCDEF", options, strict=False)])
-    sample = Sample("x", "SR", "IND", "test", shown, lettered, "A")
-    parts = pieces(sample)
+    example = Example("x", "SR", "IND", "test", shown, lettered, "A")
+    parts = pieces(example)
     assert "".join(piece.text for piece in parts.input) == shown
     assert "".join(piece.text for piece in parts.options) == lettered
     assert [piece.mark for piece in parts.options if piece.mark] == list("ABCDEF"[: len(options)])
@@ -204,102 +41,8 @@ def test_pieces_join_to_the_row_whatever_its_quotes(history: list[str], options:
 
 def test_the_oldest_purchases_are_dropped_first_and_the_newest_only_after_the_options_were_shortened() -> None:
     shown = repr([f"{ordinal(place)}: item {place}" for place in range(1, 7)])
-    parts = pieces(Sample("x", "SR", "IND", "test", shown, repr(["A: one", "B: two"]), "A"))
+    parts = pieces(Example("x", "SR", "IND", "test", shown, repr(["A: one", "B: two"]), "A"))
     ranks = [piece.rank for piece in parts.input if piece.how == "drop" and piece.rank is not None]
     bodies = {piece.rank for piece in parts.options if piece.rank is not None}
     assert ranks == sorted(ranks) and len(bodies) == 1
     assert [rank > min(bodies) for rank in ranks] == [False, False, False, True, True, True]
-
-
-def wrong(samples: list[Sample]) -> list[str]:
-    """The texts of all wrong candidates."""
-    found = []
-    for sample in samples:
-        options = ast.literal_eval(sample.options or "")
-        found += [option[3:] for option in options if option[0] != sample.output]
-    return found
-
-
-def drawn(negatives: str, products: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[Sample]:
-    plan = Plan(1, QUOTAS, ("Games",), negatives=negatives)  # type: ignore[arg-type]
-    return TASK.draw(store(products=products, purchases=rows), plan).samples
-
-
-def test_popular_negatives_are_what_many_bought() -> None:
-    products = [product(number) for number in range(120)]
-    rows = [purchase(user, (user * 7 + step) % 100 + 20, step) for user in range(100) for step in range(6)]
-    rows += [purchase(user, step, 50 + step) for user in range(100) for step in range(20)]
-    popular = {f"Game {number}. Video Games. Action. Acme." for number in range(20)}
-
-    def share(negatives: str) -> float:
-        texts = wrong(drawn(negatives, products, rows))
-        return sum(text in popular for text in texts) / len(texts)
-
-    assert share("popular") > 2 * share("")
-
-
-def test_same_category_negatives_are_of_the_right_products_categories() -> None:
-    kinds = ("Action", "Puzzle")
-    products = [{**product(n), "categories": ["Video Games", kinds[n % 2]]} for n in range(80)]
-    rows = [purchase(user, (user * 3 + step) % 80, step) for user in range(60) for step in range(10)]
-    for sample in drawn("same_category", products, rows):
-        options = ast.literal_eval(sample.options or "")
-        assert len({kind for kind in kinds for option in options if f" {kind}." in option}) == 1
-    assert any(
-        len({kind for kind in kinds for option in ast.literal_eval(sample.options or "") if f" {kind}." in option})
-        == 2
-        for sample in drawn("", products, rows)
-    )
-
-
-def test_the_shoppers_tested_are_trained_on_as_in_the_paper() -> None:
-    rows = [purchase(user, (user * 3 + step) % ITEMS, step) for user in range(300) for step in range(10)]
-    quotas: Any = {("train", "IND"): 60, ("validation", "IND"): 20, ("test", "IND"): 20}
-    made = [product(number) for number in range(ITEMS)]
-    samples = TASK.draw(store(products=made, purchases=rows), Plan(1, quotas, ("Games",))).samples
-    found = {split: [first_ten(sample) for sample in samples if sample.split == split] for split, _ in quotas}
-    assert found["train"][: len(found["test"])] == found["test"] and found["validation"] == found["test"]
-    assert 20 <= len(found["test"]) < len(found["train"])
-
-
-def first_ten(sample: Sample) -> tuple[str, ...]:
-    """The purchases that every split's row of a shopper shows."""
-    return sample.products[:7]
-
-
-def test_categories_give_equal_shares_while_they_last() -> None:
-    rows, made = [], []
-    for name, users in (("Games", 300), ("Toys", 100)):
-        made += [{**product(number, f"{name} {number}"), "category": name} for number in range(ITEMS)]
-        rows += [
-            {**purchase(user, (user * 3 + step) % ITEMS, step), "category": name}
-            for user in range(users)
-            for step in range(10)
-        ]
-    quotas: Any = {("train", "IND"): 60, ("test", "IND"): 100}
-    samples = TASK.draw(store(products=made, purchases=rows), Plan(1, quotas, ("Games", "Toys"))).samples
-    for (split, _), quota in quotas.items():
-        found = [sample.category for sample in samples if sample.split == split]
-        assert Counter(found[:quota]) == {"Games": quota / 2, "Toys": quota / 2}
-    more = TASK.draw(store(products=made, purchases=rows), Plan(1, {("test", "IND"): 250}, ("Games", "Toys"))).samples
-    assert Counter(sample.category for sample in more) == {"Games": 295, "Toys": 100}
-
-
-def shoppers_of(samples: list[Sample]) -> dict[str, set[str]]:
-    """The shoppers of each split, told by their first purchase: every shopper of `purchases` has another one."""
-    found: dict[str, set[str]] = {split: set() for split in ("train", "validation", "test")}
-    for sample in samples:
-        found[sample.split].add(sample.products[0])
-    return found
-
-
-def test_with_users_apart_no_shopper_stands_in_two_splits() -> None:
-    rows = purchases()
-    made = [product(number) for number in range(ITEMS)]
-    for apart in (False, True):
-        plan = Plan(1, QUOTAS, ("Games",), users_apart=apart)  # type: ignore[arg-type]
-        found = shoppers_of(TASK.draw(store(products=made, purchases=rows), plan).samples)
-        assert all(found.values())
-        shared = (found["train"] & found["test"]) | (found["validation"] & found["test"])
-        assert bool(shared) != apart
-    assert len(found["train"]) > len(found["test"])

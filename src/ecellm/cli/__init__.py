@@ -1,6 +1,7 @@
 """The `ecellm` command: one file a verb; errors become one clear line and an exit code.
 
-Exit codes: 0 done; 1 a user's mistake or a full disk; 2 a wrong option; 70 a fault of ours; 130 interrupted.
+Exit codes: 0 done; 1 something that the user can mend, such as a wrong file or a full disk; 2 a wrong option; 70 an
+internal error; 130 interrupted.
 Little is imported here, so that Ctrl-C is heard soon after the start.
 """
 
@@ -10,15 +11,17 @@ import sys
 from collections.abc import Callable
 
 from ecellm.cli.interrupt import hear_ctrl_c
+from ecellm.errors import EcellmError
 
-FAULT, INTERRUPTED = 70, 130
+INTERNAL_ERROR, INTERRUPTED = 70, 130
 
 
 def main() -> None:
     """Run the command and turn errors into one line on standard error and an exit code."""
     hear_ctrl_c()
     code = guarded(_command)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done or given up: Ctrl-C changes nothing now
+    # The work is finished or abandoned: Ctrl-C must not interrupt the exit.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -29,24 +32,24 @@ def _command() -> None:
 
 
 def guarded(run: Callable[[], object]) -> int:
-    """Run something; return the exit code that its end deserves, having said why."""
+    """Run a callable and return its exit code, with the reason of a failure on standard error."""
     try:
         run()
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
+        if end.code == INTERRUPTED:  # typer turns Ctrl-C into this code without a message
             return _interrupted()
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except ValueError as error:
-        return _said(str(error), 1)
+    except EcellmError as error:
+        return _failed(str(error), 1)
     except KeyboardInterrupt:
         return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _said(_about_files(error), 1)
+        return _failed(_about_files(error), 1)
     except Exception as error:
-        return _fault(error)
+        return _internal(error)
     return 0
 
 
@@ -56,7 +59,7 @@ def _interrupted() -> int:
 
 
 def _about_files(error: OSError) -> str:
-    from ecellm.files import NO_ROOM
+    from ecellm.io.files import NO_ROOM
 
     where = f" {error.filename}" if error.filename else ""
     if error.errno in NO_ROOM:
@@ -65,14 +68,14 @@ def _about_files(error: OSError) -> str:
     return f"cannot use{where}: {reason}."
 
 
-def _fault(error: Exception) -> int:
+def _internal(error: Exception) -> int:
     if os.environ.get("ECELLM_TRACEBACK"):
         raise error
-    hint = "set ECELLM_TRACEBACK=1 to see where, and report it"
-    said = (str(error).splitlines() or [""])[0]
-    return _said(f"a fault of ours, not yours: {type(error).__name__}: {said} ({hint}).", FAULT)
+    hint = "run the command again with ECELLM_TRACEBACK=1 to see where, and report it"
+    message = (str(error).splitlines() or [""])[0]
+    return _failed(f"internal error, not yours: {type(error).__name__}: {message} ({hint}).", INTERNAL_ERROR)
 
 
-def _said(message: str, code: int) -> int:
+def _failed(message: str, code: int) -> int:
     print(f"ecellm: error: {message}", file=sys.stderr)  # noqa: T201
     return code

@@ -30,9 +30,9 @@ from ecellm.cli.tune import tune
 
 app = typer.Typer(
     name="ecellm",
-    help="One small language model for ten e-commerce tasks: build the data, tune, ask, score, report.",
+    help="One small language model for ten e-commerce tasks: build the data, tune, predict, score, report.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -62,7 +62,7 @@ for verb in (
     demo,
 ):
     app.command()(verb)
-    if verb is export:  # `import` is a word of Python's
+    if verb is export:  # `import` is a keyword
         app.command("import")(import_)
 
 
@@ -74,6 +74,6 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say which version."),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass

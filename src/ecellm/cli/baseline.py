@@ -14,16 +14,16 @@ def baseline(
     base: Annotated[
         str, typer.Option(help="Of encoder and aveqa: minilm, a model's folder or its name on the hub.")
     ] = "minilm",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes; the model's own number without it.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, the model's own number.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many training rows of a task.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the fitting.")] = 42,
+    seed: Annotated[int, typer.Option(help="The seed of the fit.")] = 42,
 ) -> None:
-    """Fit a baseline, one small model for each task, into a MODEL folder; one that was interrupted goes on."""
-    from ecellm.baselines.fit import fit_baseline
-    from ecellm.baselines.kinds import tasks_of
-    from ecellm.baselines.part import Choices
-    from ecellm.baselines.progress import Fitting
-    from ecellm.dataset.dataset import read_dataset
+    """Fit a baseline, one small model for each task, into a MODEL folder; an interrupted fit is resumed."""
+    from ecellm.data.dataset import read_dataset
+    from ecellm.models.baselines.base import Choices
+    from ecellm.models.baselines.fit import fit_baseline
+    from ecellm.models.baselines.progress import Fitting
+    from ecellm.models.baselines.registry import tasks_of
     from ecellm.models.device import best_device
     from ecellm.tasks import chosen_tasks
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ecellm.errors import ConfigError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ecellm.dataset.build import Say
+    from ecellm.data.builder import Say
 
 #: A size of memory that both engines understand.
 SIZE = re.compile(r"[1-9][0-9]*(MB|GB)", re.IGNORECASE)
@@ -32,80 +34,103 @@ def build(
     master: Annotated[
         str, typer.Option(help="Spark's master address, such as spark://host:7077; local[*] is this machine.")
     ] = "local[*]",
-    lost: Annotated[
-        Path | None, typer.Option(help="A folder for what was left out: a Parquet file per task and reason.")
+    dropped_dir: Annotated[
+        Path | None, typer.Option(help="A folder for the filtered rows: a Parquet file per task and reason.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print what was filtered and rejected, by reason.")
+    ] = False,
 ) -> None:
     """Build instruction data for the ten tasks from raw files."""
     from rich.console import Console
 
-    from ecellm.dataset.build import build as run
-    from ecellm.dataset.config import read_config
-    from ecellm.sources import ENGINES, Engine, obstacles
-    from ecellm.tasks import TASKS, chosen_tasks
+    from ecellm.data.builder import build as run
+    from ecellm.data.builder import tasks_to_build
+    from ecellm.data.config import read_config
+    from ecellm.data.sources import ENGINES, EngineChoice
 
     if engine not in ENGINES:
-        raise ValueError(f"Unknown engine {engine!r}: choose {' or '.join(ENGINES)}.")
+        raise ConfigError(f"Unknown engine {engine!r}: choose {' or '.join(ENGINES)}.")
     if not SIZE.fullmatch(memory):
-        raise ValueError(f"--memory {memory!r} is no size: give one such as 500MB or 4GB.")
+        raise ConfigError(f"--memory {memory!r} is no size: give one such as 500MB or 4GB.")
     settings = read_config(config)
     console = Console(stderr=True)
-    if tasks is not None:
-        chosen = chosen_tasks(tasks)
-    elif settings.sources.tables.named():
-        missing = obstacles(sources, settings.sources)
-        for name, why in missing.items():
-            console.print(f"{name} cannot be built: {why}.", soft_wrap=True, highlight=False, markup=False)
-        chosen = [task for task in TASKS.values() if task.name not in missing]
-    else:
-        chosen = [task for task in TASKS.values() if task.name in settings.tasks]
-    if not chosen:
-        raise ValueError(f"{config} names nothing to build: add [tasks.PM] and the like, or tables of your own.")
-    with _progress(console, len(chosen) + OTHER_STEPS + (lost is not None)) as say:
-        manifest = run(sources, settings, out, chosen, seed, say, Engine(engine, memory, master), lost)
+    chosen, missing = tasks_to_build(sources, settings, tasks)
+    for name, why in missing.items():
+        console.print(f"{name} cannot be built: {why}.", soft_wrap=True, highlight=False, markup=False)
+    with _progress(console, len(chosen) + OTHER_STEPS + (dropped_dir is not None)) as say:
+        manifest = run(sources, settings, out, chosen, seed, say, EngineChoice(engine, memory, master), dropped_dir)
     _show(manifest, console)
+    for line in _details(manifest) if verbose else [_summary(manifest, out)]:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     typer.echo(f"Dataset written to {out}.")
 
 
 @contextmanager
 def _progress(console: "Console", steps: int) -> Iterator["Say"]:
-    """Give a function that names the next step on a progress bar. What is read meanwhile, or drawn once more, is
-    shown and no step of its own: how much of that there will be nobody knows."""
+    """Yield a function that shows the next step on a progress bar.
+
+    Reading, and drawing again, are shown but do not count as steps: their number is not known in advance.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from ecellm.sources.shelf import READING
+    from ecellm.data.source_cache import READING
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=steps)
-        told: set[str] = set()
+        seen: set[str] = set()
 
         def say(step: str) -> None:
             if not step.startswith(READING):
-                told.add(step)
-            progress.update(bar, description=step, completed=max(len(told) - 1, 0))
+                seen.add(step)
+            progress.update(bar, description=step, completed=max(len(seen) - 1, 0))
 
         yield say
 
 
 def _show(manifest: dict[str, Any], console: "Console") -> None:
-    """Print the counts per task, then what was left out and why, and what has no rows at all."""
+    """Print the counts per task beside the quotas, and which parts have no rows."""
     from rich.table import Table
 
     parts = ("train IND", "validation IND", "test IND", "test OOD")
-    table = Table("task", title="Rows (asked)")
+    table = Table("task", title="Rows (quota)")
     for part in parts:
         table.add_column(part, justify="right")
-    said = [f"Left out of {task}: {_listed(reasons)}." for task, reasons in manifest["dropped"].items() if reasons]
-    said += [f"Set aside from {file}: {_listed(reasons)}." for file, reasons in manifest["rejected"].items()]
+    warnings = []
     for task, counts in manifest["counts"].items():
-        asked = manifest["quotas"][task]
-        table.add_row(task, *(f"{counts[part]:,} ({asked[part]:,})" if part in counts else "-" for part in parts))
-        empty = [part for part, count in counts.items() if asked[part] and not count]
-        said += [f"Warning: {task} has no rows in {', '.join(empty)}."] if empty else []
+        quotas = manifest["quotas"][task]
+        table.add_row(task, *(f"{counts[part]:,} ({quotas[part]:,})" if part in counts else "-" for part in parts))
+        empty = [part for part, count in counts.items() if quotas[part] and not count]
+        warnings += [f"Warning: {task} has no rows in {', '.join(empty)}."] if empty else []
     console.print(table)
-    for line in said:
+    for line in warnings:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _summary(manifest: dict[str, Any], out: Path) -> str:
+    """Say in one line how much was filtered and rejected, and where it is listed."""
+    from ecellm.data.builder import REJECTS
+    from ecellm.data.dataset import MANIFEST
+
+    filtered, rejected = (
+        sum(sum(reasons.values()) for reasons in manifest[key].values()) for key in ("dropped", "rejected")
+    )
+    if not filtered and not rejected:
+        return "Nothing was filtered or rejected."
+    lines = f", {out / REJECTS} has the lines" if rejected else ""
+    return (
+        f"Filtered: {filtered:,} records. Rejected: {rejected:,} lines. {out / MANIFEST} counts them by "
+        f"reason{lines}; --verbose prints the counts."
+    )
+
+
+def _details(manifest: dict[str, Any]) -> list[str]:
+    """Say what was filtered from each task and rejected from each file, by reason."""
+    return [
+        *(f"Filtered from {task}: {_listed(reasons)}." for task, reasons in manifest["dropped"].items() if reasons),
+        *(f"Rejected from {file}: {_listed(reasons)}." for file, reasons in manifest["rejected"].items()),
+    ]
 
 
 def _listed(reasons: dict[str, int]) -> str:

@@ -1,41 +1,54 @@
 """`ecellm calibrate`: fit a model's temperatures and decision thresholds on a dataset's validation rows."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from ecellm.cli.options import (
     Address,
     Concurrency,
+    Data,
     Layout,
     MaxCost,
     Named,
     PriceIn,
     PriceOut,
     Retries,
+    Tasks,
     Timeout,
-    check_server_options,
+    server_and_budget,
 )
+from ecellm.errors import ConfigError, EcellmError
+from ecellm.types import DIVERSE
 
 if TYPE_CHECKING:
-    from ecellm.inference.policy import Fitted
+    from ecellm.data.dataset import Dataset
+    from ecellm.models.calibration.fitting import FittedCalibration
+    from ecellm.models.remote.client import Server
+    from ecellm.models.remote.cost import Budget
+
+#: The setting whose validation rows are asked.
+VALIDATED = f"IND_{DIVERSE}"
+
+Thresholds = Annotated[
+    bool,
+    typer.Option(
+        "--thresholds/--no-thresholds", help="Whether decision thresholds are fitted, too; they change answers."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The file to write for a base or a server's model, for --calibration of predict and ask."),
+]
 
 
 def calibrate(
     model: Named,
-    data: Annotated[Path, typer.Option(help="The DATASET folder.")],
-    tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,
-    thresholds: Annotated[
-        bool,
-        typer.Option(
-            "--thresholds/--no-thresholds", help="Whether decision thresholds are fitted, too; they change answers."
-        ),
-    ] = True,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The file to write for a base or a server's model, for --calibration of predict and ask."),
-    ] = None,
+    data: Data,
+    tasks: Tasks = None,
+    thresholds: Thresholds = True,
+    out: Out = None,
     template: Layout = None,
     server: Address = None,
     concurrency: Concurrency = 8,
@@ -45,66 +58,85 @@ def calibrate(
     price_out: PriceOut = None,
     max_cost: MaxCost = None,
 ) -> None:
-    """Fit temperatures, which make probabilities mean what they say, and decision thresholds, task by task.
+    """Fit temperatures, which calibrate probabilities, and decision thresholds, task by task.
 
     They are saved with a MODEL folder; what is fitted for a base or a server's model is written to OUT.
     """
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.files import naming, refuse_existing
-    from ecellm.inference.asking import Asking
-    from ecellm.inference.calibration_file import CalibrationFile, write_calibration
-    from ecellm.inference.cost import Budget, Prices
-    from ecellm.inference.generator import Decoding, Usage
-    from ecellm.inference.load import OPENAI, identity, is_tuned, load_generator, tasks_of
-    from ecellm.inference.openai_ import Server
-    from ecellm.inference.policy import fit_policy, refit
-    from ecellm.records import DIVERSE
+    from ecellm.data.dataset import read_dataset
+    from ecellm.io.files import refuse_existing
+    from ecellm.models.load import is_tuned, tasks_of
     from ecellm.tasks import chosen_tasks
 
-    check_server_options(model, server, price_in, price_out, max_cost)
+    reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
     if is_tuned(model) and (out or template):
-        raise ValueError(
+        raise ConfigError(
             f"What is fitted is saved with {model}, prompted as it was tuned: leave --out and --template out."
         )
     if not is_tuned(model) and out is None:
-        raise ValueError(
+        raise ConfigError(
             f"{model} is not a finished model: it has no ecellm.json. What is fitted for a base or a server's model "
             "is written to a file: name it with --out."
         )
-    budget = Budget(Prices(price_in, price_out), max_cost)
     dataset = read_dataset(data)
     chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else tasks_of(model)
-    rows = dataset.view(f"IND_{DIVERSE}", "validation", chosen)
     if out is None:
-        with Asking() as progress:
-            fitted = refit(model, rows, dataset.seed, thresholds=thresholds, progress=progress)
-        _say(fitted, data)
-        typer.echo(f"Saved with {model}.")
-        return
-    refuse_existing(out)
-    how, reached = Decoding(), Server(server, concurrency, timeout, retries)
-    whose = identity(model, how, template, reached)["model"]
+        _calibrate_folder(model, dataset, chosen, thresholds)
+    else:
+        refuse_existing(out)
+        _calibrate_untuned(_Untuned(model, template, reached, budget), dataset, chosen, thresholds, out)
+
+
+class _Untuned(NamedTuple):
+    """A base or a server's model, and how it is prompted and reached."""
+
+    name: str
+    template: str | None
+    server: "Server"
+    budget: "Budget"
+
+
+def _calibrate_folder(model: str, dataset: "Dataset", tasks: list[str] | None, thresholds: bool) -> None:
+    """Fit on a MODEL folder's answers and save with it."""
+    from ecellm.inference.recalibration import recalibrate
+    from ecellm.io.progress import QuestionProgress
+
+    with QuestionProgress() as progress:
+        rows = dataset.view(VALIDATED, "validation", tasks)
+        fitted = recalibrate(model, rows, dataset.seed, thresholds=thresholds, progress=progress)
+    _say(fitted, dataset.path)
+    typer.echo(f"Saved with {model}.")
+
+
+def _calibrate_untuned(
+    model: _Untuned, dataset: "Dataset", tasks: list[str] | None, thresholds: bool, out: Path
+) -> None:
+    """Fit on the answers of a base or a server's model and write a file."""
+    from ecellm.io.files import reporting_disk_full
+    from ecellm.io.progress import QuestionProgress
+    from ecellm.models.base import Decoding, Usage
+    from ecellm.models.calibration.file import CalibrationFile, write_calibration
+    from ecellm.models.calibration.fitting import fit_calibration
+    from ecellm.models.load import OPENAI, identity, load_generator
 
     def spent(usage: Usage) -> None:
         try:
-            budget.spend(usage)
-        except ValueError as error:
-            raise ValueError(f"The answers so far cost more than {max_cost:,.4f}: nothing was written.") from error
+            model.budget.spend(usage)
+        except EcellmError as error:
+            raise ConfigError(
+                f"The answers so far cost more than {model.budget.most:,.4f}: nothing was written."
+            ) from error
 
-    before = budget.plan(how, typer.echo) if model.startswith(OPENAI) else None
-    generator = load_generator(model, how, template, reached)
-    with Asking() as progress:
-        fitted = fit_policy(
-            generator,
-            rows,
-            dataset.seed,
-            thresholds=thresholds,
-            progress=progress,
-            before=before,
-            spent=spent,
+    how = Decoding()
+    whose = identity(model.name, how, model.template, model.server)["model"]
+    before = model.budget.plan(how, typer.echo) if model.name.startswith(OPENAI) else None
+    generator = load_generator(model.name, how, model.template, model.server)
+    rows = dataset.view(VALIDATED, "validation", tasks)
+    with QuestionProgress() as progress:
+        fitted = fit_calibration(
+            generator, rows, dataset.seed, thresholds=thresholds, progress=progress, before=before, spent=spent
         )
-    _say(fitted, data)
-    with naming(out):
+    _say(fitted, dataset.path)
+    with reporting_disk_full(out):
         found = CalibrationFile(
             model=whose, dataset=dataset.hash(), temperatures=fitted.temperatures, offsets=fitted.offsets
         )
@@ -112,10 +144,10 @@ def calibrate(
     typer.echo(f"Written to {out}.")
 
 
-def _say(fitted: "Fitted", data: Path) -> None:
-    """Tell what was fitted; raises ValueError where nothing was."""
+def _say(fitted: "FittedCalibration", data: Path) -> None:
+    """Print what was fitted; raises ConfigError where nothing was."""
     if not fitted.temperatures and not fitted.offsets:
         reasons = " ".join(fitted.lines()) or "It has no validation rows of multiple-choice tasks."
-        raise ValueError(f"Nothing can be fitted on {data}. {reasons}")
+        raise ConfigError(f"Nothing can be fitted on {data}. {reasons}")
     for line in fitted.lines():
         typer.echo(line)

@@ -5,19 +5,21 @@ from typing import Annotated
 
 import typer
 
+from ecellm.errors import ConfigError
+
 
 def card(
     folder: Annotated[Path, typer.Argument(help="A DATASET folder, built or imported, or a MODEL folder.")],
     out: Annotated[Path | None, typer.Option(help="A dataset's page; without it, card.html in the folder.")] = None,
     scores: Annotated[Path | None, typer.Option(help="A model's SCORES.json, to stand on its card.")] = None,
 ) -> None:
-    """Write a dataset's card (counts, lengths, examples, what was left out) or a model's (its run and scores)."""
+    """Write a dataset's card (counts, lengths, examples, what was filtered) or a model's (its run and scores)."""
     from ecellm.models.folder import is_finished
 
     if is_finished(folder):
         _model_card(folder, out, scores)
     elif scores is not None:
-        raise ValueError(f"{folder} is no finished model: --scores stand on a model's card.")
+        raise ConfigError(f"{folder} is no finished model: --scores stand on a model's card.")
     else:
         _data_card(folder, out)
 
@@ -25,16 +27,16 @@ def card(
 def _model_card(model: Path, out: Path | None, scores: Path | None) -> None:
     import json
 
-    from ecellm.models.card import CARD, write_model_card
+    from ecellm.models.model_card import CARD, write_model_card
 
     if out is not None:
-        raise ValueError(f"A model's card is {CARD} in its folder: leave out --out.")
+        raise ConfigError(f"A model's card is {CARD} in its folder: leave out --out.")
     found = None
     if scores is not None:
         try:
             found = json.loads(scores.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{scores} is not valid JSON: write it with `ecellm evaluate`.") from error
+            raise ConfigError(f"{scores} is not valid JSON: write it with `ecellm evaluate`.") from error
     write_model_card(model, found)
     typer.echo(f"Model card written to {model / CARD}.")
 
@@ -42,15 +44,15 @@ def _model_card(model: Path, out: Path | None, scores: Path | None) -> None:
 def _data_card(dataset: Path, out: Path | None) -> None:
     from rich.console import Console
 
-    from ecellm.dataset.card import data_card
-    from ecellm.dataset.check import check
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.files import whole_file
+    from ecellm.data.checks import check
+    from ecellm.data.dataset import read_dataset
+    from ecellm.io.files import atomic_write
+    from ecellm.reports.data_card import data_card
 
     data = read_dataset(dataset)
     page = out or dataset / "card.html"
     with Console(stderr=True).status("checking") as status:
         text = data_card(data, check(data, status.update))
-    with whole_file(page) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with atomic_write(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     typer.echo(f"Data card written to {page}.")

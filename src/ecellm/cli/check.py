@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ecellm.errors import ConfigError
+
 
 def check(
     dataset: Annotated[Path, typer.Argument(help="The DATASET folder, built or imported.")],
@@ -17,14 +19,14 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from ecellm.dataset.check import check as run
-    from ecellm.dataset.dataset import read_dataset
+    from ecellm.data.checks import check as run
+    from ecellm.data.dataset import read_dataset
 
     data = read_dataset(dataset)
     with Console(stderr=True).status("checking") as status:
         findings = run(data, status.update)
     table = Table("task", "rows", "of", "what", "fails", title=f"What is wrong with {dataset}")
-    table.add_column("such as", overflow="fold")  # an id that is cut short names nothing
+    table.add_column("such as", overflow="fold")  # a truncated id identifies nothing
     for found in findings:
         fails = "yes" if found.fatal else "strict" if not strict else "yes"
         examples = ", ".join(found.examples)
@@ -33,6 +35,6 @@ def check(
         Console().print(table)
     failed = [found for found in findings if found.fatal or strict]
     if failed:
-        said = "; ".join(f"{found.task}: {found.what} ({found.rows:,})" for found in failed)
-        raise ValueError(f"{dataset} does not pass: {said}.")
+        problems = "; ".join(f"{found.task}: {found.what} ({found.rows:,})" for found in failed)
+        raise ConfigError(f"{dataset} does not pass: {problems}.")
     typer.echo(f"{dataset} passes{' the strict check' if strict else ''}: no input and no label crosses its splits.")

@@ -17,9 +17,7 @@ class Scoring(StrEnum):
 def compare(
     before: Annotated[str, typer.Argument(help="A run: a folder, a PREDICTIONS.jsonl or a SCORES.json; or NAME=it.")],
     after: Annotated[str, typer.Argument(help="The other one.")],
-    data: Annotated[
-        Path | None, typer.Option(help="The DATASET folder that was asked, where the runs do not hold it.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The runs' DATASET folder, where they do not hold it.")] = None,
     scoring: Annotated[Scoring, typer.Option(help="By which rules.")] = Scoring.strict,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 42,
     out: Annotated[Path | None, typer.Option(help="Write the differences here too, as JSON.")] = None,
@@ -29,15 +27,15 @@ def compare(
 
     Where both runs have their answers, these are compared row by row; otherwise the intervals of the scores are.
     """
-    from ecellm.dataset.dataset import read_dataset
+    from ecellm.data.dataset import read_dataset
     from ecellm.evaluation.compare import compare_runs, not_compared, write_differences
-    from ecellm.evaluation.runs import read_run, told_apart
-    from ecellm.evaluation.table import print_differences
-    from ecellm.files import refuse_overwriting
+    from ecellm.evaluation.runs import read_run, with_distinct_names
+    from ecellm.io.files import refuse_overwriting
+    from ecellm.reports.console import print_differences
 
     refuse_overwriting([] if out is None else [out], overwrite)
     dataset = None if data is None else read_dataset(data)
-    runs = told_apart(read_run(before, dataset), read_run(after, dataset))
+    runs = with_distinct_names(read_run(before, dataset), read_run(after, dataset))
     rules: Literal["strict", "published"] = "strict" if scoring is Scoring.strict else "published"
     differences, paired = compare_runs(*runs, seed, rules)
     if out is not None:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ecellm.records import DIVERSE, DOMAINS, UNSEEN
+from ecellm.errors import ConfigError
+from ecellm.types import DIVERSE, DOMAINS, UNSEEN
 
 #: Marks a folder that `ecellm demo` made and may replace.
 MARKER = ".ecellm-demo"
@@ -23,12 +24,12 @@ def demo(
         Path, typer.Option(help="The folder for all that the demo writes; a folder of its own is replaced.")
     ] = Path("runs/demo"),
     scale: Annotated[float, typer.Option(min=0.01, help="How large the simulated shop is.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the shop, the dataset and the tuning.")] = 42,
+    seed: Annotated[int, typer.Option(help="The seed of the shop, the dataset and the tuning.")] = 42,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key of the recipe: optimisation.epochs=1.")
     ] = None,
 ) -> None:
-    """Simulate a shop, build data for the ten tasks, tune XS on it, ask it, score it: all on this machine."""
+    """Simulate a shop, build data for the ten tasks, tune XS on it, predict and score: all on this machine."""
     from importlib.resources import as_file, files
 
     from ecellm.cli.baseline import baseline
@@ -46,18 +47,18 @@ def demo(
         simulate(out=out / "sources", scale=scale, seed=seed)
     with (
         _step(steps, "Built the dataset"),
-        as_file(files("ecellm.sources.simulator").joinpath("demo.toml")) as config,
+        as_file(files("ecellm.data.simulator").joinpath("demo.toml")) as config,
     ):
         build(sources=out / "sources", config=config, out=data, seed=seed)
     with _step(steps, "Tuned XS"):
         tune(recipe=RECIPE, data=data, out=model, set_=[f"optimisation.seed={seed}", *(set_ or [])])
-    with _step(steps, "Asked XS"):
+    with _step(steps, "Predicted with XS"):
         for setting in SETTINGS:
             predict(model=str(model), data=data, out=out / "predictions.jsonl", setting=setting)
-    with _step(steps, "Fitted and asked the cheap models"):
-        baseline(name="cheap", data=data, out=out / "cheap")
+    with _step(steps, "Fitted the TF-IDF baseline and predicted with it"):
+        baseline(name="tfidf", data=data, out=out / "tfidf")
         for setting in SETTINGS[: len(DOMAINS)]:
-            predict(model=str(out / "cheap"), data=data, out=out / "cheap.jsonl", setting=setting)
+            predict(model=str(out / "tfidf"), data=data, out=out / "tfidf.jsonl", setting=setting)
     with _step(steps, "Scored both"):
         _score(out, data, seed)
     with _step(steps, "Wrote the report"):
@@ -65,14 +66,14 @@ def demo(
         report(runs=[f"XS={out}"], out=out / "report.html", title="The demo", seed=seed)
     typer.echo(f"The demo took {_minutes(time.monotonic() - began)}. Everything is in {out}:")
     typer.echo("sources/ dataset/ model/ predictions.jsonl scores.json report.html")
-    typer.echo("cheap/ cheap.jsonl cheap_scores.json")
+    typer.echo("tfidf/ tfidf.jsonl tfidf_scores.json")
 
 
 def _make_room(out: Path) -> None:
-    """Remove an earlier demo; raises ValueError where the folder is somebody else's."""
+    """Remove an earlier demo; raises ConfigError where the folder is somebody else's."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         if not (out / MARKER).is_file():
-            raise ValueError(f"{out} was not made by `ecellm demo`: name another folder with --out.")
+            raise ConfigError(f"{out} was not made by `ecellm demo`: name another folder with --out.")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()
@@ -80,7 +81,7 @@ def _make_room(out: Path) -> None:
 
 @contextmanager
 def _step(steps: dict[str, float], name: str) -> Iterator[None]:
-    """Say how long a step took, and note it in seconds."""
+    """Time a step: print how long it took, and note it in seconds."""
     began = time.monotonic()
     yield
     steps[name] = time.monotonic() - began
@@ -88,17 +89,17 @@ def _step(steps: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _score(out: Path, data: Path, seed: int) -> None:
-    """Score XS and the cheap models and print them side by side."""
-    from ecellm.dataset.dataset import read_dataset
+    """Score XS and the TF-IDF baseline and print them side by side."""
+    from ecellm.data.dataset import read_dataset
     from ecellm.evaluation.evaluate import evaluate, write_scores
-    from ecellm.evaluation.table import print_comparison
+    from ecellm.reports.console import print_comparison
 
     dataset = read_dataset(data)
     ours = evaluate(out / "predictions.jsonl", dataset, seed=seed)
-    cheap = evaluate(out / "cheap.jsonl", dataset, seed=seed)
+    tfidf = evaluate(out / "tfidf.jsonl", dataset, seed=seed)
     write_scores(ours, out / "scores.json")
-    write_scores(cheap, out / "cheap_scores.json")
-    print_comparison(ours, cheap)
+    write_scores(tfidf, out / "tfidf_scores.json")
+    print_comparison(ours, tfidf)
 
 
 def _write_facts(out: Path, scale: float, seed: int, steps: dict[str, float]) -> None:
@@ -106,9 +107,9 @@ def _write_facts(out: Path, scale: float, seed: int, steps: dict[str, float]) ->
     import os
     import platform
 
-    from ecellm.evaluation.results_page import RunFacts
     from ecellm.evaluation.runs import RUN_FACTS
-    from ecellm.files import whole_file
+    from ecellm.io.files import atomic_write
+    from ecellm.reports.results_page import RunFacts
 
     facts = RunFacts(
         title="The demo",
@@ -117,8 +118,8 @@ def _write_facts(out: Path, scale: float, seed: int, steps: dict[str, float]) ->
         commands=(f"ecellm demo --scale {scale:g} --seed {seed}",),
         seconds={name: round(seconds, 1) for name, seconds in steps.items()},
     )
-    with whole_file(out / RUN_FACTS) as beside:
-        beside.write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    with atomic_write(out / RUN_FACTS) as temporary:
+        temporary.write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _minutes(seconds: float) -> str:

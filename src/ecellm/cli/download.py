@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecellm.errors import ConfigError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from ecellm.sources.addresses import Address
-    from ecellm.sources.downloading import Progress
+    from ecellm.data.download import Progress
+    from ecellm.data.readers.addresses import Address
 
 
 def download(
@@ -26,11 +28,11 @@ def download(
         str | None, typer.Option(help="Of Amazon Review: such as All_Beauty,Gift_Cards; without it, the paper's.")
     ] = None,
 ) -> None:
-    """Download public sources, or list them with licence and size. A broken download goes on where it stopped."""
+    """Download public sources, or list them with licence and size. An interrupted download is resumed."""
     from rich.console import Console
 
-    from ecellm.sources.addresses import read_addresses
-    from ecellm.sources.downloading import download as run
+    from ecellm.data.download import download as run
+    from ecellm.data.readers.addresses import read_addresses
 
     known = read_addresses()
     console = Console(stderr=True)
@@ -39,13 +41,13 @@ def download(
         return
     unknown = [name for name in sources if name not in known]
     if unknown:
-        raise ValueError(f"There is no source {unknown[0]!r}: choose from {', '.join(known)}.")
+        raise ConfigError(f"There is no source {unknown[0]!r}: choose from {', '.join(known)}.")
     if to is None:
-        raise ValueError("Say where to download to with --to DIR.")
+        raise ConfigError("Name the folder to download to with --to DIR.")
     by_hand = [name for name in sources if known[name].by_hand]
     if by_hand:
         address = known[by_hand[0]]
-        raise ValueError(f"{by_hand[0]} cannot be downloaded: {address.by_hand}. See {address.page}.")
+        raise ConfigError(f"{by_hand[0]} cannot be downloaded: {address.by_hand}. See {address.page}.")
     chosen = [name.strip() for name in categories.split(",") if name.strip()] if categories else []
     for name in sources:
         address = known[name]
@@ -67,7 +69,7 @@ def _list(known: "dict[str, Address]") -> None:
 
 @contextmanager
 def _bars(console: "Console") -> Iterator["Progress"]:
-    """Give a function that shows how far each file is."""
+    """Yield a function that shows the progress of each file."""
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 

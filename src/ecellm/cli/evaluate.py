@@ -8,14 +8,14 @@ import typer
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Lines with id, task, setting and text.")],
-    data: Annotated[Path, typer.Option(help="The DATASET folder that was asked.")],
+    data: Annotated[Path, typer.Option(help="The DATASET folder of the predictions.")],
     out: Annotated[Path, typer.Option(help="The SCORES.json to write.")],
     by: Annotated[
         list[str] | None,
         typer.Option(help="Score parts of the rows too: by category, length, label or a column of test.parquet."),
     ] = None,
     errors: Annotated[
-        Path | None, typer.Option(help="Write the worst errors here, as JSON lines: what was asked, said and right.")
+        Path | None, typer.Option(help="Write the worst errors here, as JSON lines: question, answer and reference.")
     ] = None,
     worst: Annotated[int, typer.Option(min=1, help="How many errors of each task and setting.")] = 20,
     bleurt: Annotated[
@@ -27,16 +27,16 @@ def evaluate(
         typer.Option(help="Compare free texts by this model, a folder or a hub name such as roberta-large."),
     ] = None,
     bertscore_layer: Annotated[int, typer.Option(min=1, help="The layer of that model; roberta-large's is 17.")] = 17,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap draws and the random floors.")] = 42,
+    seed: Annotated[int, typer.Option(help="The seed of the bootstrap and of the random baseline.")] = 42,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Score answers, strictly and the published way, beside the best trivial answers."""
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.evaluation.errors import worst_errors, write_errors
+    """Score predictions by the strict and the published rules, beside the best trivial baseline."""
+    from ecellm.data.dataset import read_dataset
     from ecellm.evaluation.evaluate import evaluate as run
     from ecellm.evaluation.evaluate import write_scores
-    from ecellm.evaluation.table import print_scores
-    from ecellm.files import refuse_overwriting
+    from ecellm.evaluation.worst_errors import worst_errors, write_errors
+    from ecellm.io.files import refuse_overwriting
+    from ecellm.reports.console import print_scores
 
     refuse_overwriting([out, *([errors] if errors else [])], overwrite, [predictions, bleurt])
     dataset = read_dataset(data)

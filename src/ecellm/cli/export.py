@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from ecellm.errors import ConfigError
 
-class Format(StrEnum):
+
+class ExportFormat(StrEnum):
     """What to write."""
 
     published = "published"
@@ -25,8 +27,8 @@ def export(
     dataset: Annotated[Path, typer.Argument(help="The DATASET folder.")],
     out: Annotated[Path, typer.Option(help="The JSON file to write; for lm-eval, the folder.")],
     format: Annotated[
-        Format, typer.Option(help="The published ECInstruct rows, or task files for lm-evaluation-harness.")
-    ] = Format.published,
+        ExportFormat, typer.Option(help="The published ECInstruct rows, or task files for lm-evaluation-harness.")
+    ] = ExportFormat.published,
     setting: Annotated[
         list[str] | None, typer.Option(help="For lm-eval: only this setting; may be given more than once.")
     ] = None,
@@ -41,23 +43,23 @@ def export(
         Path | None, typer.Option(help="Where to write the ESCI labels of the QPR test rows, as JSON.")
     ] = None,
 ) -> None:
-    """Write a dataset as the published ECInstruct rows, one per sample and setting, or as lm-eval tasks."""
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.dataset.published import export as run
-    from ecellm.dataset.published import write_labels
+    """Write a dataset as the published ECInstruct rows, one per example and setting, or as lm-eval tasks."""
+    from ecellm.data.dataset import read_dataset
+    from ecellm.data.ecinstruct.format import export as run
+    from ecellm.data.ecinstruct.format import write_labels
 
     data = read_dataset(dataset)
-    if format is Format.lm_eval:
-        from ecellm.evaluation.harness import export_harness
+    if format is ExportFormat.lm_eval:
+        from ecellm.evaluation.lm_eval_harness import export_harness
 
         if qpr_labels is not None:
-            raise ValueError("--qpr-labels belongs to the published rows: lm-eval's tasks hold the labels.")
+            raise ConfigError("--qpr-labels belongs to the published rows: lm-eval's tasks hold the labels.")
         if spelling is not Spelling.unchanged:
-            raise ValueError("--spelling belongs to the published rows: lm-eval's tasks have names of their own.")
+            raise ConfigError("--spelling belongs to the published rows: lm-eval's tasks have names of their own.")
         typer.echo(f"{export_harness(data, out, setting)} tasks written to {out}.")
         return
     if setting is not None:
-        raise ValueError("--setting belongs to --format lm-eval: the published rows are those of every setting.")
+        raise ConfigError("--setting belongs to --format lm-eval: the published rows are those of every setting.")
     typer.echo(f"{run(data, out, spelling is Spelling.authors):,} rows written to {out}.")
     if qpr_labels is not None:
         typer.echo(f"Labels of {write_labels(data, qpr_labels):,} QPR rows written to {qpr_labels}.")

@@ -13,11 +13,11 @@ def import_(
         Path | None, typer.Option(help="The ESCI labels of the QPR test rows: a JSON list of lists, in file order.")
     ] = None,
 ) -> None:
-    """Read published ECInstruct rows into a dataset; rows repeated under several settings fold into one sample."""
+    """Read published ECInstruct rows into a dataset; rows repeated under several settings become one example."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ecellm.dataset.importing import import_published
+    from ecellm.data.ecinstruct.importing import import_published
 
     console = Console(stderr=True)
     columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -29,8 +29,8 @@ def import_(
         manifest = import_published(file, out, qpr_labels, follow)
     for reasons in manifest["rejected"].values():
         for reason, count in reasons.items():
-            console.print(f"Set aside: {reason}: {count:,} (in {out / 'rejects.jsonl'}).", highlight=False)
+            console.print(f"Rejected: {reason}: {count:,} (in {out / 'rejects.jsonl'}).", highlight=False)
     rows = sum(manifest["published_rows"].values())
-    samples = sum(sum(parts.values()) for parts in manifest["counts"].values())
-    typer.echo(f"{rows:,} rows imported as {samples:,} samples.")
+    examples = sum(sum(parts.values()) for parts in manifest["counts"].values())
+    typer.echo(f"{rows:,} rows imported as {examples:,} examples.")
     typer.echo(f"Dataset written to {out}.")

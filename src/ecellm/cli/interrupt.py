@@ -17,8 +17,8 @@ AGAIN = 0.05
 def hear_ctrl_c() -> None:
     """Have Ctrl-C raise KeyboardInterrupt in the main thread, once no import is under way.
 
-    One that Python swallows because a finaliser ran (`sys.unraisablehook`) is raised again. A process that was
-    told to ignore Ctrl-C, as a shell tells those in its background, goes on ignoring it.
+    One that Python swallows because a finaliser ran (`sys.unraisablehook`) is raised again. A process that
+    ignores Ctrl-C from its start, as those in a shell's background do, keeps ignoring it.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _pressed)

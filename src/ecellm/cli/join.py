@@ -17,4 +17,6 @@ def join(
     more = f" ({joined.twice:,} stood there twice)" if joined.twice else ""
     typer.echo(f"{joined.answers:,} answers{more} written to {out}.")
     if joined.failed:
-        typer.echo(f"{joined.failed:,} questions of the parts had no answer; predict with --out {out} asks them.")
+        typer.echo(
+            f"{joined.failed:,} questions of the parts had no answer; `ecellm predict --out {out}` retries them."
+        )

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ecellm.errors import ConfigError
+
 if TYPE_CHECKING:
-    from ecellm.dataset.dataset import Asked
     from ecellm.inference.agreement import Agreement
+    from ecellm.types import Question
 
 
 def merge(
@@ -32,22 +34,22 @@ def merge(
 
     The adapter and the merged model answer the same questions; the number of equal answers is printed.
     """
-    from ecellm.files import refuse_existing
     from ecellm.inference.agreement import agreement
-    from ecellm.inference.asking import Asking
-    from ecellm.inference.replies import replies_to
-    from ecellm.inference.transformers_ import TransformersGenerator
-    from ecellm.models.folder import read_facts
-    from ecellm.models.merging import export_gguf
-    from ecellm.models.merging import merge as run
+    from ecellm.io.files import refuse_existing
+    from ecellm.io.progress import QuestionProgress
+    from ecellm.models.folder import read_info
+    from ecellm.models.replies import replies_to
+    from ecellm.models.transformers.generator import TransformersGenerator
+    from ecellm.models.transformers.merging import export_gguf
+    from ecellm.models.transformers.merging import merge as run
 
     refuse_existing(out)
     if gguf:
         export_gguf(model, out, precision)
         typer.echo(f"GGUF file and Modelfile written to {out}.")
         return
-    rows = _questions(list(read_facts(model).get("rows", {})) or None, check, limit)
-    with Asking() as progress:
+    rows = _questions(list(read_info(model).rows) or None, check, limit)
+    with QuestionProgress() as progress:
         merged = run(
             model, out, lambda *loaded: replies_to(TransformersGenerator(*loaded), rows, progress) if rows else []
         )
@@ -60,18 +62,18 @@ def merge(
         )
 
 
-def _questions(tasks: list[str] | None, dataset: Path | None, limit: int) -> "list[Asked]":
-    """Return what to ask; raises ValueError where the dataset has nothing to ask of the model's tasks."""
-    from ecellm.dataset.dataset import read_dataset, spread
+def _questions(tasks: list[str] | None, dataset: Path | None, limit: int) -> "list[Question]":
+    """Return what to ask; raises ConfigError where the dataset has nothing to ask of the model's tasks."""
+    from ecellm.data.dataset import read_dataset, spread
     from ecellm.inference.example_questions import example_questions
-    from ecellm.records import DIVERSE
+    from ecellm.types import DIVERSE
 
     if dataset is None:
         return example_questions(tasks)[:limit]
     read = read_dataset(dataset)
     rows = spread(read.view(f"IND_{DIVERSE}", "test", tasks), limit, read.seed)
     if limit and not rows:
-        raise ValueError(f"{dataset} has no test rows of the model's tasks: name another dataset for --check.")
+        raise ConfigError(f"{dataset} has no test rows of the model's tasks: name another dataset for --check.")
     return rows
 
 

@@ -1,9 +1,15 @@
-"""Options that several verbs share: how a base or a server's model is asked, and what it may cost."""
+"""Options that several verbs share: the dataset, how a base or a server's model is prompted, and what it may cost."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from ecellm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ecellm.models.remote.client import Server
+    from ecellm.models.remote.cost import Budget
 
 Named = Annotated[
     str,
@@ -13,15 +19,18 @@ Named = Annotated[
         metavar="MODEL",
     ),
 ]
+Data = Annotated[Path, typer.Option(help="The DATASET folder.")]
+Tasks = Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")]
 Layout = Annotated[
-    str | None, typer.Option(help="How a base or a server's model is asked: a layout's name or a JSON file of one.")
+    str | None,
+    typer.Option(help="How a base or a server's model is prompted: a layout's name or a JSON file of one."),
 ]
 Address = Annotated[
     str | None, typer.Option(help="A server's address; without it OPENAI_BASE_URL's. The key: OPENAI_API_KEY's.")
 ]
 Concurrency = Annotated[int, typer.Option(min=1, help="A server's questions under way at a time.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds that a server's answer may take.")]
-Retries = Annotated[int, typer.Option(min=0, help="How often a server is asked again after a fault.")]
+Retries = Annotated[int, typer.Option(min=0, help="How often a failed request to a server is retried.")]
 PriceIn = Annotated[float | None, typer.Option(min=0.0, help="A server's price of a million tokens read.")]
 PriceOut = Annotated[float | None, typer.Option(min=0.0, help="A server's price of a million tokens written.")]
 MaxCost = Annotated[float | None, typer.Option(min=0.0, help="What the run may cost at most.")]
@@ -29,16 +38,30 @@ Precision = Annotated[
     Literal["fp32", "bf16", "int8"],
     typer.Option(help="Of the linear layers of XS or a causal model on a CPU: bf16 and int8 are faster, less exact."),
 ]
-MostTokens = Annotated[int, typer.Option(min=1, help="A written answer's length at most.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="The maximum length of a generated answer, in tokens.")]
 Calibration = Annotated[
     Path | None,
     typer.Option("--calibration", help="What `ecellm calibrate --out` fitted for a base or a server's model."),
 ]
 
 
-def check_server_options(model: str, *given: str | float | None) -> None:
-    """Raise ValueError where a server's options are given for another model."""
-    from ecellm.inference.load import OPENAI
+def server_and_budget(
+    model: str,
+    address: str | None,
+    concurrency: int,
+    timeout: float,
+    retries: int,
+    price_in: float | None,
+    price_out: float | None,
+    max_cost: float | None,
+) -> "tuple[Server, Budget]":
+    """Return how a server is reached and what it may cost; raises ConfigError where these options are given for a
+    model that is not a server's."""
+    from ecellm.models.load import OPENAI
+    from ecellm.models.remote.client import Server
+    from ecellm.models.remote.cost import Budget, Prices
 
+    given = (address, price_in, price_out, max_cost)
     if not model.startswith(OPENAI) and any(value is not None for value in given):
-        raise ValueError(f"--server, prices and --max-cost are for models of a server: name one as {OPENAI}NAME.")
+        raise ConfigError(f"--server, prices and --max-cost are for models of a server: name one as {OPENAI}NAME.")
+    return Server(address, concurrency, timeout, retries), Budget(Prices(price_in, price_out), max_cost)

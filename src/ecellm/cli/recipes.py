@@ -5,19 +5,21 @@ from typing import Annotated
 
 import typer
 
+from ecellm.errors import ConfigError
+
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe; without it, list all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Copy the recipe to this .toml file, to edit it.")] = None,
 ) -> None:
     """List the shipped recipes, print one, or copy it out."""
-    from ecellm.files import whole_file
-    from ecellm.tuning.recipe import recipe_names, recipe_text
+    from ecellm.io.files import atomic_write
+    from ecellm.training.recipe import recipe_names, recipe_text
 
     if out is not None:
         if name is None or out.suffix != ".toml" or out.exists():
-            raise ValueError(f"--out {out}: name a recipe to copy, and a new file that ends in .toml.")
-        with whole_file(out) as path:
+            raise ConfigError(f"--out {out}: name a recipe to copy, and a new file that ends in .toml.")
+        with atomic_write(out) as path:
             path.write_text(recipe_text(name), encoding="utf-8")
         typer.echo(f"{name} copied to {out}: edit it, then `ecellm tune {out}`.")
         return

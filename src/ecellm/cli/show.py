@@ -1,32 +1,36 @@
-"""`ecellm show`: samples as a model will see them."""
+"""`ecellm show`: examples as a model will see them."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ecellm.errors import ConfigError
+
 
 def show(
     dataset: Annotated[Path, typer.Argument(help="The DATASET folder.")],
     recipe: Annotated[str, typer.Option(help="A shipped recipe's name or a .toml file.")],
     tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,
-    setting: Annotated[str, typer.Option(help="The setting that asks.")] = "IND_Diverse_Instruction",
-    limit: Annotated[int, typer.Option(min=1, help="So many samples, spread evenly over tasks.")] = 10,
+    setting: Annotated[
+        str, typer.Option(help="The setting whose instructions are used.")
+    ] = "IND_Diverse_Instruction",
+    limit: Annotated[int, typer.Option(min=1, help="So many examples, spread evenly over tasks.")] = 10,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: max_tokens=256.")] = None,
 ) -> None:
-    """Print training samples as a recipe's model sees them, token by token: what is learned, what was cut."""
+    """Print training examples as a recipe's model sees them, token by token: what is learned, what was truncated."""
     from rich.console import Console
 
-    from ecellm.dataset.dataset import read_dataset, spread
+    from ecellm.data.dataset import read_dataset, spread
     from ecellm.tasks import chosen_tasks
-    from ecellm.tuning.recipe import read_recipe
-    from ecellm.tuning.showing import shown
+    from ecellm.training.preview import shown
+    from ecellm.training.recipe import read_recipe
 
     chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
     data = read_dataset(dataset)
     rows = spread(data.view(setting, "train", chosen), limit, data.seed)
     if not rows:
-        raise ValueError(f"{dataset} has no training rows for {setting} and these tasks.")
+        raise ConfigError(f"{dataset} has no training rows for {setting} and these tasks.")
     console = Console()
     for text in shown(rows, read_recipe(recipe, set_)):
         console.print(text, soft_wrap=True)

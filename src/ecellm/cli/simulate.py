@@ -11,11 +11,11 @@ def simulate(
     scale: Annotated[float, typer.Option(help="How big the shop is; 1.0 is the demo's size.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 42,
 ) -> None:
-    """Write a made-up shop in the real formats of all five sources."""
+    """Write a simulated shop in the real formats of all five sources."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from ecellm.sources.simulator import simulate as run
+    from ecellm.data.simulator import simulate as run
 
     columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from ecellm.errors import ConfigError
+
 
 def study(
     name: Annotated[str, typer.Argument(help="generalist, instructions, scale or bases.")],
     recipe: Annotated[list[str], typer.Option(help="A recipe's name or file; bases takes several.")],
     data: Annotated[Path, typer.Option(help="The DATASET folder.")],
-    out: Annotated[Path, typer.Option(help="The folder of the study; one that was interrupted goes on.")],
+    out: Annotated[Path, typer.Option(help="The folder of the study; an interrupted one is resumed.")],
     sizes: Annotated[
         str | None, typer.Option(help="scale: training rows, such as 500,2000; without it, the paper's shares.")
     ] = None,
@@ -26,18 +28,18 @@ def study(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print the commands that it consists of.")] = False,
 ) -> None:
-    """Tune, ask and score the models of a study, and compare them: study.html, study.md and report.html."""
+    """Tune and score the models of a study, and compare them: study.html, study.md and report.html."""
     import shlex
 
     from rich.console import Console
 
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.studies.grid import Grid
-    from ecellm.studies.plans import STUDIES
-    from ecellm.tuning.recipe import read_recipe
+    from ecellm.data.dataset import read_dataset
+    from ecellm.experiments.plans import STUDIES
+    from ecellm.experiments.runner import Grid
+    from ecellm.training.recipe import read_recipe
 
     if name not in STUDIES:
-        raise ValueError(f"There is no study {name!r}: choose from {', '.join(STUDIES)}.")
+        raise ConfigError(f"There is no study {name!r}: choose from {', '.join(STUDIES)}.")
     dataset = read_dataset(data)
     for one in recipe:
         read_recipe(one, set_)
@@ -51,7 +53,7 @@ def study(
     console = Console(stderr=True)
     grid.run(console.print)
     with console.status("comparing"):
-        from ecellm.studies.summary import summarise
+        from ecellm.experiments.summary import summarise
 
         summarise(grid, 42)
     typer.echo(f"Study written to {out}: study.html, study.md, report.html.")
@@ -63,7 +65,7 @@ def _numbers(text: str | None) -> list[int]:
     try:
         return [int(part.replace("_", "")) for part in text.split(",")]
     except ValueError as error:
-        raise ValueError(f"--sizes {text}: give whole numbers with commas, such as 500,2000.") from error
+        raise ConfigError(f"--sizes {text}: give whole numbers with commas, such as 500,2000.") from error
 
 
 def devices(jobs: int | None) -> list[str]:

@@ -6,49 +6,51 @@ from typing import Annotated
 
 import typer
 
+from ecellm.cli.options import Data, Tasks
+
+Recipe = Annotated[str, typer.Argument(help="A shipped recipe's name (see `ecellm recipes`) or a .toml file.")]
+Out = Annotated[Path, typer.Option(help="The MODEL folder to write.")]
+Setting = Annotated[str, typer.Option(help="The setting whose train and validation rows are used.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: optimisation.epochs=1.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most this many training rows, spread evenly over tasks.")]
+Samples = Annotated[
+    int, typer.Option(min=0, help="Answer so many validation rows at each validation and show the answers.")
+]
+Trackers = Annotated[str | None, typer.Option(help="Experiment trackers, such as tensorboard,wandb,mlflow,trackio.")]
+Check = Annotated[bool, typer.Option("--check", help="Only say what the run would take, from a few measured steps.")]
+
 
 def tune(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (see `ecellm recipes`) or a .toml file.")],
-    data: Annotated[Path, typer.Option(help="The DATASET folder.")],
-    out: Annotated[Path, typer.Option(help="The MODEL folder to write.")],
-    tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,
-    setting: Annotated[
-        str, typer.Option(help="The setting whose train and validation rows are used.")
-    ] = "IND_Diverse_Instruction",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe key: optimisation.epochs=1.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most this many training rows, spread evenly over tasks.")
-    ] = None,
-    show_samples: Annotated[
-        int, typer.Option(min=0, help="Answer so many validation rows at each validation and show the answers.")
-    ] = 0,
-    report_to: Annotated[
-        str | None, typer.Option(help="Experiment trackers, such as tensorboard,wandb,mlflow,trackio.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only say what the run would take, from a few measured steps.")
-    ] = False,
+    recipe: Recipe,
+    data: Data,
+    out: Out,
+    tasks: Tasks = None,
+    setting: Setting = "IND_Diverse_Instruction",
+    resume: Resume = False,
+    set_: Changes = None,
+    limit: Limit = None,
+    show_samples: Samples = 0,
+    report_to: Trackers = None,
+    check: Check = False,
 ) -> None:
     """Tune a model on a dataset and write a MODEL folder."""
-    from ecellm.dataset.dataset import read_dataset
-    from ecellm.files import naming
+    from ecellm.data.dataset import read_dataset
+    from ecellm.io.files import reporting_disk_full
     from ecellm.tasks import chosen_tasks
-    from ecellm.tuning.recipe import read_recipe
-    from ecellm.tuning.tune import check as preflight
-    from ecellm.tuning.tune import tune as run
+    from ecellm.training.recipe import read_recipe
+    from ecellm.training.tune import check as preflight
+    from ecellm.training.tune import tune as run
 
     chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
     read, dataset = read_recipe(recipe, set_), read_dataset(data)
     if check:
         found = preflight(read, dataset, tasks=chosen, setting=setting, limit=limit)
-        for name, said in found.lines():
-            typer.echo(f"{name:11} {said}")
+        for name, text in found.lines():
+            typer.echo(f"{name:11} {text}")
         found.refuse()
         return
-    with naming(out):
+    with reporting_disk_full(out):
         run(
             read,
             dataset,

@@ -1,1 +1,1 @@
-"""Scoring answers: metrics, strict and published rules, floors, intervals, and the page of results."""
+"""Scoring answers: metrics, strict and published rules, trivial baselines, intervals, comparisons."""

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecellm.evaluation.metrics import Floats
+from ecellm.errors import DataError
 from ecellm.models.minilm import HUB_NAME, minilm_folder
+from ecellm.tasks.metrics import Floats
 
 #: Tokens of a text that the model reads; the rest is cut.
-MOST_TOKENS = 512
+MAX_TOKENS = 512
 TEXTS_AT_ONCE = 64
 PAIRS_AT_ONCE = 512
 
@@ -64,7 +65,7 @@ class BertScorer:
                 self._known[answer, reference] = _score_one(encoded[answer], encoded[reference])
 
     def _encode(self, texts: Iterable[str]) -> dict[str, Encoded]:
-        """Return what the model makes of each text, computed in batches by length."""
+        """Return the hidden states of each text, computed in batches by length."""
         tokenizer, model = self._model()
         ordered = sorted(texts, key=lambda text: (len(text), text))
         encoded: dict[str, Encoded] = {}
@@ -74,7 +75,7 @@ class BertScorer:
                 [self._as_read(text, tokenizer) for text in chunk],
                 padding=True,
                 truncation=True,
-                max_length=MOST_TOKENS,
+                max_length=MAX_TOKENS,
                 return_special_tokens_mask=True,
                 return_tensors="pt",
             )
@@ -91,9 +92,9 @@ class BertScorer:
         """Return what the tokenizer gets: of a named model the stripped text, after a space for byte-level ones."""
         from transformers import GPT2Tokenizer, RobertaTokenizer
 
-        said = text if self.model is None else text.strip()
+        stripped = text if self.model is None else text.strip()
         is_spaced = self.model is not None and isinstance(tokenizer, GPT2Tokenizer | RobertaTokenizer)
-        return f" {said}" if said and is_spaced else said
+        return f" {stripped}" if stripped and is_spaced else stripped
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
@@ -103,42 +104,42 @@ class BertScorer:
             local = self.model is None or Path(self.model).is_dir()
             source = str(minilm_folder()) if self.model is None else self.model
             if not local and Path(source).is_absolute():
-                raise ValueError(f"There is no folder {source} with BERTScore's model.")
+                raise DataError(f"There is no folder {source} with BERTScore's model.")
             logging.disable_progress_bar()
-            told = logging.get_verbosity()
-            logging.set_verbosity_error()  # a model without its pooler is what is wanted
+            verbosity = logging.get_verbosity()
+            logging.set_verbosity_error()  # hides the warning that the pooler is missing
             try:
                 model = AutoModel.from_pretrained(source, local_files_only=local, use_safetensors=True)
                 tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
             except (OSError, ValueError) as error:
-                raise ValueError(
+                raise DataError(
                     f"{source} cannot be loaded as BERTScore's model: {str(error).splitlines()[0]}"
                 ) from error
             finally:
-                logging.set_verbosity(told)
+                logging.set_verbosity(verbosity)
             layers = model.config.num_hidden_layers
             if self.layer is not None and self.layer > layers:
-                raise ValueError(f"{source} has {layers} layers: choose one of them with --bertscore-layer.")
+                raise DataError(f"{source} has {layers} layers: choose one of them with --bertscore-layer.")
             self._loaded = tokenizer, model.eval()
         return self._loaded
 
 
 @cache
 def local_scorer() -> BertScorer:
-    """Return the one scorer with the local MiniLM: floors and errors compare the same texts as the scores."""
+    """Return the one scorer with the local MiniLM: trivial baselines and errors compare the texts of the scores."""
     return BertScorer()
 
 
-def _score_one(said: Encoded, wanted: Encoded) -> tuple[float, float, float]:
+def _score_one(answer: Encoded, reference: Encoded) -> tuple[float, float, float]:
     """Return precision, recall and F1: the mean over tokens of the best cosine in the other text (equations 1 to 3).
 
     A token whose best cosine is negative counts 0, as beside padding.
     """
-    if not (said.weighs.any() and wanted.weighs.any()):
+    if not (answer.weighs.any() and reference.weighs.any()):
         return 0.0, 0.0, 0.0
-    cosines = (said.states @ wanted.states.T).clamp(min=0)
-    precision = float(cosines.amax(1)[said.weighs].mean())
-    recall = float(cosines.amax(0)[wanted.weighs].mean())
+    cosines = (answer.states @ reference.states.T).clamp(min=0)
+    precision = float(cosines.amax(1)[answer.weighs].mean())
+    recall = float(cosines.amax(0)[reference.weighs].mean())
     both = precision + recall
     return precision, recall, 2 * precision * recall / both if both else 0.0
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ecellm.evaluation.metrics import Figures, Floats
-from ecellm.keys import keyed_hash
+from ecellm.io.hashing import keyed_hash
+from ecellm.tasks.metrics import Figures, Floats
 
 DRAWS = 1000
 LEVEL = 0.95

@@ -7,29 +7,25 @@ differences. Either way p-values are Holm's (1979), over everything compared at 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.stats import norm
 
+from ecellm.errors import DataError
 from ecellm.evaluation.bootstrap import LEVEL, ends, resampled
 from ecellm.evaluation.evaluate import pair_scorer
-from ecellm.evaluation.metrics import Floats
 from ecellm.evaluation.predictions import Group, read_groups
-from ecellm.evaluation.runs import Run, main_rows, read_json
-from ecellm.evaluation.scoring import (
-    NotScorableError,
-    PairScorer,
-    Scored,
-    Scoring,
-    read_answers,
-    score_answers,
-)
-from ecellm.files import whole_file
-from ecellm.keys import keyed_hash
+from ecellm.evaluation.runs import ScoredRun, main_rows, read_json
+from ecellm.evaluation.score_rows import ScoreRow
+from ecellm.io.files import atomic_write
+from ecellm.io.hashing import keyed_hash
+from ecellm.tasks.metrics import Floats
+from ecellm.tasks.scored import NotScorableError, PairScorer, Scored, Scoring
+from ecellm.tasks.scoring import read_answers, score_answers
 
 #: Tosses of all rows' coins.
 TOSSES = 5_000
@@ -78,15 +74,15 @@ class Difference:
 
 
 def compare_runs(
-    before: Run, after: Run, seed: int, scoring: Scoring = "strict", pairs: PairScorer | None = None
+    before: ScoredRun, after: ScoredRun, seed: int, scoring: Scoring = "strict", pairs: PairScorer | None = None
 ) -> tuple[list[Difference], bool]:
     """Return the differences of two runs, and whether they come of the same rows, answer by answer.
 
-    Raises ValueError where the runs asked different datasets, or share nothing that can be compared.
+    Raises DataError where the runs are of different datasets, or share nothing that can be compared.
     """
     hashes = before.dataset_hash(), after.dataset_hash()
     if None not in hashes and hashes[0] != hashes[1]:
-        raise ValueError(f"{before.path} and {after.path} were asked different datasets: no row is in both.")
+        raise DataError(f"{before.path} and {after.path} are of different datasets: no row is in both.")
     dataset = before.dataset or after.dataset
     if before.predictions is None or after.predictions is None or dataset is None:
         return compare_scores(before.rows(), after.rows(), scoring), False
@@ -96,9 +92,9 @@ def compare_runs(
 
 
 def not_compared(
-    before: Run, after: Run, differences: Sequence[Difference], scoring: Scoring = "strict"
+    before: ScoredRun, after: ScoredRun, differences: Sequence[Difference], scoring: Scoring = "strict"
 ) -> dict[str, list[str]]:
-    """Return the settings and tasks that no difference tells of, in words, by the reason why."""
+    """Return the settings and tasks without a difference, in words, by the reason."""
     compared = {(found.task, found.setting) for found in differences}
     places = before.places(scoring), after.places(scoring)
     found: dict[str, dict[str, list[str]]] = {}
@@ -123,7 +119,7 @@ def compare_answers(
 ) -> list[Difference]:
     """Return the differences in every task and setting that both answered, tested on the same rows.
 
-    Raises ValueError where they have no row in common.
+    Raises DataError where they have no row in common.
     """
     others = {(group.task.name, group.setting): group for group in after}
     found = []
@@ -138,16 +134,16 @@ def compare_answers(
         if difference is not None:
             found.append(difference)
     if not found:
-        raise ValueError("The two have no answered row in common: predict the same settings with both.")
+        raise DataError("The two have no answered row in common: predict the same settings with both.")
     return holm(found)
 
 
 def compare_scores(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], scoring: Scoring = "strict"
+    before: Sequence[ScoreRow], after: Sequence[ScoreRow], scoring: Scoring = "strict"
 ) -> list[Difference]:
     """Return the differences of the main metrics of two models' score rows, as if of different test rows.
 
-    Raises ValueError where they share no task and setting.
+    Raises DataError where they share no task and setting.
     """
     others = main_rows(after, scoring)
     found = []
@@ -174,7 +170,7 @@ def compare_scores(
             )
         )
     if not found:
-        raise ValueError("The two scores have no task and setting in common that was scored by the same model.")
+        raise DataError("The two scores have no task and setting in common that was scored by the same model.")
     return holm(found)
 
 
@@ -189,35 +185,35 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def write_differences(differences: Sequence[Difference], paired: bool, path: Path) -> None:
-    """Write the differences with their verdicts, and whether the same rows were compared; whole or not at all."""
+    """Write the differences with their verdicts, and whether the same rows were compared, atomically."""
     rows = [{**asdict(found), "verdict": found.verdict} for found in differences]
-    with whole_file(path) as beside:
-        beside.write_text(json.dumps({"paired": paired, "differences": rows}, indent=1) + "\n", encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps({"paired": paired, "differences": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 def read_differences(path: Path) -> tuple[list[Difference], bool]:
-    """Return what was written; raises ValueError where it is something else."""
+    """Return what was written; raises DataError where it is something else."""
     names = {field.name for field in fields(Difference)}
     read = read_json(path)
     rows = read.get("differences")
     if not isinstance(rows, list) or not all(isinstance(row, dict) and names <= row.keys() for row in rows):
-        raise ValueError(f"{path} has no differences: write it with `ecellm compare --out`.")
+        raise DataError(f"{path} has no differences: write it with `ecellm compare --out`.")
     return [Difference(**{name: row[name] for name in names}) for row in rows], bool(read.get("paired"))
 
 
 def _paired(before: Group, after: Group, seed: int, pairs: PairScorer | None, scoring: Scoring) -> Difference | None:
     task = before.task
-    there = dict(zip((sample.id for sample in after.samples), after.said, strict=True))
+    there = dict(zip((example.id for example in after.examples), after.predictions, strict=True))
     both = [
-        (sample, said, there[sample.id])
-        for sample, said in zip(before.samples, before.said, strict=True)
-        if sample.id in there
+        (example, predicted, there[example.id])
+        for example, predicted in zip(before.examples, before.predictions, strict=True)
+        if example.id in there
     ]
     if not both:
         return None
-    samples = [sample for sample, _, _ in both]
+    examples = [example for example, _, _ in both]
     texts = [first.text for _, first, _ in both] + [second.text for _, _, second in both]
-    twice = [*samples, *samples]
+    twice = [*examples, *examples]
     # Scored as one, so that both count in the same classes.
     scored = score_answers(task, scoring, twice, read_answers(task, scoring, twice, texts)[0], pairs)
     one, other = np.split(scored.stats, 2)
@@ -236,7 +232,7 @@ def _paired(before: Group, after: Group, seed: int, pairs: PairScorer | None, sc
         low,
         high,
         n,
-        len(before.samples) + len(after.samples) - 2 * n,
+        len(before.examples) + len(after.examples) - 2 * n,
         _detectable(float(drawn.std())),
         randomised(scored, task.metric, one, other, seed, task.name, before.setting),
     )
@@ -260,7 +256,7 @@ def _figure(scored: Scored, metric: str, sums: Floats) -> Floats:
     return scored.figures(sums)[metric]
 
 
-def _deviation(row: Mapping[str, Any]) -> float:
+def _deviation(row: ScoreRow) -> float:
     """Return the standard deviation that a 95 % interval stands for."""
     return float(row["high"] - row["low"]) / (2 * float(norm.isf(ALPHA / 2)))
 

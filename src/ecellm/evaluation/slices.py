@@ -5,13 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.parquet as pq
 
-from ecellm.dataset.dataset import Dataset
-from ecellm.dataset.quality import words_of
-from ecellm.evaluation.details import label_of
-from ecellm.evaluation.scoring import NO_VALUE
-from ecellm.records import Sample
-from ecellm.tasks.answers import Triples
+from ecellm.data.dataset import Dataset
+from ecellm.data.filters.quality import words_of
+from ecellm.errors import DataError
 from ecellm.tasks.task import Task
+from ecellm.types import Example
 
 CATEGORY, LENGTH, LABEL = "category", "length", "label"
 #: A column with more values than this in one task names no slices.
@@ -20,7 +18,7 @@ NOTHING = "(none)"
 
 
 class Slicer:
-    """Says which slice a test row belongs to; `by` is category, length, label or a column of test.parquet."""
+    """Assigns test rows to slices; `by` is category, length, label or a column of test.parquet."""
 
     def __init__(self, by: str, dataset: Dataset):
         self.by = by
@@ -29,7 +27,7 @@ class Slicer:
             file = dataset.path / "test.parquet"
             names = pq.read_schema(file).names
             if by not in names:
-                raise ValueError(
+                raise DataError(
                     f"There are no slices by {by!r}: choose category, length, label or a column of {file} "
                     f"({', '.join(names)})."
                 )
@@ -37,38 +35,31 @@ class Slicer:
             texts = (NOTHING if value is None else str(value) for value in values[by])
             self._column = dict(zip(values["id"], texts, strict=True))
 
-    def slices(self, task: Task, samples: Sequence[Sample]) -> dict[str, list[int]]:
-        """Return the places of the samples by slice; empty where the task has no such slices.
+    def slices(self, task: Task, examples: Sequence[Example]) -> dict[str, list[int]]:
+        """Return the places of the examples by slice; empty where the task has no such slices.
 
-        Raises ValueError where there are more than a table can show.
+        Raises DataError where there are more than a table can show.
         """
         if self.by == LENGTH:
-            return _by_length(samples)
-        names = [self._name(task, sample) for sample in samples]
+            return _by_length(examples)
+        names = [self._name(task, example) for example in examples]
         places: dict[str, list[int]] = {}
         for place, name in enumerate(names):
             if name is not None:
                 places.setdefault(name, []).append(place)
         if len(places) > MOST_SLICES:
-            raise ValueError(
+            raise DataError(
                 f"{task.name} has {len(places):,} values of {self.by!r}, more than {MOST_SLICES}: slice by another."
             )
         return dict(sorted(places.items()))
 
-    def _name(self, task: Task, sample: Sample) -> str | None:
-        if self.by != LABEL:
-            return self._column[sample.id]
-        if task.answer.has_classes:
-            return label_of(task, sample)
-        if isinstance(task.answer, Triples):
-            triples = task.answer.parse(sample.output, sample) or []
-            return "with a value" if any(triple["value"] != NO_VALUE for triple in triples) else "without a value"
-        return None
+    def _name(self, task: Task, example: Example) -> str | None:
+        return task.answer.slice_of(example) if self.by == LABEL else self._column[example.id]
 
 
-def _by_length(samples: Sequence[Sample]) -> dict[str, list[int]]:
+def _by_length(examples: Sequence[Example]) -> dict[str, list[int]]:
     """Return thirds by the words of input and options; rows of equal length stay together."""
-    words = np.array([words_of(sample) for sample in samples])
+    words = np.array([words_of(example) for example in examples])
     first, second = (int(np.quantile(words, share)) for share in (1 / 3, 2 / 3))
     named = {
         f"to {first} words": words <= first,

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecellm.dataset.dataset import Asked
-from ecellm.inference.generator import Failure, Reply
+from ecellm.models.base import Failure, Reply
+from ecellm.types import Question
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,16 @@ class Agreement:
         return self.questions.total() - self.different.total()
 
 
-def agreement(rows: Sequence[Asked], some: Sequence[Reply | Failure], others: Sequence[Reply | Failure]) -> Agreement:
+def agreement(
+    rows: Sequence[Question], some: Sequence[Reply | Failure], others: Sequence[Reply | Failure]
+) -> Agreement:
     """Compare two sides' replies to the same rows; a question that got no answer is equal to nothing."""
     found = Agreement(Counter(), Counter(), 0)
     near_ties = 0
     for row, one, other in zip(rows, some, others, strict=True):
-        found.questions[row.sample.task] += 1
+        found.questions[row.example.task] += 1
         answered = isinstance(one, Reply) and isinstance(other, Reply)
         if not answered or one.text != other.text:  # type: ignore[union-attr]
-            found.different[row.sample.task] += 1
+            found.different[row.example.task] += 1
             near_ties += any(isinstance(reply, Reply) and reply.near_tie for reply in (one, other))
     return Agreement(found.questions, found.different, near_ties)

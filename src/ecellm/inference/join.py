@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecellm.files import refuse_existing, whole_file
-from ecellm.inference.predict import failed_file, record_file
-from ecellm.inference.took import took_file
+from ecellm.errors import DataError
+from ecellm.inference.predict import record_file
+from ecellm.inference.run import failed_file
+from ecellm.inference.usage import took_file
+from ecellm.io.files import atomic_write, refuse_existing
+from ecellm.io.journal import read_record
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Joined:
 
     answers: int
     twice: int
-    """Answers that stood there again, with the same text; they are kept once."""
+    """Answers that occur again with the same text; they are kept once."""
     failed: int
     """Questions that the parts' last runs got no answer to."""
 
@@ -25,7 +28,7 @@ class Joined:
 def join(parts: Sequence[Path], out: Path) -> Joined:
     """Write the answers of all parts, part after part, the record that they share, and what each took.
 
-    Raises ValueError where a part has no record or another's, is not whole, or holds another answer to a question
+    Raises DataError where a part has no record or another's, is incomplete, or holds another answer to a question
     than an earlier part; and where `out` exists.
     """
     refuse_existing(out)
@@ -33,27 +36,27 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
     for part, record in zip(parts[1:], records[1:], strict=True):
         different = [name for name in {**records[0], **record} if records[0].get(name) != record.get(name)]
         if different:
-            raise ValueError(f"{parts[0]} and {part} are not of one run: another {' and '.join(different)}.")
-    said: dict[tuple[str, str], tuple[str, Path]] = {}
+            raise DataError(f"{parts[0]} and {part} are not of one run: another {' and '.join(different)}.")
+    first: dict[tuple[str, str], tuple[str, Path]] = {}
     lines: list[str] = []
     twice = 0
     for part in parts:
         for line, key, text in _answers(part):
-            if key not in said:
-                said[key] = text, part
+            if key not in first:
+                first[key] = text, part
                 lines.append(line)
                 continue
             twice += 1
-            if said[key][0] != text:
-                raise ValueError(
-                    f"{key[0]} under {key[1]} has one answer in {said[key][1]} and another in {part}: keep one."
+            if first[key][0] != text:
+                raise DataError(
+                    f"{key[0]} under {key[1]} has one answer in {first[key][1]} and another in {part}: keep one."
                 )
-    with whole_file(record_file(out)) as path:
+    with atomic_write(record_file(out)) as path:
         path.write_text(json.dumps(records[0], indent=2) + "\n", encoding="utf-8")
     if took := "".join(took_file(part).read_text(encoding="utf-8") for part in parts if took_file(part).is_file()):
-        with whole_file(took_file(out)) as path:
+        with atomic_write(took_file(out)) as path:
             path.write_text(took, encoding="utf-8")
-    with whole_file(out) as path:
+    with atomic_write(out) as path:
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
     failed = sum(_count(failed_file(part)) for part in parts)
     return Joined(len(lines), twice, failed)
@@ -61,13 +64,12 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
 
 def _record(part: Path) -> dict[str, Any]:
     if not part.is_file():
-        raise ValueError(f"There is no file {part}.")
-    try:
-        record = json.loads(record_file(part).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        record = None
-    if not isinstance(record, dict):
-        raise ValueError(f"{part} has no {record_file(part).name} beside it, which says whose answers it holds.")
+        raise DataError(f"There is no file {part}.")
+    record = read_record(record_file(part))
+    if record is None:
+        raise DataError(
+            f"{part} has no {record_file(part).name} beside it, which names the model and data of its answers."
+        )
     return record
 
 
@@ -77,12 +79,12 @@ def _answers(part: Path) -> list[tuple[str, tuple[str, str], str]]:
     with part.open(encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith("\n"):
-                raise ValueError(f"{part} ends within an answer: run its `ecellm predict` again to the end.")
+                raise DataError(f"{part} ends within an answer: run its `ecellm predict` again to the end.")
             try:
                 row = json.loads(line)
                 found.append((line, (str(row["id"]), str(row["setting"])), str(row["text"])))
             except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"{part}, line {number} is no answer: remove that line.") from error
+                raise DataError(f"{part}, line {number} is no answer: remove that line.") from error
     return found
 
 

@@ -2,22 +2,23 @@
 
     import ecellm
 
-    model = ecellm.load("runs/demo/model")
+    model = ecellm.load_model("runs/demo/model")
     model.match({"title": "clickart 950 000", "price": "0"}, "clickart 950000 dvd").answer   # "yes"
 
 Every method takes one question, or lists of equal length for many; what is one text or record for all of them may be
 given once. Each answer is an `Answer`; many answers come as a list in the order of the questions. All methods raise
-ValueError, naming the question, where one cannot be asked, and NoAnswerError where a server gave no answer.
+EcellmError, naming the question, where one is invalid, and ServerError where a server gave no answer.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict, overload
 
-from ecellm.inference.generator import Failure, Generator, Question
-from ecellm.inference.own_rows import Answer, answered, put
-from ecellm.inference.predict import batches
-from ecellm.tasks import chosen_tasks
+from ecellm.errors import DataError, EcellmError, ServerError
+from ecellm.inference.frames import FrameT, is_frame, rows_of, with_answers
+from ecellm.inference.row_questions import Answer, answered, row_question
+from ecellm.models.base import Failure, Generator, Request
+from ecellm.models.decoding.batching import batches
+from ecellm.tasks import TASKS, Task, chosen_tasks
 
 #: A product: its title, or its fields by name (title, description, brand, price, feature).
 Product = str | Mapping[str, Any]
@@ -26,7 +27,7 @@ Products = list[str] | list[dict[str, Any]] | list[Mapping[str, Any]] | list[Pro
 TextLists = list[list[str]] | list[tuple[str, ...]]
 
 
-class Value(TypedDict):
+class AttributeValue(TypedDict):
     """What a text says of an attribute."""
 
     attribute: str
@@ -35,54 +36,66 @@ class Value(TypedDict):
     """The field that the value stands in."""
 
 
-class NoAnswerError(RuntimeError):
-    """A question got no answer, such as from a server that is down."""
-
-
 class Model:
-    """A model to ask."""
+    """A model that answers questions of the ten tasks."""
 
     def __init__(self, generator: Generator):
         self.generator = generator
 
+    @overload
     def ask(
         self, task: str, rows: Sequence[Mapping[str, Any]], fields: Sequence[str] | None = None
-    ) -> list[Answer[Any]]:
+    ) -> list[Answer[Any]]: ...
+    @overload
+    def ask(self, task: str, rows: FrameT, fields: Sequence[str] | None = None) -> FrameT: ...
+    def ask(self, task: str, rows: Any, fields: Sequence[str] | None = None) -> Any:
         """Answer questions of a task by its columns (docs/asking.md), such as {"query": ..., "title": ...}.
 
+        A sequence of mappings gets a list of `Answer` in its order. A pandas or Polars frame or an Arrow table gets
+        a copy of itself with the columns `answer`, `probability` and `probabilities` (a JSON object as text).
+
         `fields` are those of PM's records, where the model was tuned on others than the published ones.
+
+        Raises ConfigError for an unknown task or fields, DataError, naming the row, for an invalid one,
+        and ServerError where a server gave no answer.
         """
         (chosen,) = chosen_tasks(task)
         if fields is not None:
             chosen = chosen.with_fields(fields)
-        puts = []
+        if is_frame(rows):
+            return with_answers(rows, chosen, self._answers(chosen, rows_of(rows)))
+        return self._answers(chosen, rows)
+
+    def _answers(self, chosen: Task, rows: Sequence[Mapping[str, Any]]) -> list[Answer[Any]]:
+        """Answer rows of a task, in order; the generator makes batches of questions of a like length."""
+        made = []
         for number, row in enumerate(rows):
             try:
-                puts.append(put(chosen, row, str(number)))
-            except ValueError as error:
-                raise ValueError(f"Question {number}: {error}" if len(rows) > 1 else str(error)) from error
-        prompts = self.generator.prompts([one.asked for one in puts])
-        questions = [Question(one.asked, prompt) for one, prompt in zip(puts, prompts, strict=True)]
+                made.append(row_question(chosen, row, str(number)))
+            except EcellmError as error:
+                raise DataError(f"Question {number}: {error}" if len(rows) > 1 else str(error)) from error
+        prompts = self.generator.prompts([one.question for one in made])
+        requests = [Request(one.question, prompt) for one, prompt in zip(made, prompts, strict=True)]
         found: dict[int, Answer[Any]] = {}
-        for batch in batches(questions):
-            for question, reply in zip(batch, self.generator.reply(batch), strict=True):
-                number = int(question.asked.sample.id)
+        for batch in batches(requests):
+            for request, reply in zip(batch, self.generator.reply(batch), strict=True):
+                number = int(request.question.example.id)
                 if isinstance(reply, Failure):
                     named = f"Question {number}" if len(rows) > 1 else "The question"
-                    raise NoAnswerError(f"{named} got no answer: {reply.reason}")
-                found[number] = answered(chosen, puts[number], reply)
+                    raise ServerError(f"{named} got no answer: {reply.reason}")
+                found[number] = answered(chosen, made[number], reply)
         return [found[number] for number in range(len(rows))]
 
     @overload
-    def extract(self, product: Product, attributes: Texts) -> Answer[list[Value]]: ...
+    def extract(self, product: Product, attributes: Texts) -> Answer[list[AttributeValue]]: ...
     @overload
-    def extract(self, product: Products, attributes: Texts | TextLists) -> list[Answer[list[Value]]]: ...
+    def extract(self, product: Products, attributes: Texts | TextLists) -> list[Answer[list[AttributeValue]]]: ...
     def extract(self, product: Any, attributes: Any) -> Any:
         """AVE: return the values that the product's texts give for the attributes."""
         if not _is_many(product):
-            return self.ask("AVE", [{**_record(product), "attributes": attributes}])[0]
+            return self.ask(_named("extract"), [{**_record(product), "attributes": attributes}])[0]
         each = attributes if _lists(attributes) else [attributes] * len(product)
-        return self._many("AVE", [_record(one) for one in product], attributes=each)
+        return self._many(_named("extract"), [_record(one) for one in product], attributes=each)
 
     @overload
     def relate(self, title_1: str, title_2: str) -> Answer[str]: ...
@@ -90,7 +103,7 @@ class Model:
     def relate(self, title_1: Texts, title_2: Texts) -> list[Answer[str]]: ...
     def relate(self, title_1: Any, title_2: Any) -> Any:
         """PRP: return also_buy, also_view or similar."""
-        return self._pairs("PRP", title_1=title_1, title_2=title_2)
+        return self._pairs(_named("relate"), title_1=title_1, title_2=title_2)
 
     @overload
     def match(self, product_1: Product, product_2: Product, fields: Sequence[str] | None = None) -> Answer[str]: ...
@@ -100,15 +113,15 @@ class Model:
     ) -> list[Answer[str]]: ...
     def match(self, product_1: Any, product_2: Any, fields: Sequence[str] | None = None) -> Any:
         """PM: return whether two records are the same product, yes or no; `fields` as of `ask`."""
-        return self._pairs("PM", fields, product_1=product_1, product_2=product_2)
+        return self._pairs(_named("match"), fields, product_1=product_1, product_2=product_2)
 
     @overload
-    def sentiment(self, text: str) -> Answer[str]: ...
+    def rate_sentiment(self, text: str) -> Answer[str]: ...
     @overload
-    def sentiment(self, text: Texts) -> list[Answer[str]]: ...
-    def sentiment(self, text: Any) -> Any:
+    def rate_sentiment(self, text: Texts) -> list[Answer[str]]: ...
+    def rate_sentiment(self, text: Any) -> Any:
         """SA: return a review's sentiment, from very positive to very negative."""
-        return self._pairs("SA", text=text)
+        return self._pairs(_named("rate_sentiment"), text=text)
 
     @overload
     def recommend(self, history: Texts, options: Texts) -> Answer[str]: ...
@@ -117,8 +130,8 @@ class Model:
     def recommend(self, history: Any, options: Any) -> Any:
         """SR: return the option that is bought next; the history is of texts, oldest first."""
         if not _lists(options):
-            return self.ask("SR", [{"history": history, "options": options}])[0]
-        return self._many("SR", [{} for _ in options], history=history, options=options)
+            return self.ask(_named("recommend"), [{"history": history, "options": options}])[0]
+        return self._many(_named("recommend"), [{} for _ in options], history=history, options=options)
 
     @overload
     def judge(self, query: str, title: str) -> Answer[str]: ...
@@ -126,15 +139,15 @@ class Model:
     def judge(self, query: str | Texts, title: Texts) -> list[Answer[str]]: ...
     def judge(self, query: Any, title: Any) -> Any:
         """MPC: return how a product stands to a query: exact, substitute, complement or irrelevant."""
-        return self._pairs("MPC", query=query, title=title)
+        return self._pairs(_named("judge"), query=query, title=title)
 
     @overload
-    def substitute(self, query: str, title: str) -> Answer[str]: ...
+    def check_substitute(self, query: str, title: str) -> Answer[str]: ...
     @overload
-    def substitute(self, query: str | Texts, title: Texts) -> list[Answer[str]]: ...
-    def substitute(self, query: Any, title: Any) -> Any:
+    def check_substitute(self, query: str | Texts, title: Texts) -> list[Answer[str]]: ...
+    def check_substitute(self, query: Any, title: Any) -> Any:
         """PSI: return whether a product can stand in for what the query asks for, yes or no."""
-        return self._pairs("PSI", query=query, title=title)
+        return self._pairs(_named("check_substitute"), query=query, title=title)
 
     @overload
     def rank(self, query: str, titles: Texts) -> Answer[list[str]]: ...
@@ -142,15 +155,15 @@ class Model:
     def rank(self, query: str | Texts, titles: TextLists) -> list[Answer[list[str]]]: ...
     def rank(self, query: Any, titles: Any) -> Any:
         """QPR: return two to four titles, the one that serves the query best first."""
-        return self._with_lists("QPR", "query", query, "titles", titles)
+        return self._with_lists(_named("rank"), "query", query, "titles", titles)
 
     @overload
-    def answerable(self, question: str, snippets: Texts) -> Answer[str]: ...
+    def check_answerable(self, question: str, snippets: Texts) -> Answer[str]: ...
     @overload
-    def answerable(self, question: str | Texts, snippets: TextLists) -> list[Answer[str]]: ...
-    def answerable(self, question: Any, snippets: Any) -> Any:
+    def check_answerable(self, question: str | Texts, snippets: TextLists) -> list[Answer[str]]: ...
+    def check_answerable(self, question: Any, snippets: Any) -> Any:
         """AP: return whether snippets of reviews answer the question, yes or no."""
-        return self._with_lists("AP", "question", question, "snippets", snippets)
+        return self._with_lists(_named("check_answerable"), "question", question, "snippets", snippets)
 
     @overload
     def answer(self, question: str, snippets: Texts) -> Answer[str]: ...
@@ -158,7 +171,7 @@ class Model:
     def answer(self, question: str | Texts, snippets: TextLists) -> list[Answer[str]]: ...
     def answer(self, question: Any, snippets: Any) -> Any:
         """AG: return an answer to the question, written from snippets of reviews."""
-        return self._with_lists("AG", "question", question, "snippets", snippets)
+        return self._with_lists(_named("answer"), "question", question, "snippets", snippets)
 
     def _pairs(self, task: str, fields: Sequence[str] | None = None, /, **values: Any) -> Any:
         """Ask about single values, or about lists of them."""
@@ -178,19 +191,17 @@ class Model:
     def _many(
         self, task: str, rows: list[dict[str, Any]], fields: Sequence[str] | None = None, /, **more: Sequence[Any]
     ) -> list[Answer[Any]]:
-        """Ask rows with more columns; raises ValueError where these are of other lengths."""
+        """Ask rows with more columns; raises DataError where these are of other lengths."""
         for name, values in more.items():
             if len(values) != len(rows):
-                raise ValueError(f"{name} has {len(values)} questions where the other list has {len(rows)}.")
+                raise DataError(f"{name} has {len(values)} questions where the other list has {len(rows)}.")
         columns = [{name: values[place] for name, values in more.items()} for place in range(len(rows))]
         return self.ask(task, [{**row, **column} for row, column in zip(rows, columns, strict=True)], fields)
 
 
-def load_model(folder: str | Path) -> Model:
-    """Return the model of a folder; raises ValueError where it is no finished model."""
-    from ecellm.inference.load import load_generator
-
-    return Model(load_generator(Path(folder)))
+def _named(verb: str) -> str:
+    """Return the name of the task that a method asks."""
+    return next(task.name for task in TASKS.values() if task.verb == verb)
 
 
 def _is_many(value: Any) -> bool:

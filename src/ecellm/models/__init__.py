@@ -1,1 +1,1 @@
-"""Models: where XS's starting weights are, what XS is, and model folders on disk."""
+"""Models: one folder per family, what they share to answer, and model folders on disk."""

@@ -24,7 +24,7 @@ def cpu_attention(
     """Attend by plain batched products, [B, heads, T, size] each, the mask being added; returns [B, T, heads, size].
 
     torch 2.13's fused CPU kernel spends half of a bf16 training step in its backward pass; two batched
-    products and a softmax in the inputs' own precision take a fifth of that (docs/xs.md).
+    products and a softmax in the inputs' own precision take a fifth of that (docs/speed.md).
     """
     rows, heads, asking, size = query.shape
     with torch.autocast(query.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Where models compute: on the accelerator where there is one."""
+"""The device that models compute on: the accelerator where there is one."""
 
 
 def best_device() -> str:

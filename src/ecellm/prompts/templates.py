@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from ecellm.errors import ConfigError
+
 #: The name of the base's own chat template.
 CHAT = "chat"
 
@@ -33,9 +35,9 @@ class Template(BaseModel):
             raise ValueError(f"should have {', '.join(wanted)} once each, and no other")
         return form
 
-    def answer(self, said: str) -> str:
+    def answer(self, text: str) -> str:
         """Return the answer in a text that a model wrote after a prompt: up to another response heading."""
-        return (said.split(self.response_split, 1)[0] if self.response_split else said).strip()
+        return (text.split(self.response_split, 1)[0] if self.response_split else text).strip()
 
 
 _PREAMBLE = "An instruction states a task, an input gives what it is about. Write the response it asks for."
@@ -76,27 +78,27 @@ TEMPLATES: dict[str, Template] = {
 
 
 def named_template(name: str) -> Template:
-    """Return a template by name, or read one from a JSON file; raises ValueError for neither."""
+    """Return a template by name, or read one from a JSON file; raises ConfigError for neither."""
     if name in TEMPLATES:
         return TEMPLATES[name]
     path = Path(name)
     if not (path.suffix == ".json" and path.is_file()):
-        raise ValueError(f"There is no template {name!r}: name a .json file or one of {', '.join(TEMPLATES)}.")
+        raise ConfigError(f"There is no template {name!r}: name a .json file or one of {', '.join(TEMPLATES)}.")
     try:
         return Template.model_validate_json(path.read_bytes())
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise ValueError(f"{path} is no template: {where}: {problem['msg']}.") from error
+        raise ConfigError(f"{path} is not a template: {where}: {problem['msg']}.") from error
 
 
 def chat_template(tokenizer: Any) -> Template:
-    """Return the layout of one user message under the tokenizer's own chat template, thinking left out.
+    """Return the layout of one user message under the tokenizer's own chat template, without thinking.
 
-    Raises ValueError where the tokenizer has none or it does not show the message as it is.
+    Raises ConfigError where the tokenizer has none or it does not show the message as it is.
     """
     if not tokenizer.chat_template:
-        raise ValueError("The base has no chat template: set template to alpaca, another name or a JSON file.")
+        raise ConfigError("The base has no chat template: set template to alpaca, another name or a JSON file.")
 
     def laid_out(content: str) -> str:
         message = [{"role": "user", "content": content}]
@@ -114,7 +116,9 @@ def chat_template(tokenizer: Any) -> Template:
             special_tokens=False,
         )
     except ValidationError as error:
-        raise ValueError("The base's chat template changes the message: set template to alpaca or a file.") from error
+        raise ConfigError(
+            "The base's chat template changes the message: set template to alpaca or a file."
+        ) from error
 
 
 def template_for(name: str, tokenizer: Any) -> Template:

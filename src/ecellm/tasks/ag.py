@@ -8,49 +8,28 @@ question none of whose answers has a helpful vote is skipped.
     metric   BERTScore F1
 """
 
-from __future__ import annotations
+from collections.abc import Sequence
 
-from typing import TYPE_CHECKING, Any
-
-from ecellm.tasks.answers import FreeText
-from ecellm.tasks.pieces import texts_under
-from ecellm.tasks.questions import FORM, drawn_questions, facts_in, question_pieces, question_sample
-from ecellm.tasks.task import CATEGORY, Draw, Plan, Task
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
-    from ecellm.store import Store
-
-NO_ANSWER = "question has no answer with text"
+from ecellm.tasks.answers import Answers, FreeText
+from ecellm.tasks.input_parsing import texts_under, words
+from ecellm.tasks.questions import FORM, compared, facts_in, question_pieces
+from ecellm.tasks.task import Task
+from ecellm.tasks.text_pairs import TextPair
+from ecellm.types import Example
 
 
-def draw(store: Store, plan: Plan) -> Draw:
-    """Draw answerable, descriptive questions with an answer that somebody found helpful."""
-    found = Draw()
-
-    def eligible(questions: ir.Table) -> ir.BooleanValue:
-        return questions.answerable & (questions.kind == "descriptive")
-
-    rows = drawn_questions(store, plan, "AG", eligible, found, voted=True)
-    for split, domain, row in rows:
-        answer = best_answer(row["answers"])
-        if answer is None:
-            found.drop(NO_ANSWER, 1, [row])
-        else:
-            found.samples.append(question_sample("AG", split, domain, row, answer))
-    return found
+def snippets_as_answers(examples: Sequence[Example]) -> dict[str, Answers]:
+    """Return the first snippet, and the first of those that share most words with the question; "" for none."""
+    pairs = [compared(example)[0] for example in examples]
+    return {
+        "first snippet": [next(iter(pair.parts), "") for pair in pairs],
+        "most similar snippet": [_most_similar(pair) for pair in pairs],
+    }
 
 
-def best_answer(answers: list[dict[str, Any]]) -> str | None:
-    """Return the text of the answer with the most helpful votes, the first on ties; None where none that has a text
-    has a vote. Where votes are not known (null), an answer counts as if one reader had found it helpful."""
-    voted = [answer for answer in answers if answer["text"].strip() and _votes(answer) > 0]
-    return max(voted, key=_votes)["text"] if voted else None
-
-
-def _votes(answer: dict[str, Any]) -> int:
-    return 1 if answer["helpful"] is None else int(answer["helpful"])
+def _most_similar(pair: TextPair) -> str:
+    question = words(pair.left)
+    return max(pair.parts, key=lambda snippet: len(question & words(snippet)), default="")
 
 
 TASK = Task(
@@ -68,11 +47,15 @@ TASK = Task(
     answer=FreeText(),
     metric="bertscore_f1",
     out_of_domain=True,
-    needs=("questions",),
-    draw=draw,
     pieces=question_pieces,
     form=FORM,
     facts=facts_in,
-    domains=(CATEGORY,),
     texts=texts_under("question"),
+    compared=compared,
+    trivial=snippets_as_answers,
+    verb="answer",
+    sample_rows=(
+        {"question": "How loud is the fan?", "snippets": ["So quiet that we sleep next to it.", "Hardly a hum."]},
+        {"question": "Is it heavy?", "snippets": ["I carry it in one hand all day."]},
+    ),
 )

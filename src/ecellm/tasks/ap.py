@@ -7,29 +7,16 @@ Source: AmazonQA, in natural proportions.
     metric   F1 of yes
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.pieces import texts_under
-from ecellm.tasks.questions import FORM, drawn_questions, facts_in, question_pieces, question_sample
-from ecellm.tasks.task import CATEGORY, Draw, Plan, Task
-
-if TYPE_CHECKING:
-    from ecellm.store import Store
+from ecellm.tasks.input_parsing import texts_under
+from ecellm.tasks.questions import FORM, compared, facts_in, question_pieces
+from ecellm.tasks.task import Task
+from ecellm.types import Example
 
 
-def draw(store: Store, plan: Plan) -> Draw:
-    """Draw questions of the plan's categories from the source's own splits."""
-    import ibis
-
-    found = Draw()
-    rows = drawn_questions(store, plan, "AP", lambda questions: ibis.literal(True), found)
-    found.samples = [
-        question_sample("AP", split, domain, row, "yes" if row["answerable"] else "no") for split, domain, row in rows
-    ]
-    return found
+def snippets_alone(example: Example) -> tuple[str, ...]:
+    """Return the snippets, of which one may answer the question."""
+    return compared(example)[0].parts or ("",)
 
 
 TASK = Task(
@@ -47,12 +34,16 @@ TASK = Task(
     answer=YesNo(),
     metric="f1",
     out_of_domain=True,
-    needs=("questions",),
-    draw=draw,
     pieces=question_pieces,
     form=FORM,
     facts=facts_in,
-    domains=(CATEGORY,),
-    classes=True,
     texts=texts_under("question"),
+    compared=compared,
+    segments=snippets_alone,
+    segments_decide="one",
+    verb="check_answerable",
+    sample_rows=(
+        {"question": "Does it fit a 15 inch laptop?", "snippets": ["My 15 inch laptop fits with room to spare."]},
+        {"question": "Can it go in the dishwasher?", "snippets": ["Arrived on time.", "The colour is lovely."]},
+    ),
 )

@@ -8,19 +8,14 @@ Source: Shopping Queries (ESCI), US. A is an exact answer, B a substitute, C a c
     metric   accuracy
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
-from ecellm.records import Sample
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.judgements import COLUMNS, add_pair, drawn_pairs, facts_in, shown
-from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import Draw, Form, Given, Pieces, Plan, Task
-
-if TYPE_CHECKING:
-    from ecellm.store import Store
+from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
+from ecellm.tasks.judgements import COLUMNS, facts_in, shown
+from ecellm.tasks.task import Form, Given, Pieces, Task
+from ecellm.tasks.text_pairs import two_values
+from ecellm.types import Example
 
 LABELS = "ESCI"
 NAMES = ("exact", "substitute", "complement", "irrelevant")
@@ -30,17 +25,6 @@ OPTIONS = [
     "C: The product is not what the query asks for, but goes well with it",
     "D: The product has nothing to do with the query",
 ]
-
-
-def draw(store: Store, plan: Plan) -> Draw:
-    """Draw judged pairs; a query's pairs all stand in one split."""
-    found = Draw()
-    rows = drawn_pairs(store, plan, "MPC", lambda judged: judged.label, found)
-    for split, row in rows:
-        text, options = published(row["query"], row["title"])
-        output = OPTIONS[LABELS.index(row["label"])]
-        add_pair(found, "MPC", split, row, text, output, options)
-    return found
 
 
 def published(query: str, title: str) -> tuple[str, str]:
@@ -58,13 +42,13 @@ def read(answer: str, given: Given) -> str:
     return NAMES[LETTERS.index(answer)]
 
 
-def pieces(sample: Sample) -> Pieces:
-    """Cut the title first, then the options, the query last."""
+def pieces(example: Example) -> Pieces:
+    """Truncate the title first, then the options, the query last."""
 
-    def rule(path: Path, value: str) -> Cut | None:
-        return Cut(rank=1) if path == ("product title",) else Cut(rank=10)
+    def rule(path: Path, value: str) -> Truncation | None:
+        return Truncation(rank=1) if path == ("product title",) else Truncation(rank=10)
 
-    return input_and_options(sample, rule)
+    return input_and_options(example, rule)
 
 
 TASK = Task(
@@ -83,12 +67,14 @@ TASK = Task(
     answer=Letter("ABCDE", whole_option=True),
     metric="accuracy",
     out_of_domain=False,
-    needs=("products", "judgements"),
-    draw=draw,
     pieces=pieces,
     form=Form(COLUMNS, write, read),
     facts=facts_in,
-    classes=True,
-    language="en",
     texts=texts_under("query", "product title"),
+    compared=two_values,
+    verb="judge",
+    sample_rows=(
+        {"query": "usb c charger 65w", "title": "USB C cable, 2 m, braided"},
+        {"query": "waterproof hiking boots women", "title": "Women's hiking boots, waterproof, brown"},
+    ),
 )

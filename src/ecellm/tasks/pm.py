@@ -9,221 +9,34 @@ of the user's own are taken as they are instead, near misses included.
     metric   F1 of yes
 
 Records of the user's own may show other fields (`checked_fields`), such as a model number. A record then has the
-fields that were named, in that order, and leaves out those that it has no value of; `brand` is shown as manufacturer.
+fields that were named, in that order, without those that it has no value of; `brand` is shown as manufacturer.
 
     input    {"product 1": {"title": "hp 56 black ink", "manufacturer": "hp", "modelno": "c6656an"}, "product 2": ...}
 """
-
-from __future__ import annotations
 
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from ecellm.records import Sample, sample_id
+from ecellm.errors import DataError
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.drawing import first_by_split, stripped
-from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import Column, Draw, Form, Given, Pieces, Plan, Task
+from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
+from ecellm.tasks.task import Column, Form, Given, Pieces, Task
+from ecellm.tasks.text_pairs import BREAK, TextPair
+from ecellm.types import Example
 
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
-    from ecellm.store import Store
-
-MOST_WORDS = 50
-#: Negatives that read alike: of so many nearest titles each, by words that so many products have at most.
-NEAR, NEAREST, COMMON = "near", 5, 200
-#: The catalogues whose records stand left and right.
-SIDES = {"left": "amazon", "right": "google"}
+MAX_WORDS = 50
 RECORD = ("title", "description", "brand", "price")
 #: The fields that are shown under another name.
 SHOWN_AS = {"brand": "manufacturer"}
-#: The fields that are not cut first: those of rank None are never cut.
+#: The fields that are not truncated first: those of rank None never are.
 RANKS: Mapping[str, int | None] = {"title": 2, "manufacturer": None, "price": None}
+#: Of a record that is read as one text.
+READ_FIRST, READ_LAST = ("title", "manufacturer"), ("price", "description")
 FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
-
-
-def draw(store: Store, plan: Plan) -> Draw:
-    """Draw matches and as many random non-matches, split 80/10/10 by pair (paper, appendix on PM).
-
-    The shares are exact, as in the paper: its 2,528 pairs make 2,022, 253 and 253. With `near` negatives, the
-    non-matches are each Amazon product's most alike Google title instead, for random ones are too easy to tell.
-    Where the Store has labelled pairs, these are drawn instead, in the splits that they name.
-    """
-    from ecellm.store import keyed
-
-    found = Draw()
-    if "pairs" in store.tables:
-        pairs = store.keep(_labelled(store, plan, found))
-        # One pair may have both labels.
-        identity: list[ir.Value | str] = [pairs.left_id, pairs.right_id, pairs.answer]
-    else:
-        yes, no = _pairs(store, plan.seed, plan.negatives == NEAR, found)
-        both = yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no")))
-        pairs = store.keep(both.mutate(split=_no_split()))
-        identity = [pairs.left_id, pairs.right_id]
-    split = _split(store, pairs, keyed(plan.seed, "PM split", *identity))
-    pairs = pairs.mutate(key=keyed(plan.seed, "PM", *identity), split=split)
-    counts = {split: plan.enough(split, domain) for split, domain in plan.quotas if domain == "IND"}
-    rows = first_by_split(store, pairs, "key", counts)
-    found.samples = [_sample(row, split) for split, part in rows.items() for row in part]
-    return found
-
-
-def _split(store: Store, pairs: ir.Table, key: ir.StringValue) -> ir.StringValue:
-    """Return the split that a pair names; the pairs that name none are divided 80/10/10, to the row, by key."""
-    import ibis
-
-    named = pairs.split.notnull()
-    count = store.count(pairs.filter(~named))
-    place = ibis.row_number().over(group_by=named, order_by=key)
-    train, validation = round(0.8 * count), round(0.9 * count)
-    return ibis.cases(
-        (named, pairs.split), (place < train, "train"), (place < validation, "validation"), else_="test"
-    )
-
-
-def _labelled(store: Store, plan: Plan, found: Draw) -> ir.Table:
-    """Return the labelled pairs with their records; `found` counts those whose records are not known.
-
-    Where no split is given a pair of texts counts once a label, as a match does; pairs of a given split all stay.
-    """
-    import ibis
-
-    records = {side: _record(store.catalogue(name), side).distinct() for side, name in SIDES.items()}
-    pairs = store["pairs"].rename(answer="label")
-    columns = pairs.columns
-    for side, table in records.items():
-        known = table.group_by(f"{side}_id").agg(**{f"{side}_records": table.count()})
-        pairs = pairs.left_join(known, f"{side}_id").select(*pairs.columns, f"{side}_records")
-    pairs = store.keep(pairs)
-    absent = pairs.left_records.isnull() | pairs.right_records.isnull()
-    unclear = ~absent & ((pairs.left_records > 1) | (pairs.right_records > 1))
-    for reason, bad in (("is not there", absent), ("has several records", unclear)):
-        unused = pairs.filter(bad).select(*columns)
-        found.drop(f"pair names a product that {reason}", store.count(unused), unused)
-    clear = pairs.filter(~absent & ~unclear).select(*columns)
-    shown = clear.inner_join(records["left"], "left_id").inner_join(records["right"], "right_id")
-    if plan.given_split:
-        return shown
-    texts = [name for name in shown.columns if name not in ("left_id", "right_id", "split")]
-    turned = store.keep(
-        shown.mutate(turn=ibis.row_number().over(group_by=texts, order_by=["left_id", "right_id", "split"]))
-    )
-    repeats = turned.filter(turned.turn > 0).select(*columns)
-    found.drop("pair repeats another", store.count(repeats), repeats)
-    return turned.filter(turned.turn == 0).drop("turn")
-
-
-def _pairs(store: Store, seed: int, near: bool, found: Draw) -> tuple[ir.Table, ir.Table]:
-    """Return the matching pairs and as many non-matching ones; `found` counts what is left out."""
-    import ibis
-
-    from ecellm.store import keyed
-
-    records = {side: _record(store.catalogue(name), side) for side, name in SIDES.items()}
-    # Random and near pairs are chosen by these alone: whole records would be moved about for nothing.
-    left, right = (table.select(f"{side}_id", f"{side}_title") for side, table in records.items())
-    matches = store["matches"].distinct()
-    listed = matches.inner_join(records["left"], "left_id").inner_join(records["right"], "right_id")
-    # Records of other ids may read the same: a pair of texts counts once.
-    texts = [name for name in listed.columns if not name.endswith("_id")]
-    first_id = ibis.row_number().over(group_by=texts, order_by=["left_id", "right_id"])
-    yes = store.keep(listed.mutate(turn=first_id).filter(lambda t: t.turn == 0).drop("turn"))
-    crossed = store.keep(_nearest(left, right, seed) if near else _at_random(left, right, seed))
-    same_titles = yes.select("left_title", "right_title").distinct()
-    apart = crossed.anti_join(matches, ["left_id", "right_id"])
-    apart = apart.anti_join(same_titles, ["left_title", "right_title"])
-    key = keyed(seed, "PM no", apart.left_id, apart.right_id)
-    matching = store.count(yes)
-    # Of near pairs the nearest of each product come first.
-    no = apart.order_by(["place", key] if near else key).limit(matching).select("left_id", "right_id")
-    no = no.inner_join(records["left"], "left_id").inner_join(records["right"], "right_id")
-    ids = ["left_id", "right_id"]
-    turn = ibis.row_number().over(group_by=ids, order_by=ids)
-    known = store["matches"].mutate(turn=turn).left_join(yes.select(*ids, named="left_title"), ids)
-    unused = known.filter((known.turn > 0) | known.named.isnull()).select(*ids)
-    rows = store.count(store["matches"])
-    found.drop("match repeats or names a product that is not there", rows - matching, unused)
-    alike = store.count(crossed) - store.count(apart)
-    reason = f"{NEAR if near else 'random'} pair is, or reads like, a match"
-    found.drop(reason, alike, crossed.anti_join(apart, ids))
-    return yes, no.select(yes.columns)
-
-
-def _at_random(left: ir.Table, right: ir.Table, seed: int) -> ir.Table:
-    """Return pairs: the k-th Amazon product by key with the k-th Google product by key, each at most once."""
-    import ibis
-
-    from ecellm.store import keyed
-
-    first = left.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no left", left.left_id)))
-    second = right.mutate(place=ibis.row_number().over(order_by=keyed(seed, "PM no right", right.right_id)))
-    return first.inner_join(second, "place").drop("place")
-
-
-def _nearest(left: ir.Table, right: ir.Table, seed: int) -> ir.Table:
-    """Return pairs: each Amazon product with the Google products whose titles share most words with its own, of
-    words that at most `COMMON` products have; ties break by key."""
-    import ibis
-
-    from ecellm.store import keyed
-
-    here, there = _words(left, "left"), _words(right, "right")
-    rare = there.group_by("word").agg(products=there.count()).filter(lambda t: t.products <= COMMON)
-    meeting = here.inner_join(there.semi_join(rare, "word"), "word")
-    shared = meeting.group_by(["left_id", "right_id"]).agg(shared=meeting.count())
-    key = keyed(seed, "PM near", shared.left_id, shared.right_id)
-    place = ibis.row_number().over(group_by="left_id", order_by=[ibis.desc("shared"), "key"])
-    best = shared.mutate(key=key).mutate(place=place).filter(lambda t: t.place < NEAREST)
-    pairs = best.select("left_id", "right_id", "place")
-    return left.inner_join(pairs, "left_id").inner_join(right, "right_id")
-
-
-def _words(records: ir.Table, side: str) -> ir.Table:
-    """Return each record's distinct title words."""
-    words = records[f"{side}_title"].lower().re_replace("[^a-z0-9]+", " ").strip().split(" ")
-    return records.select(records[f"{side}_id"], word=words.unnest()).filter(lambda t: t.word != "").distinct()
-
-
-def _record(products: ir.Table, side: str) -> ir.Table:
-    titled = products.filter(products.title.notnull() & (stripped(products.title) != ""))
-    columns = {f"{side}_{name}": titled[name] for name in (*RECORD, "shown")}
-    return titled.select(**{f"{side}_id": titled.product_id}, **columns)
-
-
-def _text(word: str) -> ir.StringValue:
-    import ibis
-
-    return ibis.literal(word)
-
-
-def _no_split() -> ir.StringValue:
-    import ibis
-
-    return ibis.null("string")
-
-
-def _sample(row: dict[str, Any], split: Any) -> Sample:
-    sides = {"left": 1, "right": 2}
-    if row["left_shown"] is None:
-        values = {f"{name}_{number}": row[f"{side}_{name}"] for side, number in sides.items() for name in RECORD}
-        text, _ = write(values)
-    else:
-        text = records_text(*({one["name"]: one["text"] for one in row[f"{side}_shown"]} for side in sides))
-    return Sample(
-        id=sample_id("PM", "IND", text, None),
-        task="PM",
-        domain="IND",
-        split=split,
-        input=text,
-        options=None,
-        output=row["answer"],
-        products=(f"amazon|{row['left_id']}", f"google|{row['right_id']}"),
-    )
 
 
 def write(given: Given) -> tuple[str, None]:
@@ -242,22 +55,22 @@ def _shown(given: Given, number: int) -> dict[str, Any]:
 
 
 def checked_fields(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the fields of records as a user names them; raises ValueError with one sentence for what cannot be."""
+    """Return the fields of records as a user names them; raises DataError with one sentence for what cannot be."""
     for name in names:
         if not FIELD.fullmatch(name):
-            raise ValueError(f"{name!r} is no field's name: it should be of letters, digits and _, a letter first.")
+            raise DataError(f"{name!r} is no field's name: it should be of letters, digits and _, a letter first.")
     shown = [SHOWN_AS.get(name, name) for name in names]
     twice = [name for name in shown if shown.count(name) > 1]
     if twice:
-        raise ValueError(f"The fields name {twice[0]} twice.")
+        raise DataError(f"The fields name {twice[0]} twice.")
     if "title" not in names:
-        raise ValueError("The fields should be all that a record shows, title among them.")
+        raise DataError("The fields should be all that a record shows, title among them.")
     return tuple(names)
 
 
 def records_text(first: Mapping[str, str | None], second: Mapping[str, str | None]) -> str:
-    """Return two records of the user's own fields as a text; all but the title that has no value, or blanks, is left
-    out."""
+    """Return two records of the user's own fields as a text; fields other than the title without a value are
+    omitted."""
     records = {f"product {number}": _listed(record) for number, record in ((1, first), (2, second))}
     return json.dumps(records)
 
@@ -271,7 +84,7 @@ def _listed(record: Mapping[str, str | None]) -> dict[str, Any]:
 
 
 def _form(names: Sequence[str] = RECORD, own: bool = False) -> Form:
-    """Return how a question on two records of these fields is put; `own` where a user chose them."""
+    """Return the columns of a question on two records of these fields; `own` where a user chose them."""
 
     def write_own(given: Given) -> tuple[str, None]:
         return records_text(*({name: given[f"{name}_{number}"] for name in names} for number in (1, 2))), None
@@ -293,19 +106,40 @@ def _short(description: str | None) -> str | float:
     if not description:
         return math.nan
     words = description.split(" ")
-    if len(words) <= MOST_WORDS:
+    if len(words) <= MAX_WORDS:
         return description
-    return " ".join(words[:MOST_WORDS]).strip(".") + "..."
+    return " ".join(words[:MAX_WORDS]).strip(".") + "..."
 
 
-def pieces(sample: Sample) -> Pieces:
-    """Cut the descriptions first, evenly, with fields that are not the published ones, then the two titles."""
+def exchanged(example: Example) -> Example:
+    """Return the row with its records in the other order: being the same product is symmetric."""
+    first, second = json.loads(example.input).values()
+    return replace(example, input=json.dumps({"product 1": second, "product 2": first}))
 
-    def rule(path: Path, value: str) -> Cut | None:
+
+def compared(example: Example) -> list[TextPair]:
+    """Return the two records as texts; their titles say most."""
+    read = json.loads(example.input)
+    left, right = (read[name] for name in ("product 1", "product 2"))
+    heads = str(left["title"]), str(right["title"])
+    return [TextPair(_joined(left), _joined(right), heads[1:], heads)]
+
+
+def _joined(record: Mapping[str, object]) -> str:
+    """Return a product record as one text, what says most first: fields that are not the published ones stand in the
+    middle."""
+    others = [name for name in record if name not in (*READ_FIRST, *READ_LAST)]
+    return BREAK.join(str(record[name]) for name in (*READ_FIRST, *others, *READ_LAST) if name in record)
+
+
+def pieces(example: Example) -> Pieces:
+    """Truncate the descriptions first, evenly, with fields that are not the published ones, then the two titles."""
+
+    def rule(path: Path, value: str) -> Truncation | None:
         rank = RANKS.get(str(path[-1]), 1)
-        return None if rank is None else Cut(rank=rank)
+        return None if rank is None else Truncation(rank=rank)
 
-    return input_and_options(sample, rule)
+    return input_and_options(example, rule)
 
 
 TASK = Task(
@@ -324,11 +158,14 @@ TASK = Task(
     answer=YesNo(),
     metric="f1",
     out_of_domain=False,
-    needs=("products", "matches"),
-    draw=draw,
     pieces=pieces,
     form=_form(),
-    negatives=(NEAR,),
-    alternatives={"matches": "pairs"},
     texts=texts_under("title"),
+    exchanged=exchanged,
+    compared=compared,
+    verb="match",
+    sample_rows=(
+        {"title_1": "Acorn Photo Studio 7 (DVD)", "title_2": "acorn photo studio 7.0", "price_1": "49.99"},
+        {"title_1": "Typing tutor, family edition", "title_2": "Typing tutor, school edition for ten seats"},
+    ),
 )

@@ -7,31 +7,14 @@ Source: Shopping Queries (ESCI), US; yes where the pair is judged a substitute.
     metric   F1 of yes
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
-from ecellm.records import Sample
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.judgements import COLUMNS, add_pair, drawn_pairs, facts_in, shown
-from ecellm.tasks.pieces import Cut, Path, input_and_options, texts_under
-from ecellm.tasks.task import Draw, Form, Given, Pieces, Plan, Task
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
-    from ecellm.store import Store
-
-
-def draw(store: Store, plan: Plan) -> Draw:
-    """Draw judged pairs in their natural proportions; a query's pairs all stand in one split."""
-    found = Draw()
-    rows = drawn_pairs(store, plan, "PSI", _substitute, found)
-    for split, row in rows:
-        text = published(row["query"], row["title"])
-        add_pair(found, "PSI", split, row, text, row["answer"], None)
-    return found
+from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
+from ecellm.tasks.judgements import COLUMNS, facts_in, shown
+from ecellm.tasks.task import Form, Given, Pieces, Task
+from ecellm.tasks.text_pairs import two_values
+from ecellm.types import Example
 
 
 def published(query: str, title: str) -> str:
@@ -44,19 +27,13 @@ def write(given: Given) -> tuple[str, None]:
     return published(shown(given["query"], "query"), shown(given["title"], "title")), None
 
 
-def _substitute(rows: ir.Table) -> ir.StringValue:
-    import ibis
+def pieces(example: Example) -> Pieces:
+    """Truncate the product's title first, the query last."""
 
-    return ibis.ifelse(rows.label == "S", "yes", "no")
+    def rule(path: Path, value: str) -> Truncation | None:
+        return Truncation(rank=1) if path == ("product",) else Truncation(rank=10)
 
-
-def pieces(sample: Sample) -> Pieces:
-    """Cut the product's title first, the query last."""
-
-    def rule(path: Path, value: str) -> Cut | None:
-        return Cut(rank=1) if path == ("product",) else Cut(rank=10)
-
-    return input_and_options(sample, rule)
+    return input_and_options(example, rule)
 
 
 TASK = Task(
@@ -76,12 +53,14 @@ TASK = Task(
     answer=YesNo(),
     metric="f1",
     out_of_domain=False,
-    needs=("products", "judgements"),
-    draw=draw,
     pieces=pieces,
     form=Form(COLUMNS, write),
     facts=facts_in,
-    classes=True,
-    language="en",
     texts=texts_under("query", "product"),
+    compared=two_values,
+    verb="check_substitute",
+    sample_rows=(
+        {"query": "aa batteries 24 pack", "title": "Rechargeable AA batteries, 8 pieces, with charger"},
+        {"query": "red silk scarf", "title": "Ice cube tray, silicone"},
+    ),
 )

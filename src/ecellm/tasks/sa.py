@@ -8,102 +8,18 @@ Source: Amazon Review 2018 reviews; five stars are very positive, one is very ne
     metric   macro F1
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+import re
 
-from ecellm.records import Domain, Sample, Split, sample_id
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.drawing import branded, draw_rows, outside, split_of, stripped
-from ecellm.tasks.pieces import option_pieces, whole
-from ecellm.tasks.task import BRAND, CATEGORY, TIME, Column, Draw, Form, Given, Pieces, Plan, Task
+from ecellm.tasks.input_parsing import option_pieces, whole
+from ecellm.tasks.task import Column, Form, Given, Pieces, Task
+from ecellm.types import Example
 
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
-    from ecellm.store import Store
-
-FEWEST_WORDS = 10
 OPTIONS = ["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]
 MOST_STARS = 5
-
-
-def draw(store: Store, plan: Plan) -> Draw:
-    """Draw distinct review texts, an equal share per category; the text decides the split.
-
-    The paper keeps repeated texts, which leak from train to test; here a text counts once per category and
-    domain, and one whose stars differ from row to row is left out.
-    """
-    found = Draw()
-    drawn = draw_rows(store, _texts(store, plan, found), plan)
-    parts = {part: drawn.in_turn(*part) for part in plan.quotas}
-    shown = _shown(store, [row for rows in parts.values() for row in rows], plan.seed)
-    for (split, domain), rows in parts.items():
-        found.samples += [_sample({**row, "text": shown[row["key"]]}, split, domain) for row in rows]
-    return found
-
-
-def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
-    """Return the distinct texts that are long enough: category, key, stars, answer, product_id, split, outside.
-    A text is identified by its key, whatever white space is at its ends: the texts would fill the memory."""
-    import ibis
-
-    from ecellm.store import keyed
-
-    reviews = store["reviews"]
-    wanted = reviews.filter(reviews.category.isin({*plan.categories("IND"), *plan.categories("OOD")}))
-    placed = branded(store, wanted) if plan.by == BRAND else wanted
-    # Words as the paper counts them: what single spaces divide.
-    enough = placed.text.re_search(f"^([^ ]* ){{{FEWEST_WORDS - 1}}}") & (stripped(placed.text) != "")
-    long = placed.mutate(outside=outside(placed, plan)).filter(enough)
-    long = long.mutate(key=keyed(plan.seed, "SA", stripped(long.text)))
-    texts = long.group_by(["category", "key"]).agg(
-        rows=long.count(),
-        stars=long.stars.min(),
-        most=long.stars.max(),
-        product_id=long.product_id.min(),
-        outside=long.outside.max(),
-    )
-    texts = store.keep(texts)
-    clear = texts.filter(texts.stars == texts.most).drop("most", "rows")
-    torn = texts.filter(texts.stars != texts.most).select("category", "key", "stars", "most")
-    turn = ibis.row_number().over(group_by=["category", "key"], order_by=["product_id", "user_id"])
-    lost = (
-        (f"review has fewer than {FEWEST_WORDS} words", placed.filter(~enough)),
-        ("review text repeats", long.mutate(turn=turn).filter(lambda t: t.turn > 0).drop("turn")),
-        ("equal texts have different stars", torn.inner_join(long.group_by("key").agg(text=long.text.min()), "key")),
-    )
-    counts = [store.count(wanted), store.sum(texts, "rows"), store.count(texts), store.count(clear)]
-    for step, (reason, rows) in enumerate(lost):
-        found.drop(reason, counts[step] - counts[step + 1], rows)
-    return clear.mutate(split=split_of(clear.key), answer=clear.stars.cast("string"))
-
-
-def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
-    """Collect the drawn texts by key, from the reviews of their products alone; of texts with other white space at
-    their ends the first."""
-    from ecellm.store import keyed
-
-    products = store.given(rows, category="string", product_id="string")
-    near = store["reviews"].semi_join(products, ["category", "product_id"]).select("text").distinct()
-    texts = near.mutate(key=keyed(seed, "SA", stripped(near.text))).semi_join(store.given(rows, key="string"), "key")
-    return {row["key"]: row["text"] for row in store.rows(texts.group_by("key").agg(text=texts.text.min()))}
-
-
-def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Sample:
-    text, options = write(row)
-    return Sample(
-        id=sample_id("SA", domain, text, options),
-        task="SA",
-        domain=domain,
-        split=split,
-        input=text,
-        options=options,
-        output=OPTIONS[MOST_STARS - row["stars"]],
-        category=row["category"],
-        products=(f"amazon_2018|{row['product_id']}",),
-    )
+#: Between the sentences of a review.
+SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 def write(given: Given) -> tuple[str, str]:
@@ -116,9 +32,14 @@ def read(answer: str, given: Given) -> str:
     return OPTIONS[LETTERS.index(answer)].partition(": ")[2]
 
 
-def pieces(sample: Sample) -> Pieces:
-    """Cut the review at its end; the options are short and stay."""
-    return Pieces(whole(sample.input), option_pieces(sample.options, rank=2))
+def pieces(example: Example) -> Pieces:
+    """Truncate the review at its end; the options are short and stay."""
+    return Pieces(whole(example.input), option_pieces(example.options, rank=2))
+
+
+def sentences(example: Example) -> tuple[str, ...]:
+    """Return the sentences of the review, of which each has its tone."""
+    return tuple(piece for piece in SENTENCES.split(example.input) if piece.strip()) or (example.input,)
 
 
 TASK = Task(
@@ -136,11 +57,13 @@ TASK = Task(
     answer=Letter("ABCDE", whole_option=True),
     metric="macro_f1",
     out_of_domain=True,
-    needs=("reviews",),
-    draw=draw,
     pieces=pieces,
     form=Form((Column("text", "a review"),), write, read),
-    domains=(CATEGORY, BRAND, TIME),
-    classes=True,
-    texts=lambda sample: (sample.input,),
+    texts=lambda example: (example.input,),
+    segments=sentences,
+    verb="rate_sentiment",
+    sample_rows=(
+        {"text": "The lid leaks and the handle came off after a week, but it does look nice on the shelf."},
+        {"text": "Best tent we ever owned. Up in five minutes, dry in a storm."},
+    ),
 )

@@ -1,0 +1,5 @@
+"""`python -m ecellm`: the command without its installed script."""
+
+from ecellm.cli import main
+
+main()

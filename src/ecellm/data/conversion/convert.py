@@ -1,0 +1,234 @@
+"""One table file into Parquet of typed columns, in bounded memory; rows that cannot be used are rejected.
+
+Both engines read the Parquet, so that what is a row, a value or a fault is decided here and nowhere else.
+"""
+
+import gc
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ecellm.data.conversion.csv_records import CsvRecords
+from ecellm.data.conversion.header import csv_header, delimiter_of, file_format, places
+from ecellm.data.conversion.kinds import KINDS, WRONG, values_of
+from ecellm.data.conversion.lines import DAMAGED, EXCERPT, TextLines
+from ecellm.errors import DataError
+
+#: So many rows are held at a time, or as many as have so many characters.
+ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 50_000, 16 << 20
+NO_OBJECT = "not a JSON object"
+
+
+@dataclass(frozen=True)
+class TableForm:
+    """What a table file should hold."""
+
+    columns: Mapping[str, tuple[str, str]]
+    """The Store's columns: the file's own name and the kind (`KINDS`)."""
+    needed: Sequence[str]
+    """Those that every row must have."""
+    encoding: str = "utf-8"
+    """Of a text file."""
+    replace: bool = False
+    """Whether bytes that are not of the encoding become U+FFFD, instead of rejecting their line."""
+    header: Sequence[str] | None = None
+    """All columns of a comma-separated file, in this order; None for any columns and delimiter."""
+
+    @property
+    def names(self) -> list[str]:
+        """The file's own names."""
+        return [name for name, _ in self.columns.values()]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The types of what is written."""
+        return pa.schema([(column, KINDS[kind].arrow) for column, (_, kind) in self.columns.items()])
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row, or a line, that is not used."""
+
+    line: int | None
+    """From 1, where a file has lines."""
+    reason: str
+    excerpt: str
+
+
+@dataclass
+class _Rows:
+    """Rows that are held: their cells by column order, their lines, and their texts for excerpts."""
+
+    cells: list[Sequence[object]] = field(default_factory=list)
+    lines: list[int | None] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    characters: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
+
+    def add(self, line: int, text: str, cells: Sequence[object]) -> None:
+        self.cells.append(cells)
+        self.lines.append(line)
+        self.texts.append(text)
+        self.characters += len(text)
+
+    def reject(self, line: int, text: str, reason: str) -> None:
+        self.rejections.append(Rejection(line, reason, _excerpt(text)))
+
+    def full(self) -> bool:
+        return max(len(self.cells), len(self.rejections)) >= ROWS_AT_ONCE or self.characters >= CHARACTERS_AT_ONCE
+
+
+def convert(
+    path: Path, origin: Path, into: Path, form: TableForm, reject: Callable[[Sequence[Rejection]], None]
+) -> None:
+    """Write a file's rows as Parquet and hand on those that cannot be used; messages name it `origin`.
+
+    Raises DataError where the file cannot be read or has no usable row.
+    """
+    readers = {"csv": _csv_rows, "json": _json_rows, "parquet": _parquet_rows}
+    good, reasons = 0, set[str]()
+    with _no_collection(), pq.ParquetWriter(into, form.schema, use_dictionary=False) as writer:
+        try:
+            for rows in readers[file_format(origin)](path, form):
+                batch, rejections = _judged(rows, form)
+                good += batch.num_rows
+                reasons |= {one.reason for one in rejections}
+                reject(rejections)
+                if batch.num_rows:
+                    writer.write_batch(batch)
+        except (*DAMAGED, UnicodeDecodeError, pa.ArrowInvalid) as error:
+            _refuse(origin, error)
+    if not good:
+        why = min(reasons) if reasons else "it is empty"
+        raise DataError(f"{origin} has no usable row ({why}): is it the right file?")
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from looking for cycles in the rows that are held, which have none."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _refuse(origin: Path, error: Exception) -> NoReturn:
+    first = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    raise DataError(f"{origin} cannot be read: {first}. Get the file again.") from error
+
+
+def _csv_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
+    delimiter = "," if form.header is not None else delimiter_of(path)
+    header = csv_header(path, delimiter, "utf-8-sig" if form.encoding == "utf-8" else form.encoding)
+    if form.header is not None and [name.strip() for name in header] != list(form.header):
+        raise DataError(
+            f"{path} begins with the columns {','.join(header)[:EXCERPT]!r}, not {','.join(form.header)!r}: is it "
+            "the right file?"
+        )
+    at = places(path, form.header or header, form.names)
+    tells = [(place, KINDS[kind]) for place, (_, kind) in zip(at, form.columns.values(), strict=True)]
+
+    def is_row(cells: Sequence[str]) -> bool:
+        """Say whether cells hold a row, and no text that looks like one: with commas, texts often do."""
+        found = [kind.of(cells[place]) for place, kind in tells if kind.tells]
+        typed = any(value is not None for value in found) and not any(value is WRONG for value in found)
+        return typed or delimiter != ","
+
+    rows = _Rows()
+    for record in CsvRecords(TextLines(path, form.encoding, form.replace), delimiter, len(header), is_row):
+        if record.fault:
+            rows.reject(record.line, record.text, record.fault)
+        else:
+            cells = record.cells
+            rows.add(record.line, record.text, [cells[place] for place in at])
+        if rows.full():
+            yield rows
+            rows = _Rows()
+    yield rows
+
+
+def _json_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
+    # Numbers stay as they are written.
+    decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constant).decode
+    names = form.names
+    lines = TextLines(path)
+    rows = _Rows()
+    for number, line in enumerate(chain.from_iterable(lines.blocks()), 1):
+        fault = lines.faults.pop(number, "") if lines.faults else ""
+        if not fault and not line.strip():
+            continue
+        try:
+            found = None if fault else decode(line)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            rows.add(number, line, [found.get(name) for name in names])
+        else:
+            rows.reject(number, line, fault or NO_OBJECT)
+        if rows.full():
+            yield rows
+            rows = _Rows()
+    yield rows
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise DataError(f"{name} is no JSON")
+
+
+def _parquet_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
+    names = form.names
+    with pq.ParquetFile(path) as file:
+        places(path, file.schema_arrow.names, names)
+        for batch in file.iter_batches(ROWS_AT_ONCE // 5, columns=list(dict.fromkeys(names))):
+            columns = [_in_microseconds(batch.column(name)).to_pylist() for name in names]
+            cells: list[Sequence[object]] = list(zip(*columns, strict=True))
+            yield _Rows(cells, [None] * len(cells))
+
+
+def _in_microseconds(column: pa.Array) -> pa.Array:
+    """Return times as Python can hold them, in UTC: their zone may be unknown here."""
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.timestamp("us", "UTC" if column.type.tz else None), safe=False)
+    return column
+
+
+def _judged(rows: _Rows, form: TableForm) -> tuple[pa.RecordBatch, list[Rejection]]:
+    """Return the good rows, and the others with the first thing that is wrong with each."""
+    columns = list(zip(*rows.cells, strict=True)) or [()] * len(form.columns)
+    kinds = [KINDS[kind] for _, kind in form.columns.values()]
+    made = [values_of(kind, cells) for kind, cells in zip(kinds, columns, strict=True)]
+    bad: dict[int, str] = {}
+    for column, (_, wrong) in zip(form.columns, made, strict=True):
+        for place in wrong:
+            bad.setdefault(place, f"{column} has the wrong type")
+    arrays = [array for array, _ in made]
+    for column, array in zip(form.columns, arrays, strict=True):
+        if column in form.needed and array.null_count:
+            for place in pc.indices_nonzero(array.is_null()).to_pylist():
+                bad.setdefault(place, f"{column} is missing")
+    batch = pa.record_batch(arrays, schema=form.schema)
+    if bad:
+        batch = batch.filter(pa.array([place not in bad for place in range(batch.num_rows)], pa.bool_()))
+    rejections = [Rejection(rows.lines[at], reason, _shown(rows, at, form)) for at, reason in sorted(bad.items())]
+    return batch, rows.rejections + rejections
+
+
+def _shown(rows: _Rows, at: int, form: TableForm) -> str:
+    if rows.texts:
+        return _excerpt(rows.texts[at])
+    return json.dumps(dict(zip(form.names, rows.cells[at], strict=True)), ensure_ascii=False, default=str)[:EXCERPT]
+
+
+def _excerpt(text: str) -> str:
+    return text.rstrip("\r\n")[:EXCERPT]

@@ -1,0 +1,80 @@
+"""A text file's lines in bounded memory: decoded, numbered, the unreadable ones marked."""
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from isal import igzip, isal_zlib
+
+#: What reading a damaged gzip file raises.
+DAMAGED: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, cast(type[Exception], isal_zlib.error))
+#: Bytes that are read at a time.
+BLOCK = 1 << 20
+#: Longer lines are rejected. (DuckDB takes sixteen times this for each buffer.)
+LONGEST_LINE = 4 << 20
+#: Characters of a rejected line that are kept.
+EXCERPT = 200
+#: What every engine calls these faults.
+NOT_DECODED, TOO_LONG = "invalid encoding", "line size over maximum"
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file for reading bytes, unzipped (three times as fast as by Python's own) where its name ends in .gz."""
+    if path.suffix == ".gz":
+        return cast(BinaryIO, igzip.IGzipFile(path))  # type: ignore[no-untyped-call]
+    return path.open("rb")
+
+
+class TextLines:
+    """The lines of a text file, each with what ends it, and the reasons why some cannot be used."""
+
+    def __init__(self, path: Path, encoding: str = "utf-8", replace: bool = False):
+        """With `replace`, bytes that are not of the encoding become U+FFFD; else their line is marked."""
+        self.path = path
+        self.encoding = encoding
+        self.replace = replace
+        self.faults: dict[int, str] = {}
+        """Reasons by line number, from 1; known once its block has been given."""
+
+    def blocks(self) -> Iterator[list[str]]:
+        """Give the lines, many at a time. Only a line feed ends one; a byte order mark is no part of the first."""
+        number = 1
+        for block in self._raw():
+            if number == 1 and self.encoding == "utf-8":
+                block = block.removeprefix(b"\xef\xbb\xbf")
+            first = block.find(b"\n")
+            if max(first, len(block) if first < 0 else 0) > LONGEST_LINE:
+                self.faults[number] = TOO_LONG
+                block = block[:EXCERPT] + block[first if first >= 0 else len(block) :]
+            try:
+                text = block.decode(self.encoding, "replace" if self.replace else "strict")
+            except UnicodeDecodeError:
+                text = self._mended(block, number)
+            yield list(io.StringIO(text, newline="\n"))
+            number += block.count(b"\n")
+
+    def _raw(self) -> Iterator[bytes]:
+        """Give the file in blocks of whole lines. Of a line that is too long no more is kept than shows that."""
+        rest = b""
+        with opened(self.path) as file:
+            while data := file.read(BLOCK):
+                data = rest + data
+                cut = data.rfind(b"\n") + 1
+                if cut:
+                    yield data[:cut]
+                rest = data[cut : cut + LONGEST_LINE + 1]
+        if rest:
+            yield rest
+
+    def _mended(self, block: bytes, number: int) -> str:
+        """Decode a block line by line and mark the lines that are not of the encoding."""
+        found = []
+        for place, line in enumerate(block.split(b"\n"), number):
+            try:
+                found.append(line.decode(self.encoding))
+            except UnicodeDecodeError:
+                self.faults.setdefault(place, NOT_DECODED)
+                found.append(line.decode(self.encoding, "replace"))
+        return "\n".join(found)

@@ -1,0 +1,1 @@
+"""The engines that read raw files into tables: DuckDB on one machine, Spark on a cluster."""

@@ -1,0 +1,1 @@
+"""Which drawn samples a dataset keeps: language, length, near-duplicates, leaks, quotas."""

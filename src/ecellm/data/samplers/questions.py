@@ -1,0 +1,123 @@
+"""Drawing shoppers' questions, as the two AmazonQA tasks (AP, AG) share it.
+
+The source's own splits are used. A question that stands in several of them, for whatever product, belongs to the
+last for both tasks, so that none is trained on by one task and tested by the other. Case and white space do not
+tell questions apart.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from ecellm.data.samplers.base import Draw, Plan
+from ecellm.data.samplers.drawing import draw_rows, normalised, outside
+from ecellm.data.schema import Store, keyed
+from ecellm.io.hashing import SEPARATOR
+from ecellm.tasks.questions import write
+from ecellm.types import Domain, Example, Split, sample_id
+
+NO_SNIPPETS = "question has no review snippets"
+NO_VOTE = "question has no answer with a helpful vote"
+Eligible = Callable[["ir.Table"], "ir.BooleanValue"]
+
+
+def drawn_questions(
+    store: Store, plan: Plan, task: str, eligible: Eligible, found: Draw, voted: bool = False
+) -> list[tuple[Split, Domain, dict[str, Any]]]:
+    """Collect the questions that a task draws from the plan's categories; `found` counts what is filtered out.
+
+    `eligible` says which questions the task may ask; with `voted` an answer must have a helpful vote. A row has the
+    columns of the Store's table, `split` being the question's own, and `name`, which tells questions apart.
+    Out-of-domain rows come from the test split alone.
+    """
+    categories = {*plan.categories("IND"), *plan.categories("OOD")}
+
+    def wanted(rows: ir.Table) -> ir.Table:
+        return rows.filter(eligible(rows) & rows.category.isin(categories))
+
+    rows = wanted(store.once("questions", lambda: _placed(store)))
+    rows = rows.mutate(
+        key=keyed(plan.seed, task, rows.digest), outside=outside(rows, plan), answer=rows.answerable.cast("string")
+    )
+    usable = rows.filter(rows.shown & rows.voted) if voted else rows.filter(rows.shown)
+    shown = usable.filter(~usable.outside | (usable.split == "test"))
+    drawn = draw_rows(
+        store, shown.select("category", "product_id", "split", "key", "digest", "outside", "answer"), plan
+    )
+    chosen = {part: drawn.rows(*part) for part in plan.quotas}
+    texts = _texts(store, [row for part in chosen.values() for row in part])
+    questions = store["questions"]
+    bare = questions.snippets.length() == 0
+    found.drop(NO_SNIPPETS, store.count(rows.filter(~rows.shown)), wanted(questions.filter(bare)))
+    if voted:
+        unvoted = wanted(questions.filter(~bare & ~_voted(questions)))
+        found.drop(NO_VOTE, store.count(rows.filter(rows.shown & ~rows.voted)), unvoted)
+    return [
+        (split, domain, {**texts[row["digest"]], "split": split})
+        for (split, domain), part in chosen.items()
+        for row in part
+    ]
+
+
+def _texts(store: Store, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Collect the drawn questions by digest, from those of their products alone."""
+    products = store.given(drawn, category="string", product_id="string")
+    digests = store.given(drawn, digest="string").distinct()
+    near = store["questions"].semi_join(products, ["category", "product_id"]).view()
+    near = near.mutate(name=normalised(near.question), digest=_digest(near))
+    return {row["digest"]: row for row in store.rows(near.semi_join(digests, "digest"))}
+
+
+def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any], output: str) -> Example:
+    """Return the sample of one question, as `drawn_questions` gives it."""
+    text, _ = write(row)
+    return Example(
+        id=sample_id(task, domain, text, None),
+        task=task,
+        domain=domain,
+        split=split,
+        input=text,
+        options=None,
+        output=output,
+        category=row["category"],
+        facts=(f"question|{row['name']}",),
+        products=(f"amazon_qa|{row['product_id']}",),
+    )
+
+
+def _placed(store: Store) -> ir.Table:
+    """Return the questions without their texts: category, product_id, kind, answerable, shown (whether there are
+    snippets), voted (whether an answer has a helpful vote, or may have), digest, name (which tells questions apart),
+    and split, the last of those that the question is in."""
+    questions = store["questions"]
+    rows = store.keep(
+        questions.select(
+            "category",
+            "product_id",
+            "kind",
+            "answerable",
+            "split",
+            shown=questions.snippets.length() > 0,
+            voted=_voted(questions),
+            digest=_digest(questions),
+            name=normalised(questions.question).hexdigest("md5"),
+        )
+    )
+    order = ibis.cases((rows.split == "train", 0), (rows.split == "validation", 1), else_=2)
+    last = rows.mutate(place=order).group_by("name").agg(last=lambda t: t.place.max())
+    split = ibis.cases((last["last"] == 0, "train"), (last["last"] == 1, "validation"), else_="test")
+    return rows.drop("split").inner_join(last.select(name="name", split=split), "name")
+
+
+def _voted(questions: ir.Table) -> ir.BooleanValue:
+    """Say whether an answer has a helpful vote; where votes are not known it may have."""
+    return questions.answers.filter(lambda answer: answer.helpful.fill_null(1) > 0).length() > 0
+
+
+def _digest(rows: ir.Table) -> ir.StringValue:
+    """Return the md5 of all that a row shows: rows of one digest are equal rows."""
+    replies = rows.answers.map(lambda answer: answer.text + SEPARATOR + answer.helpful.cast("string").fill_null(""))
+    place = (rows.category, rows.product_id, rows.kind, rows.answerable.cast("int64"))
+    return keyed("question", rows.question, *place, rows.snippets.join("\n"), replies.join("\n"))

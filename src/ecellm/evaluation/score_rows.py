@@ -1,0 +1,60 @@
+"""SCORES.json as typed records: what `ecellm evaluate` writes, and what reports and comparisons read."""
+
+from typing import Any, NotRequired, TypedDict
+
+
+class ScoredValue(TypedDict):
+    """A value with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ScoreRow(TypedDict):
+    """One metric of one task under one setting and scoring."""
+
+    task: str
+    setting: str
+    scoring: str
+    metric: str
+    main: bool
+    """Whether it is the metric of the paper's main table."""
+    value: float
+    low: float
+    high: float
+    """The ends of the 95 % bootstrap interval."""
+    n: int
+    unparsed: int
+    missing: int
+    floor: float | None
+    """The best trivial baseline's value on the same rows."""
+    floor_name: str | None
+    model: NotRequired[str]
+    """The scoring model, of metrics that use one."""
+    by: NotRequired[str]
+    slice: NotRequired[str]
+    """Of a part of the rows: what divides them, and which part."""
+
+
+class NotScored(TypedDict):
+    """A task and setting without scores, and why."""
+
+    task: str
+    setting: str
+    missing: int
+    reason: str
+
+
+class Scores(TypedDict):
+    """The content of SCORES.json."""
+
+    scores: list[ScoreRow]
+    not_scored: list[NotScored]
+    details: list[dict[str, Any]]
+    slices: NotRequired[list[ScoreRow]]
+    dataset: str
+    """The dataset's hash."""
+    seed: int
+    bootstrap: dict[str, float]
+    version: str

@@ -1,0 +1,1 @@
+"""The paper's studies (grids of ordinary runs that differ in one thing, compared) and public benchmarks."""

@@ -1,0 +1,72 @@
+"""Tables in memory: a pandas or Polars frame or Arrow table becomes rows, and gets the answers beside its columns."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, TypeVar
+
+import pyarrow as pa
+
+from ecellm.errors import DataError
+from ecellm.inference.row_questions import Answer
+from ecellm.tasks import Task
+
+ANSWER, PROBABILITY, PROBABILITIES = "answer", "probability", "probabilities"
+
+FrameT = TypeVar("FrameT")
+
+
+def is_frame(rows: object) -> TypeGuard[Any]:
+    """Say whether these are a frame or table, by Arrow's stream interface, and not a sequence of rows."""
+    return hasattr(rows, "__arrow_c_stream__")
+
+
+def rows_of(frame: Any) -> list[dict[str, Any]]:
+    """Return the rows of a frame or table, with None where a value is missing.
+
+    Raises DataError where it has no rows, or already has a column that the answers would take.
+    """
+    table = _arrow(frame)
+    if not table.num_rows:
+        raise DataError("The table has no rows.")
+    taken = [name for name in (ANSWER, PROBABILITY, PROBABILITIES) if name in table.column_names]
+    if taken:
+        raise DataError(f"The table has a column {taken[0]!r} already: rename it before asking.")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def with_answers(frame: FrameT, task: Task, answers: Sequence[Answer[Any]]) -> FrameT:
+    """Return a copy of the frame, of its own kind, with the columns `answer`, `probability` and, as JSON text,
+    `probabilities`; its own columns, types and index stay as they are."""
+    columns = {
+        ANSWER: pa.array([one.answer for one in answers], task.answer.column),
+        PROBABILITY: pa.array([one.probability for one in answers], pa.float64()),
+        PROBABILITIES: pa.array([_json(one.probabilities) for one in answers], pa.string()),
+    }
+    return _joined(frame, columns)
+
+
+def _joined(frame: Any, columns: Mapping[str, "pa.Array[Any]"]) -> Any:
+    if isinstance(frame, pa.Table):
+        for name, values in columns.items():
+            frame = frame.append_column(name, values)
+        return frame
+    if (pandas := sys.modules.get("pandas")) and isinstance(frame, pandas.DataFrame):
+        more = {name: pandas.Series(values.to_pylist(), frame.index, dtype=None) for name, values in columns.items()}
+        return frame.assign(**more)
+    if (polars := sys.modules.get("polars")) and isinstance(frame, polars.DataFrame):
+        return frame.with_columns(polars.from_arrow(values).alias(name) for name, values in columns.items())
+    return _joined(_arrow(frame), columns)
+
+
+def _arrow(frame: Any) -> pa.Table:
+    if isinstance(frame, pa.Table):
+        return frame
+    if (pandas := sys.modules.get("pandas")) and isinstance(frame, pandas.DataFrame):
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    return pa.table(frame)
+
+
+def _json(values: Mapping[str, float] | None) -> str | None:
+    return None if values is None else json.dumps(values, ensure_ascii=False)

@@ -1,0 +1,29 @@
+"""Fitting the temperatures and decision thresholds of a finished model again, such as on other data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ecellm.models.calibration.fitting import FittedCalibration, fit_calibration
+from ecellm.models.folder import read_info, write_info
+from ecellm.models.load import VLLM, load_generator, with_info
+from ecellm.tasks import TASKS
+from ecellm.types import Question
+
+
+def recalibrate(model: str, validation: Sequence[Question], seed: int, **how: Any) -> FittedCalibration:
+    """Fit both again for a finished MODEL folder (`vllm:` may stand before it), and save them with it.
+
+    `how` is what `fit_calibration` takes. Raises DataError as it does, and where the folder is no finished model.
+    Where nothing could be fitted the folder stays as it is.
+    """
+    folder = Path(model.removeprefix(VLLM))
+    info = read_info(folder)
+    engine = VLLM if model.startswith(VLLM) else ""
+    with with_info(folder, info.model_copy(update={"temperatures": {}, "offsets": {}})) as unfitted:
+        fitted = fit_calibration(load_generator(f"{engine}{unfitted}"), validation, seed, **how)
+    fitted.kept = [task for task in TASKS if task in fitted.no_thresholds and task not in fitted.offsets]
+    fitted.kept = [task for task in fitted.kept if any(info.offsets.get(task, ()))]
+    if fitted.temperatures or fitted.offsets:
+        write_info(folder, fitted.added_to(info))
+    return fitted

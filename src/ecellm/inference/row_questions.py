@@ -1,0 +1,156 @@
+"""Questions from a user's rows: a row of natural columns becomes an example of the task, and a reply an answer in the
+row's own terms."""
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ecellm.errors import DataError
+from ecellm.models.base import Reply
+from ecellm.tasks.task import Column, Task
+from ecellm.types import Example, Question
+
+#: A record of one product, whose keys are columns without their number: `product_1` for title_1, brand_1, ...
+RECORD = "product"
+NUMBERS = ("1", "2")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What a model answers to one question."""
+
+    answer: T | None
+    """In the question's own terms, such as a title for its letter; None where the completion cannot be parsed."""
+    probability: float | None = None
+    """Of this answer among its candidates, the reason why a confident "no" has a high one; None for free text."""
+    probabilities: dict[str, float] | None = None
+    """Of every candidate, by its answer (an order of products by its letters); they sum to 1. None for free text."""
+    near_tie: bool = False
+    """Whether another answer is as likely within the precision of the arithmetic."""
+    text: str = ""
+    """The model's completion."""
+
+    @property
+    def p_yes(self) -> float | None:
+        """The probability of "yes", for a question that is answered by yes or no; None for any other."""
+        if self.probabilities is None or self.probabilities.keys() != {"yes", "no"}:
+            return None
+        return self.probabilities["yes"]
+
+
+@dataclass(frozen=True)
+class RowQuestion:
+    """A question with the values of the row that it was made from."""
+
+    question: Question
+    given: Mapping[str, Any]
+
+
+def row_question(task: Task, row: Mapping[str, Any], name: str) -> RowQuestion:
+    """Return the question of a row, under the task's seed instruction; `name` becomes the example's id.
+
+    Raises DataError with one sentence where a needed value is missing or invalid.
+    """
+    given = given_in(task, row)
+    text, options = task.form.write(given)
+    return RowQuestion(
+        Question(Example(name, task.name, "IND", "test", text, options, ""), task.seed_instruction), given
+    )
+
+
+def given_in(task: Task, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the task's columns of a row: texts, lists of texts, None where nothing is given."""
+    flat = {**row, **_records(row)}
+    given: dict[str, Any] = {}
+    for column in task.form.columns:
+        value = flat.get(column.name)
+        given[column.name] = _texts(column, value) if column.many else _text(column.name, value)
+        if column.needed and not given[column.name]:
+            raise DataError(f"{column.name} is empty.")
+    return given
+
+
+def missing(task: Task, columns: Collection[str]) -> list[str]:
+    """Return the needed columns that a table has neither by name nor in a record of its product."""
+    return [
+        column.name
+        for column in task.form.columns
+        if column.needed and column.name not in columns and _record_of(column.name) not in columns
+    ]
+
+
+def needs(task: Task) -> str:
+    """Name the columns that a task takes, the optional ones in brackets."""
+    return ", ".join(column.name if column.needed else f"[{column.name}]" for column in task.form.columns)
+
+
+def answered(task: Task, made: RowQuestion, reply: Reply) -> Answer[Any]:
+    """Return a reply in the question's own terms."""
+    probabilities = None if reply.scores is None else _by_answer(task, made, reply.scores)
+    return Answer(_read(task, made, reply.text), reply.probability, probabilities, reply.near_tie, reply.text)
+
+
+def _read(task: Task, made: RowQuestion, text: str) -> Any:
+    answer = task.answer.parse(text, made.question.example)
+    return None if answer is None else task.form.read(answer, made.given)
+
+
+def _by_answer(task: Task, made: RowQuestion, scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the candidates' probabilities by answer; those of equal answers add up."""
+    found: dict[str, float] = {}
+    for candidate, score in scores.items():
+        name = task.answer.candidate_name(candidate, _read(task, made, candidate))
+        found[name] = found.get(name, 0.0) + score
+    return found
+
+
+def _records(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that records of products hold; a record that is a text is a JSON object or a title."""
+    found: dict[str, Any] = {}
+    for number in NUMBERS:
+        record = row.get(f"{RECORD}_{number}")
+        if isinstance(record, str) and record.strip().startswith("{"):
+            try:
+                record = json.loads(record)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{RECORD}_{number} is no JSON object.") from error
+        if isinstance(record, str):
+            record = {"title": record}
+        if isinstance(record, Mapping):
+            found |= {f"{key}_{number}": value for key, value in record.items()}
+        elif record is not None:
+            raise DataError(f"{RECORD}_{number} is neither an object nor a text.")
+    return found
+
+
+def _record_of(column: str) -> str:
+    number = column.rpartition("_")[2]
+    return f"{RECORD}_{number}" if number in NUMBERS else column
+
+
+def _text(name: str, value: Any) -> str | None:
+    """Return a value as a text; None for nothing, not a number and blanks."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, Mapping | list | tuple):
+        raise DataError(f"{name} is no single text.")
+    text = str(value)
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise DataError(f"{name} is not valid UTF-8.")
+    return text if text.strip() else None
+
+
+def _texts(column: Column, value: Any) -> list[str]:
+    """Return a list's texts, without blank ones; a text is a JSON list or the list's only item."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = [value]
+    items: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+    texts = [_text(column.name, item) for item in items]
+    return [text for text in texts if text is not None]

@@ -1,0 +1,61 @@
+"""Checks of a user's table before a model is loaded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ecellm.errors import ConfigError, DataError
+from ecellm.inference.row_questions import missing, needs
+from ecellm.inference.table_output import TableOptions, new_columns
+from ecellm.io.tables import Row, Table, kind, open_table
+from ecellm.tasks import Task
+
+#: What divides the cells of tables that are taken for others.
+DIVIDERS = (";", "\t", ",", "|")
+
+
+def checked_table(task: Task, source: Path, out: Path, options: TableOptions, overwrite: bool = False) -> Table:
+    """Return the table of questions, checked.
+
+    Raises DataError where the table cannot be read, lacks a column or has one of the new columns already, and
+    ConfigError where `out` is there or of another format and where answers have no probability to abstain by.
+    """
+    table = open_table(source)
+    if out.exists() and out.samefile(source):
+        raise ConfigError(f"{out} is the input itself: name another output.")
+    if not out.parent.is_dir():
+        raise ConfigError(f"There is no folder {out.parent} for the output: make it, or name another.")
+    if kind(out) != kind(source):
+        raise ConfigError(f"{out} should end as {source.name} does: the answers are written in the input's format.")
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} exists already: name another output, or give --overwrite.")
+    if options.abstain is not None and not task.answer.is_multiple_choice:
+        raise ConfigError(f"{task.name}'s answers are written and have no probability: leave --abstain out.")
+    first: Sequence[Row] = next(table.chunks(), [])
+    if not first:
+        raise DataError(f"{source} has no rows.")
+    readable = [row for row in first if not row.fault]
+    if not readable:
+        raise DataError(f"{source} has no row that can be read; of the first, {first[0].fault}")
+    columns = list(dict.fromkeys(name for row in readable for name in row.values))
+    _check_columns(task, source, columns)
+    taken = [name for name in new_columns(task, options) if name in columns]
+    if taken:
+        raise DataError(f"{source} has a column {taken[0]} already: give a --prefix for the new columns.")
+    return table
+
+
+def _check_columns(task: Task, source: Path, columns: Sequence[str]) -> None:
+    """Raise DataError where a needed column is lacking, with what may be wrong with the file."""
+    lacking = missing(task, columns)
+    if not lacking:
+        return
+    if any("\ud800" <= sign <= "\udfff" for name in columns for sign in name):
+        raise DataError(f"{source} is not in UTF-8, as its first line shows: save it in UTF-8.")
+    divider = next((sign for sign in DIVIDERS if len(columns) == 1 and sign in columns[0]), None)
+    if divider is not None:
+        wanted = "a tab" if kind(source) == "tsv" else "','"
+        raise DataError(f"{source} has one column, {columns[0]!r}: its cells should be divided by {wanted}.")
+    raise DataError(
+        f"{source} has no column {' and no column '.join(lacking)}; it has {', '.join(columns)}, and "
+        f"{task.name} takes {needs(task)}."
+    )

@@ -1,0 +1,1 @@
+"""Files, hashes, and tables of rows, shared by all rooms."""

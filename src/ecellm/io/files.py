@@ -1,0 +1,132 @@
+"""Atomic writes: a file or folder is written under a temporary name beside its place, then renamed.
+
+A full disk raises an OSError that names the output.
+"""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ecellm.errors import DataError
+
+#: The system's numbers for "no room": a full disk, a quota, a limit on a file's size.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: The same as safetensors and torch.save report it: the first hides the number in a text, the second drops it.
+_NO_ROOM_TEXT = re.compile(
+    rf"\(os error ({'|'.join(map(str, NO_ROOM))})\)|PytorchStreamWriter failed|inline_container\.cc.*unexpected pos"
+)
+
+
+@contextmanager
+def reporting_disk_full(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Turn the error of a full disk, whichever library raised it, into an OSError that names `path`.
+
+    An error that names another file than `path` or `temporary` (where `path` is written first) stays as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = error.errno in NO_ROOM if isinstance(error, OSError) else bool(_NO_ROOM_TEXT.search(str(error)))
+        named = str(getattr(error, "filename", None) or path)
+        ours = any(named.startswith(str(known)) for known in (path, temporary) if known is not None)
+        if full and ours:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def append_or_roll_back(path: Path, text: str) -> None:
+    """Append `text` to a file; where that fails (a full disk), truncate the file to what it was.
+
+    A lone half of a surrogate pair, which UTF-8 cannot hold, is written as JSON's escape for it.
+    """
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with (
+            reporting_disk_full(path),
+            path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+        ):
+            file.write(text)
+    except OSError:
+        if path.exists():
+            os.truncate(path, before)
+        raise
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to, which is renamed to `path` at the end of a block that raised nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_path(path)
+    try:
+        temporary.touch(mode=0o600, exist_ok=False)
+        with reporting_disk_full(path, temporary):
+            yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file atomically; half a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder to fill, which is renamed to `path` at the end of a block that raised nothing.
+
+    Raises DataError where `path` exists already, as a file or as a folder that is not empty.
+    """
+    refuse_existing(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_path(path)
+    try:
+        temporary.mkdir(mode=0o700)
+        with reporting_disk_full(path, temporary):
+            yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.is_dir():
+            path.rmdir()
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise DataError where `path` is a file or a folder that holds something."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        raise DataError(f"{path} exists already: name another output, or remove it first.")
+
+
+def refuse_overwriting(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise DataError where a file exists and may not be replaced, is a folder, an input, or named twice."""
+    taken = {path.resolve() for path in inputs if path is not None}
+    for path in paths:
+        if path.resolve() in taken:
+            raise DataError(f"{path} is named for two things: name another file to write.")
+        taken.add(path.resolve())
+        if path.is_dir():
+            raise DataError(f"{path} is a folder: name a file.")
+        if path.exists() and not overwrite:
+            raise DataError(f"{path} exists already: name another file, or add --overwrite.")
+
+
+def _temporary_path(path: Path) -> Path:
+    """Return a new name beside `path`, before anything of it exists: Ctrl-C at any moment leaves nothing."""
+    return path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

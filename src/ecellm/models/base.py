@@ -1,0 +1,171 @@
+"""What all models share: the generator protocol, the records that go in and out, and the registry of families."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ecellm.models.precision import FP32, Precision
+from ecellm.prompts import Prompt
+from ecellm.types import Question
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from transformers import Trainer
+
+    from ecellm.models.folder import ModelInfo
+    from ecellm.models.training.rows import Rows
+    from ecellm.training.monitoring import Monitoring
+    from ecellm.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question with its prompt."""
+
+    question: Question
+    prompt: Prompt
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one answer, as its server counts them."""
+
+    prompt: int
+    written: int
+
+    def __add__(self, other: "Usage | None") -> "Usage":
+        return self if other is None else Usage(self.prompt + other.prompt, self.written + other.written)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A model's completion, with probabilities where it has them."""
+
+    text: str
+    probability: float | None = None
+    """Of this answer among its candidates, where there are candidates."""
+    scores: dict[str, float] | None = None
+    """Every candidate's probability; they sum to 1."""
+    usage: Usage | None = None
+    """The tokens read and written, as counted by a server; None for local models."""
+    near_tie: bool = False
+    """Whether another answer is as likely within what the arithmetic can tell, so that another batch, thread or
+    processor may give that one."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A question without an answer, such as one that a server refused; the next run tries it again."""
+
+    reason: str
+    """One short sentence."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are generated. A run's journal keeps answers under its text (`str`)."""
+
+    free: bool = False
+    """Whether multiple-choice questions are answered by generating text, as in the paper, instead of by candidate
+    scoring."""
+    temperature: float = 0.0
+    """Of generated text: 0 is greedy, above it tokens are sampled (the paper: .15)."""
+    top_p: float = 1.0
+    """Sampling keeps the likeliest tokens of this share (the paper: .95)."""
+    seed: int = 0
+    """Of sampling."""
+    max_new_tokens: int = 100
+    """The maximum length of a generated answer, in tokens; 100 as in the paper."""
+    precision: Precision = FP32
+    """Of the linear layers on a CPU; on an accelerator a model has the precision of its weights."""
+
+    def __str__(self) -> str:
+        """Return what of it changes answers, for the record of a run: a seed does so only where it is used."""
+        # Nothing for fp32, so that runs from before there was a choice can be resumed.
+        lowered = () if self.precision == FP32 else (self.precision,)
+        sampled = f"temperature {self.temperature:g}, top_p {self.top_p:g}, seed {self.seed}"
+        return ", ".join(
+            (
+                "free" if self.free else "closed",
+                sampled if self.temperature else "greedy",
+                f"at most {self.max_new_tokens} tokens",
+                *lowered,
+            )
+        )
+
+
+class Generator(Protocol):
+    """A model that answers questions."""
+
+    def prompts(self, questions: Sequence[Question]) -> list[Prompt]:
+        """Return the questions' prompts as the model was tuned on them, within its token budget."""
+
+    def reply(self, requests: Sequence[Request]) -> Sequence[Reply | Failure]:
+        """Answer a batch, in order. Answers do not depend on the batch."""
+
+
+@runtime_checkable
+class Streaming(Generator, Protocol):
+    """A model that forms its own batches, such as one behind a server, and yields answers as they arrive."""
+
+    def stream(self, requests: Sequence[Request], halt: Event | None = None) -> Iterator[tuple[int, Reply | Failure]]:
+        """Send all requests and yield the index and answer of each as it arrives, in any order.
+
+        Once `halt` is set no more are sent; requests in flight are still awaited, as they may have to be paid for.
+
+        Raises ServerError where every further request would fail, such as for a wrong key.
+        """
+
+
+class Tuning(Protocol):
+    """How the models of a family are tuned; a module with these functions is one."""
+
+    def load_tokenizer(self, recipe: "Recipe") -> Any:
+        """Return the tokenizer of the recipe's base; raises ModelError where it cannot be had."""
+
+    def trainer_for(self, recipe: "Recipe", rows: "Rows", out: Path, console: "Console") -> "Trainer":
+        """Return the trainer of a run, which has not begun; raises ModelError where the base is of no use."""
+
+    def tune(
+        self, recipe: "Recipe", rows: "Rows", out: Path, checkpoint: str | None, monitoring: "Monitoring"
+    ) -> "ModelInfo":
+        """Tune a model, from a checkpoint on where there is one, write its weights and tokenizer to `out`, and return
+        recipe, template and what else the family's generator needs."""
+
+
+def _no_refusal(model: str, decoding: Decoding) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of models. Its functions import what they need when they are called, so that a family that is not used
+    costs no time."""
+
+    name: str
+    """As recipes and MODEL folders give it."""
+    load: Callable[[Path, str, Decoding], Generator]
+    """Return the generator of a MODEL folder on a device; raises ModelError where the folder is of no use."""
+    refusal: Callable[[str, Decoding], str | None] = _no_refusal
+    """Return why a model, by name, does not support this decoding, in one sentence; None where it does."""
+    tuning: Callable[[], Tuning] | None = None
+    """None where no recipe tunes such a model."""
+    foreign_keys: Mapping[str, str] = field(default_factory=dict)
+    """Recipe keys, such as optimisation.freeze_layers, that mean nothing for it, each with what it is for."""
+    one_process: bool = False
+    """Whether it is tuned in one process only."""
+    library: str = "transformers"
+    """By which a hub says that its models are loaded."""
+    runs_in_vllm: bool = False
+
+
+#: By name; `families.py` fills it.
+FAMILIES: dict[str, Family] = {}
+
+
+def register(family: Family) -> None:
+    """Make a family known by its name."""
+    assert family.name not in FAMILIES, family.name
+    FAMILIES[family.name] = family

@@ -1,0 +1,1 @@
+"""Decoding that families share: candidate scoring, constrained decoding, KV cache, batching."""

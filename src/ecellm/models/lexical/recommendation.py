@@ -1,0 +1,71 @@
+"""SR: the candidate whose words are most like the purchase history, by TF-IDF.
+
+The weights are fitted in `linear_fitting.py`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ecellm.models.lexical.pair_features import Scale, State, Terms, nested, under
+from ecellm.models.lexical.sparse_rows import Floats
+from ecellm.tasks import TASKS
+from ecellm.tasks.answers import option_texts
+from ecellm.types import Example
+
+#: Each older purchase counts this much less in the faded mean.
+FADING = 0.7
+LIKENESSES = ("mean", "faded mean", "most", "last")
+
+
+def history(example: Example) -> list[str]:
+    """Return the purchases, oldest first, as the example's task reads them."""
+    past = TASKS[example.task].history
+    assert past is not None, example.task
+    return past(example)
+
+
+def candidates(example: Example) -> list[str]:
+    """Return the candidates, without their letters."""
+    assert example.options is not None, example.id
+    return [re.sub(r"^[A-Z]: ", "", option) for option in option_texts(example.options)]
+
+
+@dataclass
+class Recommender:
+    """TF-IDF of item texts and a logistic regression over how like the history a candidate is."""
+
+    terms: Terms
+    scale: Scale
+    weights: Floats
+    """[likenesses]"""
+    intercept: float
+
+    def log_probabilities(self, example: Example) -> Floats:
+        """Return the log-probability of each candidate to be the one bought, [candidates]."""
+        logits = self.scale.transform(likenesses(self.terms, example)) @ self.weights + self.intercept
+        return np.asarray(logits - np.logaddexp.reduce(logits), dtype=np.float64)
+
+    def state(self) -> State:
+        """Return all that was learned."""
+        notes, arrays = self.terms.state()
+        scale = {"mean": self.scale.mean, "deviation": self.scale.deviation}
+        return {"terms": notes, "intercept": self.intercept}, nested("terms", arrays) | scale | {
+            "weights": self.weights
+        }
+
+    @classmethod
+    def restored(cls, notes: dict[str, Any], arrays: dict[str, Any]) -> "Recommender":
+        """Restore a model from what `state` returned."""
+        terms = Terms.restored(notes["terms"], under("terms", arrays))
+        return cls(terms, Scale(arrays["mean"], arrays["deviation"]), arrays["weights"], notes["intercept"])
+
+
+def likenesses(terms: Terms, example: Example) -> Floats:
+    """Return cosines of candidates with the purchases, [candidates, likenesses]: see `LIKENESSES`."""
+    shown, bought = candidates(example), history(example) or [""]
+    cosines = terms.transform(shown).products_with_rows(terms.transform(bought))
+    weights = FADING ** np.arange(len(bought))[::-1]
+    return np.stack([cosines.mean(1), cosines @ weights / weights.sum(), cosines.max(1), cosines[:, -1]], axis=1)

@@ -1,0 +1,42 @@
+"""The files of one task's small model in a MODEL folder, of baselines and of XS's linear models."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+
+@dataclass(frozen=True)
+class TaskFiles:
+    """The place of one task's model in a MODEL folder."""
+
+    folder: Path
+    task: str
+
+    @property
+    def notes(self) -> Path:
+        """The file of vocabularies and settings."""
+        return self.folder / f"{self.task}.json"
+
+    @property
+    def weights(self) -> Path:
+        """The file of arrays."""
+        return self.folder / f"{self.task}.safetensors"
+
+    def write(self, notes: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Write both files."""
+        self.notes.write_text(json.dumps(notes, ensure_ascii=True) + "\n", encoding="utf-8")
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, self.weights)
+
+    def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+        """Return what was written."""
+        return json.loads(self.notes.read_text(encoding="utf-8")), load_file(self.weights)
+
+    def hash(self) -> str:
+        """Return the sha256 of the vocabularies and settings, for `ecellm.json` and so for the model's hash."""
+        return hashlib.sha256(self.notes.read_bytes()).hexdigest()

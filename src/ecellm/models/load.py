@@ -1,0 +1,171 @@
+"""From a model's name to its generator.
+
+A name is a MODEL folder; a base that was not tuned, as a folder, a GGUF file, `smollm2-135m` or at the hub; `vllm:`
+and one of these; or `openai:` and a model of an OpenAI-compatible server.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecellm.errors import ModelError
+from ecellm.io.hashing import keyed_hash
+from ecellm.models.base import Decoding, Family, Generator
+from ecellm.models.calibration.file import named, read_calibration
+from ecellm.models.device import best_device
+from ecellm.models.families import find_family
+from ecellm.models.folder import CHECKPOINTS, INFO, ModelInfo, is_finished, model_hash, read_info, write_info
+from ecellm.models.precision import FP32
+from ecellm.models.transformers.base_models import base_location, is_gguf
+
+if TYPE_CHECKING:
+    from ecellm.models.remote.client import Server
+
+OPENAI, VLLM = "openai:", "vllm:"
+CONFIG = "config.json"
+#: What is fetched of a base at the hub: no pickles, no code.
+FETCHED, LEFT = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"), ("consolidated*", "*/*")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model's folder, with all that inference needs."""
+
+    folder: Path
+    family: Family
+    hashed: str
+    """The file that is hashed with the weights to identify the model."""
+    layout: str
+    """How its prompts are laid out."""
+
+
+def load_generator(
+    model: str | Path,
+    decoding: Decoding | None = None,
+    template: str | None = None,
+    server: "Server | None" = None,
+    calibration: Path | None = None,
+    device: str | None = None,
+) -> Generator:
+    """Return the generator for a model, on a device of torch's (None: the accelerator where there is one).
+
+    `template` (a name or a JSON file) lays out the prompts of a base or of a server's model; without it a base has
+    its own chat template. `server` describes how an `openai:` model is reached. `calibration` is the calibration
+    file of a base or a server's model; a MODEL folder has its own.
+
+    Raises ModelError where there is no such model, its family is not known or refuses the decoding, a package that
+    it needs is not installed, or the calibration is not this model's.
+    """
+    decoding = decoding or Decoding()
+    if decoding.precision != FP32 and str(model).startswith((OPENAI, VLLM)):
+        raise ModelError(f"{model} has the precision that its server or engine gives it: omit --precision.")
+    if device is not None and str(model).startswith((OPENAI, VLLM)):
+        raise ModelError(f"{model} computes where its server or engine does: omit the device.")
+    if str(model).startswith(OPENAI):
+        from ecellm.models.remote.openai_compatible import OpenAIGenerator
+
+        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template, calibration)
+    device = device or best_device()
+    if decoding.precision != FP32 and device != "cpu":
+        raise ModelError("--precision is for CPUs; on this accelerator a model has the precision of its weights.")
+    with opened(model, template, calibration) as found:
+        if str(model).startswith(VLLM):
+            from ecellm.models.remote.vllm import VLLMGenerator
+
+            return VLLMGenerator(found.folder, found.family, decoding)
+        refusal = found.family.refusal(str(model), decoding)
+        if refusal is not None:
+            raise ModelError(refusal)
+        return found.family.load(found.folder, device, decoding)
+
+
+def identity(
+    model: str | Path,
+    decoding: Decoding | None = None,
+    template: str | None = None,
+    server: "Server | None" = None,
+    calibration: Path | None = None,
+) -> dict[str, str]:
+    """Return what a model's answers depend on, for the record of a run: weights or server, prompt, decoding."""
+    decoding = decoding or Decoding()
+    if str(model).startswith(OPENAI):
+        from ecellm.models.remote.openai_compatible import OpenAIGenerator
+
+        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template, calibration).identity()
+    with opened(model, template, calibration) as found:
+        return {
+            "model": model_hash(found.folder, found.hashed),
+            "engine": "vllm" if str(model).startswith(VLLM) else "transformers",
+            "prompt": keyed_hash("prompt", found.layout),
+            "decoding": f"{decoding}{named(calibration)}",
+        }
+
+
+@contextmanager
+def opened(model: str | Path, template: str | None, calibration: Path | None = None) -> Iterator[Opened]:
+    """Open a MODEL folder, or a base in the form of one; raises ModelError where it is neither."""
+    name = str(model).removeprefix(VLLM)
+    folder = Path(name)
+    if not folder.is_dir() and is_gguf(name):
+        folder = Path(base_location(name))
+    elif not folder.is_dir() and name.count("/") == 1 and not name.startswith((".", "/")):
+        folder = _fetched(name)
+    # A folder with checkpoints is a run of tuning that has not ended.
+    if is_finished(folder) or not (folder / CONFIG).is_file() or (folder / CHECKPOINTS).is_dir():
+        info = read_info(folder)
+        if template is not None:
+            raise ModelError(f"{model} uses the template that it was tuned with: omit --template.")
+        if calibration is not None:
+            raise ModelError(f"{model} keeps its calibration in its folder: omit --calibration.")
+        layout = None if info.template is None else info.template.model_dump(mode="json")
+        yield Opened(folder, find_family(info.recipe.family), INFO, json.dumps(layout, sort_keys=True))
+        return
+    from ecellm.models.transformers.untuned import base_info
+
+    info = base_info(folder, template)
+    layout = info.model_dump(mode="json", exclude_unset=True)
+    if calibration is not None:
+        read = read_calibration(calibration, model_hash(folder, CONFIG))
+        info = info.model_copy(update={"temperatures": read.temperatures, "offsets": read.offsets})
+    with with_info(folder, info) as made:
+        yield Opened(made, find_family(info.recipe.family), CONFIG, json.dumps(layout, sort_keys=True))
+
+
+@contextmanager
+def with_info(files: Path, info: ModelInfo) -> Iterator[Path]:
+    """Give a MODEL folder of this description with links to a folder's files, for as long as the block lasts: to load
+    a base, a model that is not finished yet, or one without its calibration."""
+    with tempfile.TemporaryDirectory(prefix="ecellm-model-") as made:
+        for file in files.iterdir():
+            if file.is_file() and file.name != INFO:
+                (Path(made) / file.name).symlink_to(file.resolve())
+        write_info(Path(made), info)
+        yield Path(made)
+
+
+def is_tuned(model: str) -> bool:
+    """Return whether a name is that of a finished MODEL folder, and not of a base or a server's model."""
+    return not model.startswith(OPENAI) and is_finished(Path(model.removeprefix(VLLM)))
+
+
+def tasks_of(model: str) -> list[str] | None:
+    """Return the tasks that a baseline was fitted on; None for models that answer all tasks."""
+    return read_info(Path(model.removeprefix(VLLM))).tasks if is_tuned(model) else None
+
+
+def _fetched(name: str) -> Path:
+    """Return the folder of a base at the hub, fetched unless it was before."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FETCHED), ignore_patterns=list(LEFT)))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        raise ModelError(
+            f"{name} is no model's folder, and cannot be had from the hub ({type(error).__name__}): look for a "
+            "slip in the name, or whether the hub can be reached."
+        ) from error

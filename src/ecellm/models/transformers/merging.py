@@ -1,0 +1,110 @@
+"""Merging an adapter into its base, checked: the merged model has the logits of base and adapter together."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from transformers import AutoTokenizer
+
+from ecellm.errors import ModelError
+from ecellm.io.files import atomic_folder, refuse_existing
+from ecellm.models.folder import INFO, MergedFrom, ModelInfo, read_info, write_info
+from ecellm.models.transformers.base_models import base_location
+from ecellm.models.transformers.family import CAUSAL
+from ecellm.models.transformers.gguf_writing import Precision, write_gguf
+from ecellm.models.transformers.pretrained import ADAPTER, adapter_base, load_pretrained
+
+#: The prompt on which logits are compared.
+PROBE = "Is the blue steel mug the same product as the steel mug in blue? Answer yes or no."
+#: Of the largest logit: what merging may change, by the precision of the weights.
+CLOSE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+Answers = TypeVar("Answers")
+#: Called with a model in memory, its tokenizer and its description; returns answers to compare.
+Ask = Callable[[Any, Any, ModelInfo], Answers]
+
+
+@dataclass(frozen=True)
+class Merged(Generic[Answers]):
+    """How far a merged model is from base and adapter."""
+
+    apart: float
+    """The largest difference of logits, as a share of the largest logit."""
+    before: Answers
+    """Of base and adapter."""
+    after: Answers
+
+
+def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
+    """Write the whole model to `out` and ask it the questions that base and adapter answered before.
+
+    Both answer in the precision of the base's weights, which is the merged model's too.
+
+    Raises ModelError where the folder is no adapter, its base cannot be had, `out` exists, or the logits differ by
+    more than rounding.
+    """
+    info = read_info(model)
+    if not (model / ADAPTER).is_file():
+        raise ModelError(f"{model} is no adapter: its weights are whole already.")
+    base, revision = adapter_base(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    merged, apart, answers = _merged(model, tokenizer, lambda adapted: ask(adapted, tokenizer, info))
+    with atomic_folder(out) as folder:
+        merged.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        for name in ("log.jsonl", "run.json"):
+            if (model / name).is_file():
+                shutil.copyfile(model / name, folder / name)
+        write_info(folder, info.model_copy(update={"merged_from": MergedFrom(base=base, revision=revision)}))
+        assert (folder / INFO).is_file()
+    return Merged(apart, answers, ask(merged, tokenizer, info))
+
+
+def export_gguf(model: Path, out: Path, precision: Precision) -> None:
+    """Write a causal model, an adapter merged into its base, as a GGUF file with a Modelfile to the folder `out`.
+
+    Raises ModelError as `merge` and `write_gguf`.
+    """
+    info = read_info(model)
+    if info.recipe.family != CAUSAL.name:
+        raise ModelError(f"{model} is of the family {info.recipe.family!r}: GGUF is written of causal models.")
+    refuse_existing(out)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if (model / ADAPTER).is_file():
+        whole, _, _ = _merged(model, tokenizer, lambda adapted: None)
+    else:
+        whole = load_pretrained(str(model), None, "auto")
+    with atomic_folder(out) as folder:
+        write_gguf(whole, tokenizer, info, folder, precision)
+
+
+def _merged(model: Path, tokenizer: Any, ask: Callable[[Any], Answers]) -> tuple[Any, float, Answers]:
+    """Return an adapter and its base as one model, by how much its logits differ from theirs, and what `ask` got of
+    the two before they were merged."""
+    from peft import PeftModel
+
+    base, revision = adapter_base(model)
+    location = base_location(base)
+    try:
+        loaded = load_pretrained(location, revision, "auto")
+    except OSError as error:
+        raise ModelError(f"{model} is an adapter on {base!r}, which cannot be had from the hub.") from error
+    adapted: Any = PeftModel.from_pretrained(loaded, model).eval()
+    before, answers = _logits(adapted, tokenizer), ask(adapted.get_base_model())
+    merged = adapted.merge_and_unload()
+    apart = float((_logits(merged, tokenizer) - before).abs().max() / before.abs().max())
+    if not apart <= CLOSE.get(merged.dtype, CLOSE[torch.float32]):
+        raise ModelError(f"The merged model differs from {model} (logits by {apart:.1%}): it was not written.")
+    return merged, apart, answers
+
+
+@torch.inference_mode()
+def _logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    ids = tokenizer(PROBE, return_tensors="pt").input_ids
+    if model.config.is_encoder_decoder:
+        return model(input_ids=ids, decoder_input_ids=ids[:, :8]).logits.float()
+    return model(input_ids=ids).logits.float()

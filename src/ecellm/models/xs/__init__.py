@@ -1,0 +1,1 @@
+"""XS: the prefix language model from MiniLM, its features, tuning and generator."""

@@ -1,0 +1,74 @@
+"""Shared by the linear models of all tasks: their scores, and the texts of an example that they read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecellm.errors import EcellmError
+from ecellm.models.decoding.candidates import candidates_of
+from ecellm.models.lexical.pair_features import State
+from ecellm.models.lexical.sparse_rows import Floats
+from ecellm.models.lexical.text_pairs import weighted_pair
+from ecellm.tasks.text_pairs import TextPair
+from ecellm.types import Example
+
+#: Log-probabilities below this are raised to it: no count of words makes an answer impossible.
+LOWEST = -8.0
+
+
+@dataclass(frozen=True)
+class KnownValue:
+    """A text that training rows gave as the value of an attribute."""
+
+    attribute: int
+    """Which of the target attributes, by place."""
+    text: str
+    """In lower case."""
+    source: str
+    """The field that it stands in, in lower case."""
+    score: float
+    """The logit of how often it was right where it stood."""
+
+
+@dataclass(frozen=True)
+class Lexical:
+    """The scores of one question; empty where its task has none or its input is of another form."""
+
+    candidates: tuple[float, ...] = ()
+    """One score a candidate, in their order: log-probabilities of a choice, logarithms of gains of a ranking."""
+    values: tuple[KnownValue, ...] = ()
+
+
+NOTHING = Lexical()
+
+
+class TaskScores(Protocol):
+    """The linear model of one task."""
+
+    def read(self, examples: Sequence[Example]) -> list[Lexical]:
+        """Return the scores of examples, in order."""
+
+    def state(self) -> State:
+        """Return all that was learned."""
+
+    @classmethod
+    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """Restore a model from what `state` returned."""
+
+
+def pair_of(example: Example) -> TextPair | None:
+    """Return the two texts of an example, or None where an imported input is of another form."""
+    try:
+        return weighted_pair(example)
+    except (EcellmError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def of_candidates(example: Example, logs: Floats) -> Lexical:
+    """Return the scores where the example has as many candidates."""
+    if len(candidates_of(example) or ()) != len(logs):
+        return NOTHING
+    return Lexical(tuple(np.maximum(logs, LOWEST).tolist()))

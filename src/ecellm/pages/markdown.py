@@ -1,9 +1,0 @@
-"""Tables in Markdown."""
-
-from collections.abc import Iterable, Sequence
-
-
-def markdown_table(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; what would end a cell is escaped."""
-    rows = [names, ["---"] * len(names), *lines]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)

@@ -1,0 +1,1 @@
+"""Tuning a language model on a dataset, by a recipe."""

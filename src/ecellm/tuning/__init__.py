@@ -1,1 +1,0 @@
-"""Tuning a language model on a dataset, as a recipe says."""

@@ -1,0 +1,127 @@
+"""What a check finds: leaks that make test scores untrue fail it, the rest only a strict one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ecellm.data.checks import BALANCE, CONFLICT, FACT, INPUT, NEAR_INPUT, PRODUCT, SHOPPER, Finding, check
+from ecellm.data.dataset import MANIFEST, Dataset, read_dataset, write_split
+from ecellm.data.samplers import SAMPLERS, Plan
+from ecellm.tasks import TASKS
+from ecellm.types import SPLITS, Example, Split, sample_id
+from judged_rows import esci, queries
+
+Run = Callable[..., tuple[int, str, str]]
+LONG = "a steel mug with a wooden handle that keeps coffee hot for hours on the road and in the office every day"
+
+
+def row(task: str, split: Split, text: str, output: str = "yes", **more: object) -> Example:
+    return Example(sample_id(task, "IND", text, None), task, "IND", split, text, None, output, **more)  # type: ignore[arg-type]
+
+
+def dataset(folder: Path, *rows: Example) -> Dataset:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        write_split([example for example in rows if example.split == split], folder / f"{split}.parquet")
+    (folder / MANIFEST).write_text("{}")
+    return read_dataset(folder)
+
+
+def found(folder: Path, *rows: Example) -> set[tuple[str, str, int, bool]]:
+    return {(each.task, each.what, each.rows, each.fatal) for each in check(dataset(folder, *rows))}
+
+
+def test_an_exact_input_in_two_splits_is_found_whatever_the_task(tmp_path: Path) -> None:
+    text = json.dumps({"question": "is it loud", "document": ["no"]})
+    same = found(tmp_path, row("AP", "train", text), row("AG", "validation", text, "No."))
+    assert {("AP", INPUT, 1, True), ("AG", INPUT, 1, True)} == same
+
+
+@pytest.mark.parametrize(
+    ("taught", "asked"),
+    [
+        (("PSI", {"query": "Mug", "product": "Blue mug"}), ("MPC", {"query": "mug", "product title": "blue  mug"})),
+        (
+            ("QPR", {"query": "mug", "product list": ["A: pot", "B: blue mug"]}),
+            ("PSI", {"query": "mug", "product": "Blue mug"}),
+        ),
+        (
+            ("AP", {"question": "Is it loud?", "document": ["no"]}),
+            ("AG", {"question": "is it  loud?", "document": ["yes"]}),
+        ),
+    ],
+)
+def test_a_label_under_another_tasks_name_is_found_in_rows_that_only_have_texts(
+    taught: tuple[str, object], asked: tuple[str, object], tmp_path: Path
+) -> None:
+    train = row(taught[0], "train", json.dumps(taught[1]))
+    test = row(asked[0], "test", json.dumps(asked[1]), "no")
+    assert (asked[0], FACT, 1, True) in found(tmp_path, train, test)
+
+
+def test_a_near_duplicate_is_reported_and_not_fatal(tmp_path: Path) -> None:
+    rows = [
+        row("SA", "train", LONG),
+        row("SA", "test", LONG.replace("day", "week")),
+        row("SA", "test", "quite another text"),
+    ]
+    assert found(tmp_path, *rows) == {("SA", NEAR_INPUT, 1, False)}
+
+
+def test_shared_products_and_shoppers_are_reported_and_not_fatal(tmp_path: Path) -> None:
+    history = [f"{place}th: item {place}." for place in range(4)]
+    rows = [
+        row("PM", "train", "1", products=("amazon|a", "google|b")),
+        row("PM", "test", "2", products=("amazon|a", "google|c")),
+        row("PM", "test", "3", products=("amazon|d", "google|d")),
+        row("SR", "train", repr(history[:3])),
+        row("SR", "test", repr(history)),
+        row("SR", "test", repr(history[1:])),
+    ]
+    assert found(tmp_path, *rows) == {("PM", PRODUCT, 1, False), ("SR", SHOPPER, 1, False)}
+
+
+def test_odd_answers_are_reported_but_not_several_good_ones(tmp_path: Path) -> None:
+    rows = [row("PM", "train", str(number), "no") for number in range(12)]
+    torn = [replace(row("PM", "train", "x", output), id=output) for output in ("yes", "no")]
+    good = [replace(row("AG", "train", "x", output), id=f"AG {output}") for output in ("Yes.", "It is.")]
+    assert found(tmp_path / "torn", *rows, *torn, *good) == {("PM", CONFLICT, 2, False), ("PM", BALANCE, 13, False)}
+
+
+def test_text_that_is_in_no_known_form_gives_no_label_away() -> None:
+    for task in TASKS.values():
+        for text in ("", "x", "[]", "{}", '{"query": 1}', '{"question": null}', "[" * 5000):
+            assert task.facts(row(task.name, "test", text)) == ()
+
+
+@pytest.mark.parametrize("task", ["MPC", "PSI", "QPR"])
+def test_what_a_built_row_gives_away_can_be_read_off_its_input(task: str) -> None:
+    store = esci(queries(6, tested=3), {"E0": "<b>Cr\u00e8me</b> de la cr\u00e8me"})
+    plan = Plan(1, {("train", "IND"): 20, ("test", "IND"): 20})
+    samples = SAMPLERS[task].draw(store, plan).examples
+    assert samples
+    assert all(TASKS[task].facts(example) == example.facts for example in samples)
+
+
+def test_the_verb_fails_with_a_list_and_passes_what_is_clean(tmp_path: Path, run: Run) -> None:
+    leaky = dataset(tmp_path / "leaky", row("PM", "train", "x"), row("PM", "test", "x"))
+    near = dataset(tmp_path / "near", row("SA", "train", LONG), row("SA", "test", LONG + " too"))
+    code, shown, error = run("check", leaky.path)
+    assert code == 1
+    assert f"PM: {INPUT} (2)" in error
+    assert INPUT.split()[0] in shown
+    assert run("check", near.path)[0] == 0
+    code, _, error = run("check", near.path, "--strict")
+    assert code == 1
+    assert NEAR_INPUT in error
+
+
+def test_findings_say_how_many_and_which(tmp_path: Path) -> None:
+    rows = [row("PM", split, str(number)) for number in range(8) for split in ("train", "test")]  # type: ignore[arg-type]
+    (finding,) = check(dataset(tmp_path, *rows))
+    assert (finding.rows, finding.of) == (16, 16)
+    assert len(finding.examples) == 5
+    assert isinstance(finding, Finding)

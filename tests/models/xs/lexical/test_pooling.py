@@ -1,0 +1,63 @@
+"""Pooling the stack's scores with the linear model's: weights from validation rows."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecellm.models.xs.lexical.pool_fitting import ScoredCandidates, fit_pool
+from ecellm.models.xs.lexical.pooling import EVEN, pooled
+
+
+def rows(count: int, deep: float, lexical: float, seed: int = 0) -> list[ScoredCandidates]:
+    """Rows of three candidates whose right one both scores favour, each as far as it says, with noise."""
+    drawn = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        right = int(drawn.integers(3))
+        favoured = np.arange(3) == right
+        one, other = (strength * favoured + drawn.normal(size=3) for strength in (deep, lexical))
+        found.append(ScoredCandidates(one.tolist(), other.tolist(), [right]))
+    return found
+
+
+def test_scores_that_say_nothing_weigh_nothing_and_the_other_ones_much() -> None:
+    deep, lexical = fit_pool(rows(400, deep=3, lexical=0))
+    assert deep > 1
+    assert lexical < 0.2
+    deep, lexical = fit_pool(rows(400, deep=0, lexical=3))
+    assert deep < 0.2
+    assert lexical > 1
+
+
+def test_pooled_scores_are_right_more_often_than_either() -> None:
+    fitted, new = fit_pool(rows(400, deep=1.5, lexical=1.5)), rows(1000, deep=1.5, lexical=1.5, seed=1)
+
+    def right(weights: tuple[float, float]) -> float:
+        return float(np.mean([int(np.argmax(pooled(r.deep, r.lexical, weights))) == r.order[0] for r in new]))
+
+    assert right(fitted) > max(right((1.0, 0.0)), right((0.0, 1.0))) + 0.03
+
+
+def test_too_few_rows_decide_nothing() -> None:
+    assert fit_pool(rows(39, deep=3, lexical=0)) == EVEN
+    without = [ScoredCandidates(row.deep, [], row.order) for row in rows(100, deep=3, lexical=0)]
+    assert fit_pool(without) == EVEN
+
+
+def test_whole_orders_are_fitted_as_plackett_luce() -> None:
+    """Orders that follow one score strictly give it all the weight."""
+    drawn = np.random.default_rng(0)
+    listed = []
+    for _ in range(100):
+        one, other = drawn.normal(size=4), drawn.normal(size=4)
+        listed.append(ScoredCandidates(one.tolist(), other.tolist(), np.argsort(-one).tolist()))
+    deep, lexical = fit_pool(listed)
+    assert deep > 3
+    assert lexical < deep / 20
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=5))
+def test_without_lexical_scores_the_stacks_stand_as_they_are(deep: list[float]) -> None:
+    assert pooled(deep, [], (0.3, 0.7)) == deep
+    assert pooled(deep, deep, (0.5, 0.5)) == pytest.approx(deep)
