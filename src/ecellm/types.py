@@ -4,7 +4,7 @@ Nothing here imports an engine or a model library, so every room can use it.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ecellm.io.hashing import keyed_hash
 
@@ -77,16 +77,16 @@ class Prediction:
     setting: str
     text: str
     """The model's completion, unchanged."""
-    answer: Any = None
+    answer: object = None
     """The strictly parsed answer, or None where the text cannot be parsed."""
     probability: float | None = None
     """The model's probability of this answer among its candidates, where there are candidates."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
     """Anything else worth keeping on the line, such as `scores` of the candidates."""
 
-    def to_entry(self) -> dict[str, Any]:
+    def to_entry(self) -> dict[str, object]:
         """Return what the line holds."""
-        row: dict[str, Any] = {"id": self.id, "task": self.task, "setting": self.setting, "text": self.text}
+        row: dict[str, object] = {"id": self.id, "task": self.task, "setting": self.setting, "text": self.text}
         row["answer"] = self.answer
         if self.probability is not None:
             row["probability"] = self.probability

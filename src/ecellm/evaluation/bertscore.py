@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from torch import Tensor
 from ecellm.errors import DataError
 from ecellm.models.minilm import HUB_NAME, minilm_folder
 from ecellm.tasks.metrics import Floats
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: Tokens of a text that the model reads; the rest is cut.
 MAX_TOKENS = 512
@@ -47,7 +50,7 @@ class BertScorer:
         named = HUB_NAME if model is None else Path(model).resolve().name if Path(model).is_dir() else model
         self.name = named if layer is None else f"{named}, layer {layer}"
         self._known: dict[Pair, tuple[float, float, float]] = {}
-        self._loaded: tuple[Any, Any] | None = None
+        self._loaded: tuple[PreTrainedTokenizerBase, PreTrainedModel] | None = None
 
     def score(self, pairs: Sequence[Pair]) -> Floats:
         """Return precision, recall and F1 of each pair, [pairs, 3]; 0 where either text has no token."""
@@ -88,7 +91,7 @@ class BertScorer:
                 encoded[text] = Encoded(states[place, kept[place]], own[place, kept[place]])
         return encoded
 
-    def _as_read(self, text: str, tokenizer: Any) -> str:
+    def _as_read(self, text: str, tokenizer: "PreTrainedTokenizerBase") -> str:
         """Return what the tokenizer gets: of a named model the stripped text, after a space for byte-level ones."""
         from transformers import GPT2Tokenizer, RobertaTokenizer
 
@@ -96,7 +99,7 @@ class BertScorer:
         is_spaced = self.model is not None and isinstance(tokenizer, GPT2Tokenizer | RobertaTokenizer)
         return f" {stripped}" if stripped and is_spaced else stripped
 
-    def _model(self) -> tuple[Any, Any]:
+    def _model(self) -> "tuple[PreTrainedTokenizerBase, PreTrainedModel]":
         if self._loaded is None:
             from transformers import AutoModel, AutoTokenizer
             from transformers.utils import logging

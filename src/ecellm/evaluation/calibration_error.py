@@ -1,7 +1,7 @@
 """Expected calibration error: of answers with probability .8, four in five should be right."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -10,6 +10,22 @@ from ecellm.tasks.metrics import Figures, Floats, ratio
 
 #: Of equal width, from 0 to 1.
 BINS = 10
+
+
+#: A bin that has rows: its borders, and the mean probability and accuracy of its rows.
+Bin = TypedDict("Bin", {"from": float, "to": float, "n": int, "probability": float, "accuracy": float})
+
+
+class Calibration(TypedDict):
+    """The calibration of a task's answers under a setting."""
+
+    ece: float
+    low: float
+    high: float
+    """The ends of the error's 95 % bootstrap interval."""
+    n: int
+    """Answers that have a probability."""
+    bins: list[Bin]
 
 
 def calibration_error(sums: Floats) -> Figures:
@@ -29,7 +45,7 @@ def calibration_stats(probabilities: Sequence[float | None], right: Floats) -> F
     return np.concatenate([one_hot, one_hot * confidence[:, None], one_hot * right[:, None]], axis=1)
 
 
-def calibration(sums: Floats, drawn: Floats) -> dict[str, Any]:
+def calibration(sums: Floats, drawn: Floats) -> Calibration:
     """Return the error with its interval, and the mean probability and accuracy of each bin that has rows.
 
     `sums` are those of all rows, [3 * BINS], `drawn` those of the bootstrap's draws, [draws, 3 * BINS].

@@ -4,21 +4,21 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from ecellm import __version__
 from ecellm.data.dataset import Dataset
 from ecellm.evaluation.bootstrap import DRAWS, LEVEL, ends, resampled
-from ecellm.evaluation.calibration_error import calibration, calibration_stats
+from ecellm.evaluation.calibration_error import Calibration, calibration, calibration_stats
 from ecellm.evaluation.details import details
 from ecellm.evaluation.predictions import Group, PredictedText, read_bleurt, read_groups, tests_of
-from ecellm.evaluation.score_rows import NotScored, ScoreRow, Scores
+from ecellm.evaluation.score_rows import GroupDetails, NotScored, ScoreRow, Scores
 from ecellm.evaluation.slices import Slicer
 from ecellm.evaluation.trivial_baselines import TrivialScore, best_trivial_scores
 from ecellm.io.files import atomic_write
-from ecellm.tasks.metrics import mean_figures
+from ecellm.tasks.metrics import Floats, mean_figures
 from ecellm.tasks.scored import SCORINGS, NotScorableError, PairScorer, Scored, Scoring
 from ecellm.tasks.scoring import read_answers, row_values, score_answers
 from ecellm.tasks.task import Task
@@ -106,7 +106,7 @@ class _Scorer:
         self.pairs, self.seed = pairs, seed
         self._trivial: dict[tuple[str, Scoring, tuple[str, ...]], dict[str, TrivialScore]] = {}
 
-    def rows(self, group: Group, scorings: Sequence[Scoring] = SCORINGS) -> tuple[list[ScoreRow], dict[str, Any]]:
+    def rows(self, group: Group, scorings: Sequence[Scoring] = SCORINGS) -> tuple[list[ScoreRow], GroupDetails]:
         """Return the score rows of the answered examples, and the details of their strict reading."""
         task, examples = group.task, group.examples
         texts = [one.text for one in group.predictions]
@@ -123,7 +123,7 @@ class _Scorer:
         drawn = resampled(np.hstack(stats), self.seed, task.name, group.setting)
         parts = np.split(drawn, np.cumsum([part.shape[1] for part in stats])[:-1], axis=1)
         if is_calibrated(group):
-            found["calibration"] = _rounded(calibration(stats[-1].sum(0), parts[-1]))
+            found["calibration"] = cast(Calibration, _rounded(calibration(stats[-1].sum(0), parts[-1])))
         rows: list[ScoreRow] = []
         for scoring, one, part in zip(scorings, scored, parts, strict=False):
             rows += _score_rows(
@@ -161,7 +161,7 @@ class _Scorer:
 
 
 def _score_rows(
-    group: Group, scoring: Scoring, scored: Scored, sums: Any, unparsed: int, trivial: Mapping[str, TrivialScore]
+    group: Group, scoring: Scoring, scored: Scored, sums: Floats, unparsed: int, trivial: Mapping[str, TrivialScore]
 ) -> Iterator[ScoreRow]:
     """Yield a row per metric; `sums` are those of the bootstrap's draws, [draws, k]."""
     draws = scored.figures(sums)
@@ -187,7 +187,7 @@ def _score_rows(
         yield row if model is None else {**row, "model": model}
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: object) -> object:
     if isinstance(value, dict):
         return {name: _rounded(part) for name, part in value.items()}
     if isinstance(value, list):

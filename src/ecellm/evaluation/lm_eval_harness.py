@@ -9,9 +9,9 @@ free-form ones by generation. The prompt is the setting's instruction, input and
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -24,7 +24,10 @@ from ecellm.tasks import TASKS
 from ecellm.tasks.scored import PairScorer, Scoring
 from ecellm.tasks.scoring import read_answers, score_answers
 from ecellm.tasks.task import Task
-from ecellm.types import DIVERSE, ONE_SHOT, SINGLE, UNSEEN, Example, Question
+from ecellm.types import DIVERSE, ONE_SHOT, SINGLE, UNSEEN, Domain, Example, Question
+
+if TYPE_CHECKING:
+    import datasets
 
 SCORING_FILE = "ecellm_scoring.py"
 PARTS = {SINGLE: "single", DIVERSE: "diverse", UNSEEN: "unseen", ONE_SHOT: "one_shot"}
@@ -43,8 +46,24 @@ METRICS = {
     "bertscore_f1": ("bertscore_f1", "rouge_l", "chrf"),
 }
 
+
+class Doc(TypedDict):
+    """A question as the harness has it."""
+
+    id: str
+    task: str
+    domain: Domain
+    prompt: str
+    choices: list[str]
+    """Empty where the answer is written."""
+    input: str
+    options: str | None
+    output: str
+    labels: list[str]
+
+
 #: What a task file's aggregation gets: a question and the text that answers it.
-Item = tuple[Mapping[str, Any], str]
+Item = tuple[Doc, str]
 
 
 def export_harness(dataset: Dataset, out: Path, settings: Sequence[str] | None = None) -> int:
@@ -70,7 +89,7 @@ def export_harness(dataset: Dataset, out: Path, settings: Sequence[str] | None =
     return written
 
 
-def read_rows(file: Path) -> dict[str, Any]:
+def read_rows(file: Path) -> dict[str, "datasets.Dataset"]:
     """Return a task's rows as the harness takes them."""
     import datasets
 
@@ -78,13 +97,13 @@ def read_rows(file: Path) -> dict[str, Any]:
     return {"test": datasets.Dataset.from_list([json.loads(line) for line in lines])}
 
 
-def answer_by_choice(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Item]:
+def answer_by_choice(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, Item]:
     """Return what each metric aggregates, of a multiple-choice question: the likeliest candidate."""
     chosen = doc["choices"][int(np.argmax([result[0] for result in results]))]
     return dict.fromkeys(_names(TASKS[doc["task"]]), (doc, chosen))
 
 
-def answer_by_text(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Item]:
+def answer_by_text(doc: Doc, results: Sequence[str]) -> dict[str, Item]:
     """Return what each metric aggregates, of a free-form question: the text that was generated."""
     return dict.fromkeys(_names(TASKS[doc["task"]]), (doc, results[0].strip()))
 
@@ -134,7 +153,7 @@ def _write_task(folder: Path, task: Task, tag: str, rows: Sequence[Question]) ->
     )
 
 
-def _doc(row: Question) -> dict[str, Any]:
+def _doc(row: Question) -> Doc:
     example = row.example
     return {
         "id": example.id,
@@ -149,7 +168,7 @@ def _doc(row: Question) -> dict[str, Any]:
     }
 
 
-def _example(doc: Mapping[str, Any]) -> Example:
+def _example(doc: Doc) -> Example:
     return Example(
         doc["id"],
         doc["task"],

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ecellm.data.dataset import Dataset, split_setting
 from ecellm.errors import DataError, EcellmError
@@ -41,11 +41,11 @@ def read_predictions(path: Path, tests: Mapping[str, Example]) -> PredictedTexts
     first = _FirstLines()
     for place, row in json_lines(path):
         with place:
-            _need_texts(row, NEEDED)
-            _check(row, tests)
-            first.note(row, place.number)
-            predicted = PredictedText(row["text"], _probability(row))
-        found.setdefault((row["task"], row["setting"]), {})[row["id"]] = predicted
+            named = _texts(row, NEEDED)
+            _check(named, tests)
+            first.note(named, place.number)
+            predicted = PredictedText(named["text"], _probability(row))
+        found.setdefault((named["task"], named["setting"]), {})[named["id"]] = predicted
     if not found:
         raise DataError(f"{path} has no predictions: write some with `ecellm predict`.")
     return found
@@ -60,16 +60,16 @@ def read_bleurt(path: Path, tests: Mapping[str, Example]) -> dict[tuple[str, str
     first = _FirstLines()
     for place, row in json_lines(path):
         with place:
-            _need_texts(row, ("id", "setting"))
-            example = tests.get(row["id"])
-            _check({**row, "task": next(iter(TASKS)) if example is None else example.task}, tests)
+            named = _texts(row, ("id", "setting"))
+            example = tests.get(named["id"])
+            _check({**named, "task": next(iter(TASKS)) if example is None else example.task}, tests)
             if example is not None and not TASKS[example.task].answer.is_compared:
-                raise DataError(f"{row['id']} is a row of {example.task}, whose answers are no free text.")
-            first.note(row, place.number)
+                raise DataError(f"{named['id']} is a row of {example.task}, whose answers are no free text.")
+            first.note(named, place.number)
             value = row.get("bleurt")
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise DataError("'bleurt' is missing or not a number.")
-            values[row["id"], row["setting"]] = float(value)
+            values[named["id"], named["setting"]] = float(value)
     if not values:
         raise DataError(f"{path} has no BLEURT values: it needs lines with id, setting and bleurt.")
     return values
@@ -130,7 +130,7 @@ class Place:
             raise DataError(f"{self.path}, line {self.number}: {error}") from error
 
 
-def json_lines(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+def json_lines(path: Path) -> Iterator[tuple[Place, dict[str, object]]]:
     """Yield the objects of a JSON-lines file with their places; blank lines are skipped.
 
     Raises DataError, naming file and line, for a line that is no object.
@@ -160,7 +160,7 @@ class _FirstLines:
             raise DataError(f"{row['id']} was answered under {row['setting']} on line {before} already; keep one.")
 
 
-def _row(raw: bytes) -> dict[str, Any]:
+def _row(raw: bytes) -> dict[str, object]:
     try:
         row = json.loads(raw.decode("utf-8-sig"))  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
@@ -172,13 +172,18 @@ def _row(raw: bytes) -> dict[str, Any]:
     return row
 
 
-def _need_texts(row: Mapping[str, Any], names: Sequence[str]) -> None:
+def _texts(row: Mapping[str, object], names: Sequence[str]) -> dict[str, str]:
+    """Return the values under these names; raises DataError for one that is missing or no text."""
+    found = {}
     for name in names:
-        if not isinstance(row.get(name), str):
+        value = row.get(name)
+        if not isinstance(value, str):
             raise DataError(f"{name!r} is missing or not text.")
+        found[name] = value
+    return found
 
 
-def _probability(row: Mapping[str, Any]) -> float | None:
+def _probability(row: Mapping[str, object]) -> float | None:
     value = row.get("probability")
     if value is None:
         return None

@@ -1,6 +1,9 @@
 """SCORES.json as typed records: what `ecellm evaluate` writes, and what reports and comparisons read."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
+
+from ecellm.evaluation.calibration_error import Calibration
+from ecellm.tasks.answers import AnswerDetails
 
 
 class ScoredValue(TypedDict):
@@ -46,12 +49,46 @@ class NotScored(TypedDict):
     reason: str
 
 
+class UnparsedText(TypedDict):
+    """A text that the strict parser does not take, or its beginning, and how many rows have it."""
+
+    text: str
+    rows: int
+
+
+class Confusion(TypedDict):
+    """Rows by label and answer."""
+
+    classes: list[str]
+    rows: list[list[int]]
+    """[labels, answers]; the last answer is none."""
+
+
+class GroupDetails(AnswerDetails):
+    """What stands behind the figures of some rows."""
+
+    unparsed_texts: list[UnparsedText]
+    """The commonest."""
+    confusion: NotRequired[Confusion]
+    """Of tasks with classes."""
+    calibration: NotRequired[Calibration]
+    """Of choices that have a probability."""
+
+
+class Details(GroupDetails):
+    """The same of a task under a setting."""
+
+    task: str
+    setting: str
+    n: int
+
+
 class Scores(TypedDict):
     """The content of SCORES.json."""
 
     scores: list[ScoreRow]
     not_scored: list[NotScored]
-    details: list[dict[str, Any]]
+    details: list[Details]
     slices: NotRequired[list[ScoreRow]]
     dataset: str
     """The dataset's hash."""

@@ -44,7 +44,7 @@ def best_trivial_scores(
     return best
 
 
-def trivial_answers(task: Task, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers]:
+def trivial_answers(task: Task, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[object]]:
     """Return the parsed answers, one per example, of each trivial rule that is not random.
 
     A task that knows none is compared with its input, taken for the answer.
@@ -53,7 +53,7 @@ def trivial_answers(task: Task, scoring: Scoring, examples: Sequence[Example]) -
     return found or {"the input itself": [task.answer.parse(example.input, example) for example in examples]}
 
 
-def random_answers(task: Task, examples: Sequence[Example], seed: int) -> list[Answers]:
+def random_answers(task: Task, examples: Sequence[Example], seed: int) -> Sequence[Answers[object]]:
     """Return keyed draws of uniformly random answers; none for tasks without a finite choice."""
     generator = np.random.default_rng(int(keyed_hash(seed, "random answers", task.name), 16))
     return task.answer.random_answers(examples, generator)

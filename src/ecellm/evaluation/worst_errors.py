@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -21,6 +21,24 @@ MOST = 20
 DIGITS = 6
 
 
+class WorstError(TypedDict):
+    """A row that is not wholly right."""
+
+    id: str
+    task: str
+    setting: str
+    score: float
+    """From 0 to 1."""
+    parsed: bool
+    instruction: str
+    input: str
+    options: str | None
+    answer: str
+    """The text."""
+    reference: str
+    probability: NotRequired[float]
+
+
 def worst_errors(
     predictions: Path,
     dataset: Dataset,
@@ -29,17 +47,16 @@ def worst_errors(
     seed: int = SEED,
     pairs: PairScorer | None = None,
     settings: Collection[str] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[WorstError]:
     """Return the rows that are not wholly right, by setting and task, the worst first, at most `most` of each.
 
-    Rows are ordered by their strict value (see `row_values`), then the most confident first, then by keyed hash. Each
-    has id, task, setting, score (0 to 1), parsed, instruction, input, options, answer (the text), reference, and
-    probability where there is one. `settings` restricts the settings (None: all with predictions). Tasks that cannot
-    be scored are omitted. Raises DataError as `read_predictions` does.
+    Rows are ordered by their strict value (see `row_values`), then the most confident first, then by keyed hash.
+    `settings` restricts the settings (None: all with predictions). Tasks that cannot be scored are omitted. Raises
+    DataError as `read_predictions` does.
     """
     groups = [group for group in read_groups(predictions, dataset) if settings is None or group.setting in settings]
     pairs = pairs or pair_scorer(groups)
-    found: list[dict[str, Any]] = []
+    found: list[WorstError] = []
     for group in (group for group in groups if group.examples):
         try:
             worst = _worst(group, pairs, most, seed)
@@ -50,7 +67,7 @@ def worst_errors(
     return found
 
 
-def write_errors(errors: Sequence[dict[str, Any]], out: Path) -> None:
+def write_errors(errors: Sequence[WorstError], out: Path) -> None:
     """Write errors as JSON lines, atomically."""
     with atomic_write(out) as temporary:
         text = "".join(json.dumps(error, ensure_ascii=False) + "\n" for error in errors)
@@ -72,19 +89,21 @@ def _worst(group: Group, pairs: PairScorer | None, most: int, seed: int) -> list
     return [(place, float(values[place]), answers[place] is not None) for place in wrong[:most]]
 
 
-def _error(group: Group, place: int, value: float, parsed: bool, questions: dict[str, Question]) -> dict[str, Any]:
+def _error(group: Group, place: int, value: float, parsed: bool, questions: dict[str, Question]) -> WorstError:
     example, predicted = group.examples[place], group.predictions[place]
-    row = {
-        "id": example.id,
-        "task": group.task.name,
-        "setting": group.setting,
-        "score": round(value, DIGITS),
-        "parsed": parsed,
+    row = WorstError(
+        id=example.id,
+        task=group.task.name,
+        setting=group.setting,
+        score=round(value, DIGITS),
+        parsed=parsed,
         # An imported dataset may lack the row under this setting.
-        "instruction": questions[example.id].instruction if example.id in questions else "",
-        "input": example.input,
-        "options": example.options,
-        "answer": predicted.text,
-        "reference": example.output,
-    }
-    return row if predicted.probability is None else {**row, "probability": predicted.probability}
+        instruction=questions[example.id].instruction if example.id in questions else "",
+        input=example.input,
+        options=example.options,
+        answer=predicted.text,
+        reference=example.output,
+    )
+    if predicted.probability is not None:
+        row["probability"] = predicted.probability
+    return row

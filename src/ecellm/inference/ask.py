@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ecellm.errors import EcellmError
 from ecellm.inference.row_questions import RowQuestion, answered, row_question
@@ -50,7 +49,7 @@ def ask(
     table: Table,
     source: Path,
     out: Path,
-    run: Mapping[str, Any],
+    run: Mapping[str, object],
     options: TableOptions | None = None,
     progress: Progress | None = None,
     before: Before | None = None,

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -13,15 +13,19 @@ from ecellm.tasks import Task
 
 ANSWER, PROBABILITY, PROBABILITIES = "answer", "probability", "probabilities"
 
-FrameT = TypeVar("FrameT")
+
+@runtime_checkable
+class Frame(Protocol):
+    """A frame or table, by Arrow's stream interface, and no sequence of rows."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return a capsule with the stream of its columns."""
 
 
-def is_frame(rows: object) -> TypeGuard[Any]:
-    """Say whether these are a frame or table, by Arrow's stream interface, and not a sequence of rows."""
-    return hasattr(rows, "__arrow_c_stream__")
+FrameT = TypeVar("FrameT", bound=Frame)
 
 
-def rows_of(frame: Any) -> list[dict[str, Any]]:
+def rows_of(frame: Frame) -> list[dict[str, object]]:
     """Return the rows of a frame or table, with None where a value is missing.
 
     Raises DataError where it has no rows, or already has a column that the answers would take.
@@ -32,11 +36,11 @@ def rows_of(frame: Any) -> list[dict[str, Any]]:
     taken = [name for name in (ANSWER, PROBABILITY, PROBABILITIES) if name in table.column_names]
     if taken:
         raise DataError(f"The table has a column {taken[0]!r} already: rename it before asking.")
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows: list[dict[str, object]] = table.to_pylist()
     return rows
 
 
-def with_answers(frame: FrameT, task: Task, answers: Sequence[Answer[Any]]) -> FrameT:
+def with_answers(frame: FrameT, task: Task, answers: Sequence[Answer[object]]) -> FrameT:
     """Return a copy of the frame, of its own kind, with the columns `answer`, `probability` and, as JSON text,
     `probabilities`; its own columns, types and index stay as they are."""
     columns = {
@@ -47,11 +51,12 @@ def with_answers(frame: FrameT, task: Task, answers: Sequence[Answer[Any]]) -> F
     return _joined(frame, columns)
 
 
-def _joined(frame: Any, columns: Mapping[str, "pa.Array[Any]"]) -> Any:
+def _joined(frame: FrameT, columns: Mapping[str, pa.Array]) -> FrameT:
     if isinstance(frame, pa.Table):
+        table = _arrow(frame)
         for name, values in columns.items():
-            frame = frame.append_column(name, values)
-        return frame
+            table = table.append_column(name, values)
+        return table
     if (pandas := sys.modules.get("pandas")) and isinstance(frame, pandas.DataFrame):
         more = {name: pandas.Series(values.to_pylist(), frame.index, dtype=None) for name, values in columns.items()}
         return frame.assign(**more)
@@ -60,7 +65,7 @@ def _joined(frame: Any, columns: Mapping[str, "pa.Array[Any]"]) -> Any:
     return _joined(_arrow(frame), columns)
 
 
-def _arrow(frame: Any) -> pa.Table:
+def _arrow(frame: Frame) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     if (pandas := sys.modules.get("pandas")) and isinstance(frame, pandas.DataFrame):

@@ -1,10 +1,9 @@
 """Joining the answers of a run's parts, such as its shards, into one file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ecellm.errors import DataError
 from ecellm.inference.predict import record_file
@@ -62,7 +61,7 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
     return Joined(len(lines), twice, failed)
 
 
-def _record(part: Path) -> dict[str, Any]:
+def _record(part: Path) -> Mapping[str, object]:
     if not part.is_file():
         raise DataError(f"There is no file {part}.")
     record = read_record(record_file(part))

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ecellm.inference.run import (
     Before,
@@ -117,7 +116,7 @@ def _entry(item: SettingRequest, reply: Reply) -> Entry:
     """Return the line of an answer."""
     example = item.request.question.example
     answer = TASKS[example.task].answer.parse(reply.text, example)
-    extra: dict[str, Any] = {} if reply.scores is None else {"scores": reply.scores}
+    extra: dict[str, object] = {} if reply.scores is None else {"scores": reply.scores}
     if reply.usage is not None:
         extra["usage"] = asdict(reply.usage)
     if reply.near_tie:

@@ -2,26 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ecellm.models.calibration.fitting import FittedCalibration, fit_calibration
+from ecellm.models.calibration.fitting import FittedCalibration, Progress, fit_calibration
 from ecellm.models.folder import read_info, write_info
 from ecellm.models.load import VLLM, load_generator, with_info
 from ecellm.tasks import TASKS
 from ecellm.types import Question
 
 
-def recalibrate(model: str, validation: Sequence[Question], seed: int, **how: Any) -> FittedCalibration:
+def recalibrate(
+    model: str,
+    validation: Sequence[Question],
+    seed: int,
+    *,
+    thresholds: bool = True,
+    progress: Progress | None = None,
+) -> FittedCalibration:
     """Fit both again for a finished MODEL folder (`vllm:` may stand before it), and save them with it.
 
-    `how` is what `fit_calibration` takes. Raises DataError as it does, and where the folder is no finished model.
-    Where nothing could be fitted the folder stays as it is.
+    `thresholds` and `progress` are as of `fit_calibration`. Raises DataError as it does, and where the folder is no
+    finished model. Where nothing could be fitted the folder stays as it is.
     """
     folder = Path(model.removeprefix(VLLM))
     info = read_info(folder)
     engine = VLLM if model.startswith(VLLM) else ""
     with with_info(folder, info.model_copy(update={"temperatures": {}, "offsets": {}})) as unfitted:
-        fitted = fit_calibration(load_generator(f"{engine}{unfitted}"), validation, seed, **how)
+        generator = load_generator(f"{engine}{unfitted}")
+        fitted = fit_calibration(generator, validation, seed, thresholds=thresholds, progress=progress)
     fitted.kept = [task for task in TASKS if task in fitted.no_thresholds and task not in fitted.offsets]
     fitted.kept = [task for task in fitted.kept if any(info.offsets.get(task, ()))]
     if fitted.temperatures or fitted.offsets:

@@ -5,11 +5,11 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ecellm.errors import DataError
 from ecellm.models.base import Reply
-from ecellm.tasks.task import Column, Task
+from ecellm.tasks.task import Column, Given, Task
 from ecellm.types import Example, Question
 
 #: A record of one product, whose keys are columns without their number: `product_1` for title_1, brand_1, ...
@@ -47,10 +47,10 @@ class RowQuestion:
     """A question with the values of the row that it was made from."""
 
     question: Question
-    given: Mapping[str, Any]
+    given: Given
 
 
-def row_question(task: Task, row: Mapping[str, Any], name: str) -> RowQuestion:
+def row_question(task: Task, row: Mapping[str, object], name: str) -> RowQuestion:
     """Return the question of a row, under the task's seed instruction; `name` becomes the example's id.
 
     Raises DataError with one sentence where a needed value is missing or invalid.
@@ -62,10 +62,10 @@ def row_question(task: Task, row: Mapping[str, Any], name: str) -> RowQuestion:
     )
 
 
-def given_in(task: Task, row: Mapping[str, Any]) -> dict[str, Any]:
+def given_in(task: Task, row: Mapping[str, object]) -> Given:
     """Return the task's columns of a row: texts, lists of texts, None where nothing is given."""
     flat = {**row, **_records(row)}
-    given: dict[str, Any] = {}
+    given: dict[str, str | list[str] | None] = {}
     for column in task.form.columns:
         value = flat.get(column.name)
         given[column.name] = _texts(column, value) if column.many else _text(column.name, value)
@@ -88,13 +88,13 @@ def needs(task: Task) -> str:
     return ", ".join(column.name if column.needed else f"[{column.name}]" for column in task.form.columns)
 
 
-def answered(task: Task, made: RowQuestion, reply: Reply) -> Answer[Any]:
+def answered(task: Task, made: RowQuestion, reply: Reply) -> Answer[object]:
     """Return a reply in the question's own terms."""
     probabilities = None if reply.scores is None else _by_answer(task, made, reply.scores)
     return Answer(_read(task, made, reply.text), reply.probability, probabilities, reply.near_tie, reply.text)
 
 
-def _read(task: Task, made: RowQuestion, text: str) -> Any:
+def _read(task: Task, made: RowQuestion, text: str) -> object:
     answer = task.answer.parse(text, made.question.example)
     return None if answer is None else task.form.read(answer, made.given)
 
@@ -108,9 +108,9 @@ def _by_answer(task: Task, made: RowQuestion, scores: Mapping[str, float]) -> di
     return found
 
 
-def _records(row: Mapping[str, Any]) -> dict[str, Any]:
+def _records(row: Mapping[str, object]) -> dict[str, object]:
     """Return the columns that records of products hold; a record that is a text is a JSON object or a title."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for number in NUMBERS:
         record = row.get(f"{RECORD}_{number}")
         if isinstance(record, str) and record.strip().startswith("{"):
@@ -132,7 +132,7 @@ def _record_of(column: str) -> str:
     return f"{RECORD}_{number}" if number in NUMBERS else column
 
 
-def _text(name: str, value: Any) -> str | None:
+def _text(name: str, value: object) -> str | None:
     """Return a value as a text; None for nothing, not a number and blanks."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -144,13 +144,13 @@ def _text(name: str, value: Any) -> str | None:
     return text if text.strip() else None
 
 
-def _texts(column: Column, value: Any) -> list[str]:
+def _texts(column: Column, value: object) -> list[str]:
     """Return a list's texts, without blank ones; a text is a JSON list or the list's only item."""
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             value = [value]
-    items: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+    items: Sequence[object] = value if isinstance(value, list | tuple) else [value]
     texts = [_text(column.name, item) for item in items]
     return [text for text in texts if text is not None]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ecellm.errors import EcellmError
 from ecellm.io.files import atomic_write
@@ -168,7 +168,7 @@ def failed_file(out: Path) -> Path:
     return out.with_name(out.name + ".failed.jsonl")
 
 
-def write_failures(out: Path, failures: Sequence[Mapping[str, Any]]) -> None:
+def write_failures(out: Path, failures: Sequence[Mapping[str, object]]) -> None:
     """Write which questions this run got no answer to, in place of those of an earlier run."""
     file = failed_file(out)
     if not failures:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ecellm.models.precision import FP32, Precision
 from ecellm.prompts import Prompt
@@ -12,7 +12,7 @@ from ecellm.types import Question
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from transformers import Trainer
+    from transformers import PreTrainedTokenizerBase, Trainer
 
     from ecellm.models.folder import ModelInfo
     from ecellm.models.training.rows import Rows
@@ -122,7 +122,7 @@ class Streaming(Generator, Protocol):
 class Tuning(Protocol):
     """How the models of a family are tuned; a module with these functions is one."""
 
-    def load_tokenizer(self, recipe: "Recipe") -> Any:
+    def load_tokenizer(self, recipe: "Recipe") -> "PreTrainedTokenizerBase":
         """Return the tokenizer of the recipe's base; raises ModelError where it cannot be had."""
 
     def trainer_for(self, recipe: "Recipe", rows: "Rows", out: Path, console: "Console") -> "Trainer":

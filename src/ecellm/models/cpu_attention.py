@@ -1,7 +1,5 @@
 """Attention by plain batched products: what a CPU trains with fastest, in bf16 and on short rows."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +17,7 @@ def cpu_attention(
     attention_mask: Tensor | None,
     scaling: float = 1.0,
     dropout: float = 0.0,
-    **ignored: Any,
+    **ignored: object,
 ) -> tuple[Tensor, None]:
     """Attend by plain batched products, [B, heads, T, size] each, the mask being added; returns [B, T, heads, size].
 

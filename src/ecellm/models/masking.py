@@ -1,7 +1,6 @@
 """Padding rows of different lengths to one tensor, and the score of what must not be chosen."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 NEVER = -1e4
 
 
-def padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> Tensor:
+def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device | str) -> Tensor:
     """Return ids [B, T], padded on the right."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ecellm.errors import ModelError
 from ecellm.io.files import atomic_write
@@ -15,24 +15,27 @@ from ecellm.models.transformers import smollm2
 from ecellm.models.transformers.pretrained import ADAPTER
 from ecellm.tasks import TASKS
 
+if TYPE_CHECKING:
+    from ecellm.evaluation.score_rows import Scores
+
 CARD, CURVE, LOG = "README.md", "loss.png", "log.jsonl"
+#: What was logged at a step: numbers by name, the `step` among them.
+LogRow = Mapping[str, float]
 #: What the hub calls the bases that packages bring.
 HUB_NAMES = {"minilm": minilm.HUB_NAME, smollm2.NAME: smollm2.HUB_NAME}
 
 
-def write_model_card(model: Path, scores: Mapping[str, Any] | None = None) -> None:
+def write_model_card(model: Path, scores: "Scores | None" = None) -> None:
     """Write README.md into a finished model's folder, with the contents of a SCORES.json where there is one.
 
     Raises ModelError where the folder is no finished model or the scores are none.
     """
-    text = model_card(read_info(model), _log(model / LOG), (model / ADAPTER).is_file(), scores)
+    text = model_card(read_info(model), read_log(model / LOG), (model / ADAPTER).is_file(), scores)
     with atomic_write(model / CARD) as path:
         path.write_text(text, encoding="utf-8")
 
 
-def model_card(
-    info: ModelInfo, log: Sequence[Mapping[str, Any]], is_adapter: bool, scores: Mapping[str, Any] | None
-) -> str:
+def model_card(info: ModelInfo, log: Sequence[LogRow], is_adapter: bool, scores: "Scores | None") -> str:
     """Return the card; `info` is what ecellm.json holds, `log` the rows of log.jsonl."""
     recipe = info.recipe
     parts = [
@@ -73,9 +76,9 @@ def _usage(is_adapter: bool) -> str:
     return "\n".join(lines)
 
 
-def _run(info: ModelInfo, log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _run(info: ModelInfo, log: Sequence[LogRow]) -> list[tuple[str, str]]:
     rows = info.rows
-    last: Mapping[str, Any] = log[-1] if log else {}
+    last = log[-1] if log else {}
     facts = [
         ("dataset", f"`{info.dataset}`"),
         ("training rows", f"{sum(rows.values()):,}" if rows else ""),
@@ -90,7 +93,7 @@ def _run(info: ModelInfo, log: Sequence[Mapping[str, Any]]) -> list[tuple[str, s
     return [(name, text) for name, text in facts if text]
 
 
-def _losses(info: ModelInfo, log: Sequence[Mapping[str, Any]]) -> list[str]:
+def _losses(info: ModelInfo, log: Sequence[LogRow]) -> list[str]:
     """Return the validation losses of the best step, and the curve."""
     checks = [row for row in log if "eval_loss" in row]
     if not checks:
@@ -106,7 +109,7 @@ def _losses(info: ModelInfo, log: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _scores(scores: Mapping[str, Any] | None) -> list[str]:
+def _scores(scores: "Scores | None") -> list[str]:
     if scores is None:
         return []
     try:
@@ -129,10 +132,15 @@ def _scores(scores: Mapping[str, Any] | None) -> list[str]:
     return ["## Scores", note, markdown_table(names, lines)]
 
 
-def _log(path: Path) -> list[dict[str, Any]]:
+def read_log(path: Path) -> list[LogRow]:
+    """Return the steps that log.jsonl holds, without the lines of sample answers; nothing where there is no file.
+
+    Raises ModelError where it is something else.
+    """
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [row for row in rows if "samples" not in row]
     except ValueError as error:
         raise ModelError(f"{path} is no tuning log: tune the model again.") from error

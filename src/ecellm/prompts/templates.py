@@ -1,11 +1,14 @@
 """How a prompt is laid out: templates by name, from a JSON file, or the base's own chat template."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from ecellm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 #: The name of the base's own chat template.
 CHAT = "chat"
@@ -29,7 +32,7 @@ class Template(BaseModel):
 
     @field_validator("prompt_input", "prompt_no_options")
     @classmethod
-    def _names_its_places(cls, form: str, info: Any) -> str:
+    def _names_its_places(cls, form: str, info: ValidationInfo) -> str:
         wanted = _PLACES if info.field_name == "prompt_input" else _PLACES[:2]
         if any(form.count(place) != (place in wanted) for place in _PLACES):
             raise ValueError(f"should have {', '.join(wanted)} once each, and no other")
@@ -92,7 +95,7 @@ def named_template(name: str) -> Template:
         raise ConfigError(f"{path} is not a template: {where}: {problem['msg']}.") from error
 
 
-def chat_template(tokenizer: Any) -> Template:
+def chat_template(tokenizer: "PreTrainedTokenizerBase") -> Template:
     """Return the layout of one user message under the tokenizer's own chat template, without thinking.
 
     Raises ConfigError where the tokenizer has none or it does not show the message as it is.
@@ -121,6 +124,6 @@ def chat_template(tokenizer: Any) -> Template:
         ) from error
 
 
-def template_for(name: str, tokenizer: Any) -> Template:
+def template_for(name: str, tokenizer: "PreTrainedTokenizerBase") -> Template:
     """Return a template by name; `chat` is the tokenizer's own. Raises as `named_template` and `chat_template`."""
     return chat_template(tokenizer) if name == CHAT else named_template(name)

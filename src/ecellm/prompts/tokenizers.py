@@ -1,6 +1,5 @@
 """What rendering and encoding need of a tokenizer: a fast one of transformers has it, and so has XS's own."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -33,5 +32,5 @@ class Tokenizer(Protocol):
     def get_vocab(self) -> dict[str, int]:
         """Return the id of each token."""
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """Return the text of tokens."""
+    def decode(self, ids: list[int], /, skip_special_tokens: bool = False) -> str | list[str]:
+        """Return the text of tokens, one text of these."""

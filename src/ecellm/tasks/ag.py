@@ -18,7 +18,7 @@ from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 
 
-def snippets_as_answers(examples: Sequence[Example]) -> dict[str, Answers]:
+def snippets_as_answers(examples: Sequence[Example]) -> dict[str, Answers[str]]:
     """Return the first snippet, and the first of those that share most words with the question; "" for none."""
     pairs = [compared(example)[0] for example in examples]
     return {

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ecellm.tasks.task import Piece, Pieces
 from ecellm.types import Example
@@ -55,7 +55,7 @@ def texts_under(*keys: str) -> Callable[[Example], tuple[str, ...]]:
     """Return a function that gives the texts under these keys of an example's JSON input, without the letters of
     lists; none where the input is in no known form."""
 
-    def found(value: Any, wanted: bool) -> Iterator[str]:
+    def found(value: object, wanted: bool) -> Iterator[str]:
         if isinstance(value, dict):
             for key, item in value.items():
                 yield from found(item, wanted or key in keys)
@@ -105,7 +105,7 @@ def input_and_options(example: Example, rule: Rule, option_rank: int = 9) -> Pie
     return Pieces(json_pieces(example.input, rule), option_pieces(example.options, option_rank))
 
 
-def _walk(value: Any, path: Path, rule: Rule) -> list[Piece]:
+def _walk(value: object, path: Path, rule: Rule) -> list[Piece]:
     if isinstance(value, dict):
         pieces = [Piece("{")]
         for place, (key, item) in enumerate(value.items()):
@@ -133,7 +133,7 @@ def _text_of(path: Path) -> str | None:
     return path[0] if isinstance(path[0], str) else None
 
 
-def _item(item: Any, path: Path, rule: Rule, comma: str) -> list[Piece]:
+def _item(item: object, path: Path, rule: Rule, comma: str) -> list[Piece]:
     truncation = rule(path, item) if isinstance(item, str) else None
     if truncation is not None and truncation.how == "drop" and not truncation.label:
         return [

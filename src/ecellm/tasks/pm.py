@@ -19,7 +19,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ecellm.errors import DataError
 from ecellm.tasks.answers import YesNo
@@ -44,7 +43,7 @@ def write(given: Given) -> tuple[str, None]:
     return json.dumps({f"product {number}": _shown(given, number) for number in (1, 2)}), None
 
 
-def _shown(given: Given, number: int) -> dict[str, Any]:
+def _shown(given: Given, number: int) -> dict[str, object]:
     """Return one record: no description is NaN, no maker is "nan"."""
     return {
         "title": given[f"title_{number}"],
@@ -75,7 +74,7 @@ def records_text(first: Mapping[str, str | None], second: Mapping[str, str | Non
     return json.dumps(records)
 
 
-def _listed(record: Mapping[str, str | None]) -> dict[str, Any]:
+def _listed(record: Mapping[str, str | None]) -> dict[str, object]:
     there = {name: text for name, text in record.items() if name == "title" or (text and text.strip())}
     return {
         SHOWN_AS.get(name, name): _short(text) if name == "description" else text or ""

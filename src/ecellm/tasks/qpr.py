@@ -56,7 +56,7 @@ def compared(example: Example) -> list[TextPair]:
     return [TextPair(str(read["query"]), title, (title,)) for title in titles]
 
 
-def similar_titles_first(examples: Sequence[Example]) -> dict[str, Answers]:
+def similar_titles_first(examples: Sequence[Example]) -> dict[str, Answers[list[str]]]:
     """Return the letters by how many words of the query the title has, most first, ties in list order."""
     return {"most similar title first": [_by_similarity(example) for example in examples]}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -46,18 +46,20 @@ class Scored:
         return {name: float(value) for name, value in self.figures(self.stats.sum(0)).items()}
 
 
+#: A parsed answer.
+T = TypeVar("T")
 #: From parsed answers (None: unparsed), one a row, to their counts.
-RowScorer = Callable[[Sequence[Any]], Scored]
+RowScorer = Callable[[Sequence[T | None]], Scored]
 
 
 def confusion_cells(
-    labels: Sequence[Any], answers: Sequence[Any], classes: Iterable[str], keep_unparsed: bool
+    labels: Sequence[str | None], answers: Sequence[str | None], classes: Iterable[str], keep_unparsed: bool
 ) -> tuple[Floats, tuple[int, int]]:
     """Return each row's cell of the confusion array, one-hot [rows, C * (C + 1)], and its shape [C, C + 1].
 
     A row whose answer is None stands in the last column, or counts nowhere.
     """
-    place: dict[Any, int] = {name: number for number, name in enumerate(classes)}
+    place: dict[str | None, int] = {name: number for number, name in enumerate(classes)}
     shape = (len(place), len(place) + 1)
     place[None] = len(place)
     answered = np.array([place[answer] for answer in answers], dtype=np.int64)

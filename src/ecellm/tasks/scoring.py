@@ -1,7 +1,6 @@
 """From answer texts to per-row counts, by the strict rules and by the published ones, for any task."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from ecellm.tasks.metrics import Floats
 from ecellm.tasks.scored import PairScorer, RowScorer, Scored, Scoring
@@ -11,7 +10,7 @@ from ecellm.types import Example
 
 def read_answers(
     task: Task, scoring: Scoring, examples: Sequence[Example], texts: Sequence[str]
-) -> tuple[list[Any], int]:
+) -> tuple[list[object], int]:
     """Return what each text answers (None: nothing) and how many could not be parsed.
 
     The published script counts unparsed rankings in its own way (see `Ranking.unparsed_published`); all others count
@@ -25,7 +24,7 @@ def read_answers(
 
 
 def score_answers(
-    task: Task, scoring: Scoring, examples: Sequence[Example], answers: Sequence[Any], pairs: PairScorer | None
+    task: Task, scoring: Scoring, examples: Sequence[Example], answers: Sequence[object], pairs: PairScorer | None
 ) -> Scored:
     """Return the counts of parsed answers (None: unparsed) to as many examples; free texts need `pairs`.
 
@@ -34,7 +33,9 @@ def score_answers(
     return row_scorer(task, scoring, examples, pairs)(answers)
 
 
-def row_scorer(task: Task, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer:
+def row_scorer(
+    task: Task, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None
+) -> RowScorer[object]:
     """Return what counts answers to these examples, having read their labels once.
 
     Raises NotScorableError where a label is missing or not of the task's form.

@@ -59,7 +59,7 @@ class Column:
 Given = Mapping[str, Any]
 
 
-def _unchanged(answer: Any, given: Given) -> Any:
+def _unchanged(answer: object, given: Given) -> object:
     return answer
 
 
@@ -71,7 +71,7 @@ class Form:
     write: Callable[[Given], tuple[str, str | None]]
     """Return the published input and options (None where the task has none) of what was given. Raises DataError
     with one sentence for values that make no question."""
-    read: Callable[[Any, Given], Any] = _unchanged
+    read: Callable[[Any, Given], object] = _unchanged
     """Return a parsed answer in the question's own terms, such as an option's text for its letter."""
     fields: tuple[str, ...] | None = None
     """The fields of a record, where the user chose them; None: the published ones."""
@@ -92,7 +92,7 @@ class Task:
     """Other spellings of the title that the published files use."""
     instructions: tuple[str, ...]
     """Six: the first is the seed ("single"), the last is the unseen one, never used in training."""
-    answer: AnswerType
+    answer: AnswerType[Any]
     metric: str
     """The metric of the paper's main table, named as in SCORES.json."""
     out_of_domain: bool
@@ -119,11 +119,11 @@ class Task:
     """Whether a row is of two products, and its class the relation that holds between them."""
     judgements: str = ""
     """Of a ranking: the task whose classes are the labels of single items, in the order of the gains."""
-    trivial: Callable[[Sequence[Example]], Mapping[str, Answers]] = lambda examples: {}
+    trivial: Callable[[Sequence[Example]], Mapping[str, Answers[object]]] = lambda examples: {}
     """Answers by rules that need no learning, one an example, beside those of the answer type."""
     verb: str = ""
     """The method of the Python API for this task; empty: `ask` with the task's name."""
-    sample_rows: tuple[Mapping[str, Any], ...] = ()
+    sample_rows: tuple[Mapping[str, object], ...] = ()
     """Questions of one's own, by column: short, for checks that need no dataset."""
 
     def __post_init__(self) -> None:

@@ -1,17 +1,16 @@
 """The picture of a run: training and validation loss by step."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from ecellm.io.files import atomic_write
+from ecellm.models.model_card import read_log
 
 
 def draw_losses(log: Path, out: Path) -> None:
     """Draw the losses of log.jsonl into a PNG."""
-    rows: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = read_log(log)
     figure = Figure(figsize=(7.5, 4), layout="constrained")
     axes = figure.subplots()
     for key, name, style in (("loss", "training", "-"), ("eval_loss", "validation", "o--")):

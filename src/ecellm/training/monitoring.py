@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
+from torch import nn
 from transformers import Trainer
 
 from ecellm.models.model_card import LOG
@@ -31,7 +31,7 @@ class Monitoring:
         self,
         trainer: Trainer,
         tokens_per_step: float,
-        model: Any,
+        model: nn.Module,
         answering: Answering,
         make_generator: MakeGenerator,
     ) -> None:

@@ -3,9 +3,9 @@
 import statistics
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from torch import nn
 from transformers import Trainer
 
 from ecellm.errors import ConfigError
@@ -60,7 +60,7 @@ class Preflight:
 def preflight(trainer: Trainer, examples: int) -> Preflight:
     """Measure a few steps of a run; its weights stay as they are."""
     # Prepared as a run prepares it: without, XS and models on a GPU would not compute in the run's precision.
-    model: Any = trainer.accelerator.prepare_model(trainer.model)
+    model: nn.Module = trainer.accelerator.prepare_model(trainer.model)
     loader = trainer.get_train_dataloader()
     trainer.current_gradient_accumulation_steps = 1  # Trainer sets it where it trains
     taken: list[float] = []

@@ -1,9 +1,9 @@
 """Examples as a model sees them: the tokens, which of them are learned, and where the prompt was truncated."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.text import Text
+from transformers import PreTrainedTokenizerBase
 
 from ecellm.models.families import tuning_of
 from ecellm.prompts import Prompt, encode_response, render_all, template_for
@@ -33,17 +33,17 @@ def shown(rows: Sequence[Question], recipe: Recipe) -> Iterator[Text]:
         words = _words(prompt.text, tokenizer, template.special_tokens)
         assert len(words) == len(prompt.ids), example.id
         _add(text, words, prompt.gaps, READ)
-        learned = [*_words(example.output, tokenizer, False), tokenizer.convert_ids_to_tokens(response[-1])]
+        learned = [*_words(example.output, tokenizer, False), str(tokenizer.convert_ids_to_tokens(response[-1]))]
         _add(text.append("\n-> "), learned[:kept], (kept,) if kept < len(response) else (), LEARNED)
         yield text.append("\n")
 
 
-def _words(text: str, tokenizer: Any, special_tokens: bool) -> list[str]:
+def _words(text: str, tokenizer: PreTrainedTokenizerBase, special_tokens: bool) -> list[str]:
     """Return each token's part of the text, with the spaces before it; special tokens as they are called."""
     encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=special_tokens, verbose=False)
     words, after = [], 0
     for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        words.append(text[after:end] if end > start else tokenizer.convert_ids_to_tokens(token))
+        words.append(text[after:end] if end > start else str(tokenizer.convert_ids_to_tokens(token)))
         after = max(after, end)
     return words
 

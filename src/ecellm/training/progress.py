@@ -4,7 +4,6 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -37,7 +36,7 @@ class Progress(TrainerCallback):
         self.first_step = 0
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
     ) -> None:
         """Start bar and log where the run starts, which a resumed one does in the middle."""
         self._forget(state.global_step)
@@ -45,7 +44,9 @@ class Progress(TrainerCallback):
         self.bar.start()
         self.row = self.bar.add_task("tuning", total=state.max_steps, completed=state.global_step, speed="")
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
+    ) -> None:
         """Move the bar."""
         if self.row is not None:
             speed = f"{self._speed(state):,.0f} tokens/s"
@@ -56,8 +57,8 @@ class Progress(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kept: Any,
+        logs: dict[str, float] | None = None,
+        **kept: object,
     ) -> None:
         """Append what Trainer logs (loss, learning rate, gradient norm, validation losses), speed and memory.
 
@@ -75,7 +76,7 @@ class Progress(TrainerCallback):
             self.console.print(f"step {state.global_step}: validation loss {logs['eval_loss']:.4f}{score}")
 
     def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
     ) -> None:
         """Stop the bar."""
         self.bar.stop()

@@ -7,7 +7,7 @@ import difflib
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -185,7 +185,7 @@ def read_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
         raise ConfigError(f"Recipe {name}: {_problem(error)}") from error
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, object], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set takes a.b=value, not {override!r}.")

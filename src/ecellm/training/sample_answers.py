@@ -7,7 +7,7 @@ once a run ends, so an answer shown before may differ from what the finished mod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from rich.console import Console
 from rich.text import Text
@@ -30,6 +30,18 @@ MakeGenerator = Callable[[], Generator]
 Answering = Callable[[], AbstractContextManager[None]]
 
 
+class SampleAnswer(TypedDict):
+    """The answer to one row, as the log has it."""
+
+    id: str
+    task: str
+    prompt: str
+    reference: str
+    answer: str
+    probability: NotRequired[float]
+    """Of a multiple-choice question's answer."""
+
+
 class SampleAnswers(TrainerCallback):
     """Predicts a few rows at each validation and shows prompt, reference and answer."""
 
@@ -50,7 +62,9 @@ class SampleAnswers(TrainerCallback):
         self.console = console
         self.log = log
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
+    ) -> None:
         """Predict, append one line to the log and print the answers."""
         with ready_to_answer(self.model, self.answering):
             found = sample_answers(self.make_generator(), self.rows)
@@ -76,20 +90,27 @@ def ready_to_answer(model: nn.Module, answering: Answering) -> Iterator[None]:
         model.train(training)
 
 
-def sample_answers(generator: Generator, rows: Sequence[Question]) -> list[dict[str, Any]]:
+def sample_answers(generator: Generator, rows: Sequence[Question]) -> list[SampleAnswer]:
     """Return for each row its id, task, prompt and reference beside the model's answer and, of a
     multiple-choice question, the answer's probability."""
     found = []
     prompts, replies = generator.prompts(rows), replies_to(generator, rows)
     for row, prompt, reply in zip(rows, prompts, replies, strict=True):
         assert not isinstance(reply, Failure), reply.reason  # a model in memory always answers
-        example = {"id": row.example.id, "task": row.example.task, "prompt": prompt.text}
-        example |= {"reference": row.example.output, "answer": reply.text}
-        found.append(example if reply.probability is None else {**example, "probability": reply.probability})
+        example = SampleAnswer(
+            id=row.example.id,
+            task=row.example.task,
+            prompt=prompt.text,
+            reference=row.example.output,
+            answer=reply.text,
+        )
+        if reply.probability is not None:
+            example["probability"] = reply.probability
+        found.append(example)
     return found
 
 
-def as_text(example: dict[str, Any]) -> Text:
+def as_text(example: SampleAnswer) -> Text:
     """Return the four lines that the console shows of an example; the middle of a long prompt is omitted."""
     prompt = " ".join(example["prompt"].split())
     if len(prompt) > SHOWN:

@@ -6,9 +6,8 @@ they do for every run of `Trainer`; MLflow keeps the names.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import (
     INTEGRATION_TO_CALLBACK,
     TensorBoardCallback,
@@ -50,7 +49,7 @@ def add_trackers(trainer: Trainer, names: Sequence[str], out: Path) -> None:
     trainer.args.report_to = list(names)
     trainer.args.run_name = trainer.args.run_name or out.name
     for name in names:
-        tracker: Any = INTEGRATION_TO_CALLBACK[name]()
+        tracker: TrainerCallback = INTEGRATION_TO_CALLBACK[name]()
         if isinstance(tracker, TensorBoardCallback) and tracker.logging_dir is None:
             tracker.logging_dir = str(out / TENSORBOARD)  # its own choice lies with the checkpoints
         tracker.on_init_end(trainer.args, trainer.state, trainer.control)  # as Trainer does for those it adds itself

@@ -5,11 +5,10 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from transformers import set_seed
@@ -91,7 +90,7 @@ def tune(
 
 
 @contextmanager
-def _begun(out: Path, run: dict[str, Any]) -> Iterator[None]:
+def _begun(out: Path, run: Mapping[str, object]) -> Iterator[None]:
     """Write the record of the run and lock the folder; raises ConfigError where another run holds it."""
     with ExitStack() as stack:
         if (out / LOCK).is_file():  # of a run that is going on, or was killed
@@ -175,9 +174,9 @@ def _checked_run(
     setting: str,
     limit: int | None,
     resume: bool,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the record of the run; raises ConfigError where `out` holds something that it cannot resume."""
-    run = {
+    run: dict[str, object] = {
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.hash(),
         "tasks": sorted(tasks) if tasks is not None else None,

@@ -12,18 +12,20 @@ T tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.data.dataset import Dataset
 from ecellm.errors import ModelError
 from ecellm.models.base import Reply
 from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.text_encoder import (
+    Tokens,
     encoder_of,
     load_encoder,
     load_tokenizer,
@@ -64,7 +66,9 @@ class AttributeRow:
 
     texts: Texts
     attribute: str
-    tokens: Any
+    tokens: Tokens
+    offsets: Sequence[Span]
+    """Of the tokens, in the text; (0, 0) where they stand elsewhere."""
     span: Span | None = None
 
 
@@ -79,7 +83,7 @@ class FoundSpan:
 class AveqaNetwork(nn.Module):
     """The encoder under three small heads."""
 
-    def __init__(self, body: Any):
+    def __init__(self, body: PreTrainedModel):
         super().__init__()
         self.body = body
         size = body.config.hidden_size
@@ -96,7 +100,7 @@ class AveqaNetwork(nn.Module):
 class AVEQA:
     """The network, its tokenizer and its threshold."""
 
-    def __init__(self, net: AveqaNetwork, tokenizer: Any, threshold: float, device: str):
+    def __init__(self, net: AveqaNetwork, tokenizer: PreTrainedTokenizerBase, threshold: float, device: str):
         self.net = net.to(device)
         self.tokenizer = tokenizer
         self.threshold = threshold
@@ -162,7 +166,7 @@ class AVEQA:
         """Read them back."""
         notes, weights = part.read()
         with seeded(0):
-            net = AveqaNetwork(encoder_of(notes["config"]))
+            net = AveqaNetwork(encoder_of(**notes["config"]))
         restore(net, weights)
         return cls(net, load_tokenizer(part.folder), notes["threshold"], device)
 
@@ -188,7 +192,7 @@ class AVEQA:
                 span if side == 1 else (0, 0)
                 for span, side in zip(tokens["offset_mapping"], tokens.sequence_ids(), strict=True)
             ]
-            row = AttributeRow(read[place], attribute, dict(tokens) | {"offset_mapping": offsets})
+            row = AttributeRow(read[place], attribute, tokens, offsets)
             if with_spans:
                 spans = (token_span(offsets, span) for span in row.texts.spans(labels_of(examples[place]), attribute))
                 row.span = next((span for span in spans if span is not None), None)
@@ -198,7 +202,7 @@ class AVEQA:
     def _scores(self, rows: Sequence[AttributeRow]) -> tuple[Tensor, Tensor]:
         inputs = padded([row.tokens for row in rows], self.tokenizer, self.net.body.config, self.device)
         width = inputs["input_ids"].shape[1]
-        passage = [[start < end for start, end in row.tokens["offset_mapping"]] for row in rows]
+        passage = [[start < end for start, end in row.offsets] for row in rows]
         mask = torch.tensor([row + [False] * (width - len(row)) for row in passage], device=self.device)
         return self.net(inputs, mask)
 
@@ -212,7 +216,7 @@ class AVEQA:
             ends, odds = self._scores([rows[place] for place in places])
             for place, scores, level in zip(places, ends.cpu(), odds.tolist(), strict=True):
                 start, end = best_span(scores)
-                offsets = rows[place].tokens["offset_mapping"]
+                offsets = rows[place].offsets
                 found[place] = FoundSpan((offsets[start][0], offsets[end - 1][1]), level)
         return [found[place] for place in range(len(rows))]
 

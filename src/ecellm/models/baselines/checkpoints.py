@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -67,6 +66,6 @@ def _random_state(model: nn.Module) -> Weights:
     return found
 
 
-def _under(prefix: str, tensors: dict[str, Any]) -> Weights:
+def _under(prefix: str, tensors: Weights) -> Weights:
     start = f"{prefix}/"
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

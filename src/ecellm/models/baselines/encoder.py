@@ -21,18 +21,20 @@ Shapes: B rows, N pieces of all rows, T tokens, H hidden, C classes.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.data.dataset import Dataset
 from ecellm.errors import ModelError
 from ecellm.models.base import Reply
 from ecellm.models.baselines.base import Choices, FitProgress, class_count, class_reply, label, rows_of
 from ecellm.models.baselines.text_encoder import (
+    Tokens,
     encoder_of,
     load_encoder,
     load_tokenizer,
@@ -44,6 +46,7 @@ from ecellm.models.baselines.text_encoder import (
     tokens_of,
 )
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
+from ecellm.models.calibration.applying import Floats
 from ecellm.models.calibration.fitting import threshold_rows
 from ecellm.models.calibration.thresholds import ROWS_A_CLASS, enough_rows, score_with_thresholds
 from ecellm.models.lexical.task_files import TaskFiles
@@ -74,10 +77,10 @@ BALANCE = 0.5
 class PairRow:
     """A pair of texts as tokens, and its class; the pieces by themselves, where the task has them."""
 
-    tokens: Any
+    tokens: Tokens
     label: int = 0
-    pieces: Sequence[Any] = ()
-    first: Any = None
+    pieces: Sequence[Tokens] = ()
+    first: Tokens | None = None
     """Where pieces are compared with it."""
 
 
@@ -88,7 +91,7 @@ class Encoder(nn.Module):
     where they stand for the whole.
     """
 
-    def __init__(self, body: Any, classes: int, pooling: str | None = None):
+    def __init__(self, body: PreTrainedModel, classes: int, pooling: str | None = None):
         super().__init__()
         self.body = body
         self.classes = classes
@@ -132,7 +135,7 @@ def _head(inputs: int, size: int, classes: int) -> nn.Sequential:
 class Pairs:
     """An `Encoder` with its tokenizer: what classifier and ranker share."""
 
-    def __init__(self, net: Encoder, tokenizer: Any, device: str):
+    def __init__(self, net: Encoder, tokenizer: PreTrainedTokenizerBase, device: str):
         self.net = net.to(device)
         self.tokenizer = tokenizer
         self.device = device
@@ -147,18 +150,19 @@ class Pairs:
             return cls(Encoder(body, classes, pooling), tokenizer, choices.device)
 
     @classmethod
-    def load(cls, part: TaskFiles, notes: dict[str, Any], weights: dict[str, Any], device: str) -> Self:
+    def load(cls, part: TaskFiles, device: str) -> Self:
         """Return what `save` wrote."""
-        net = Encoder(encoder_of(notes["config"]), notes["classes"], notes["pooling"])
+        notes, weights = part.read()
+        net = Encoder(encoder_of(**notes["config"]), notes["classes"], notes["pooling"])
         restore(net, weights)
         return cls(net, load_tokenizer(part.folder), device)
 
-    def save(self, part: TaskFiles, **notes: Any) -> None:
-        """Write the weights, the tokenizer and notes."""
+    def save(self, part: TaskFiles) -> None:
+        """Write the weights, the tokenizer and what the network needs."""
         save_tokenizer(self.tokenizer, part.folder)
         config = self.net.body.config.to_dict()
-        known = {"config": config, "classes": self.net.classes, "pooling": self.net.pooling}
-        part.write({**known, **notes}, arrays(self.net))
+        notes = {"config": config, "classes": self.net.classes, "pooling": self.net.pooling}
+        part.write(notes, arrays(self.net))
 
     def row(self, pair: TextPair, label: int = 0, pieces: Sequence[str] = ()) -> PairRow:
         """Return a pair as tokens, the longer text truncated first."""
@@ -167,7 +171,7 @@ class Pairs:
         first = self._tokens([pair.left], PIECE_TOKENS) if self.net.pooling == GREATEST else None
         return PairRow(self._tokens(texts, MAX_TOKENS), label, alone, first)
 
-    def _tokens(self, texts: Sequence[str], most: int) -> dict[str, Any]:
+    def _tokens(self, texts: Sequence[str], most: int) -> Tokens:
         return tokens_of(self.tokenizer, texts, min(most, longest_text(self.net.body, self.tokenizer)))
 
     def scores(self, rows: Sequence[PairRow]) -> Tensor:
@@ -181,7 +185,7 @@ class Pairs:
     def _whole(self, rows: Sequence[PairRow]) -> Tensor:
         inputs = self._padded([row.tokens for row in rows])
         width = inputs["input_ids"].shape[1]
-        second = [row.tokens["second"] + [False] * (width - len(row.tokens["second"])) for row in rows]
+        second = [[*row.tokens["second"], *[False] * (width - length(row))] for row in rows]
         return self.net(inputs, torch.tensor(second, device=self.device))
 
     def _by_pieces(self, rows: Sequence[PairRow]) -> Tensor:
@@ -190,11 +194,11 @@ class Pairs:
         owners = [place for place, row in enumerate(rows) for _ in row.pieces]
         return self.net.by_pieces(self._padded(alone), torch.tensor(owners, device=self.device))
 
-    def _padded(self, texts: Sequence[Any]) -> dict[str, Tensor]:
+    def _padded(self, texts: Sequence[Tokens]) -> dict[str, Tensor]:
         return padded(texts, self.tokenizer, self.net.body.config, self.device)
 
     @torch.inference_mode()
-    def all_scores(self, rows: Sequence[PairRow]) -> np.ndarray[Any, Any]:
+    def all_scores(self, rows: Sequence[PairRow]) -> Floats:
         """Return [rows, C] in float64; rows of like length are read together."""
         order = sorted(range(len(rows)), key=lambda place: length(rows[place]))
         found = np.zeros((len(rows), self.net.classes))
@@ -253,8 +257,7 @@ class PairClassifier:
     @classmethod
     def load(cls, part: TaskFiles, device: str) -> Self:
         """Read them back."""
-        notes, weights = part.read()
-        return cls(Pairs.load(part, notes, weights, device))
+        return cls(Pairs.load(part, device))
 
     def reply(self, examples: Sequence[Example]) -> list[Reply]:
         """Answer with the likeliest class."""
@@ -298,8 +301,7 @@ class Ranker:
     @classmethod
     def load(cls, part: TaskFiles, device: str) -> Self:
         """Read them back."""
-        notes, weights = part.read()
-        return cls(Pairs.load(part, notes, weights, device))
+        return cls(Pairs.load(part, device))
 
     def orders(self, examples: Sequence[Example]) -> list[list[int]]:
         """Return the products of each list, best first; equals in the list's order."""
@@ -343,6 +345,6 @@ def mean_ndcg(examples: Sequence[Example], orders: Sequence[Sequence[int]]) -> f
     return float(np.mean(values))
 
 
-def log_softmax(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def log_softmax(scores: Floats) -> Floats:
     """Return log-probabilities of scores [rows, C]."""
     return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)

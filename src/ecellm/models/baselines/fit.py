@@ -6,11 +6,10 @@ done, and of a network the state after its last pass. The same command resumes i
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ecellm import __version__
 from ecellm.data.dataset import Dataset
@@ -54,7 +53,7 @@ def fit_baseline(
     if not kinds:
         raise ModelError(f"{dataset.path} has no training rows that the baseline {name!r} could be fitted on.")
     recipe = {"name": name, "family": BASELINE.name, "base": choices.base, "epochs": choices.epochs}
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "recipe": {**recipe, "limit": choices.limit, "seed": choices.seed},
         "tasks": list(kinds),
         "dataset": dataset.hash(),
@@ -82,7 +81,7 @@ def fit_baseline(
 
 
 @contextmanager
-def _begun(out: Path, facts: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _begun(out: Path, facts: Mapping[str, object]) -> Iterator[dict[str, str]]:
     """Make or resume `out`, and yield the parts that are done; where none is, an error leaves nothing.
 
     Raises ModelError where `out` holds anything but an interrupted fitting by these facts.
@@ -112,6 +111,6 @@ def _begun(out: Path, facts: dict[str, Any]) -> Iterator[dict[str, str]]:
         raise
 
 
-def _note(out: Path, facts: dict[str, Any], parts: dict[str, str]) -> None:
+def _note(out: Path, facts: Mapping[str, object], parts: dict[str, str]) -> None:
     with atomic_write(out / BEGUN) as path:
         path.write_text(json.dumps({**facts, "parts": parts}, indent=2) + "\n", encoding="utf-8")

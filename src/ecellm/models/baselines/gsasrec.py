@@ -16,7 +16,7 @@ Shapes: B rows, T positions, N negatives, H hidden (item 0 is padding, 1 an item
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from ecellm.errors import ModelError
 from ecellm.models.base import Reply
 from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
-from ecellm.models.calibration.applying import candidate_reply
+from ecellm.models.calibration.applying import Floats, candidate_reply
 from ecellm.models.lexical.recommendation import candidates, history
 from ecellm.models.lexical.task_files import TaskFiles
 from ecellm.tasks.answers import LETTERS
@@ -152,9 +152,9 @@ class GSASRec:
         return found
 
     @torch.inference_mode()
-    def scores(self, examples: Sequence[Example]) -> list[np.ndarray[Any, Any]]:
+    def scores(self, examples: Sequence[Example]) -> list[Floats]:
         """Return the scores of each example's candidates after its history, [candidates]."""
-        found: list[np.ndarray[Any, Any]] = []
+        found: list[Floats] = []
         for first in range(0, len(examples), AT_ONCE):
             chosen = examples[first : first + AT_ONCE]
             bought = [self._numbered(history(example))[-LONGEST:] or [UNSEEN] for example in chosen]

@@ -11,7 +11,7 @@ purchases, K candidates, H hidden.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.gsasrec import target
 from ecellm.models.baselines.text_encoder import Reader
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
-from ecellm.models.calibration.applying import candidate_reply
+from ecellm.models.calibration.applying import Floats, candidate_reply
 from ecellm.models.lexical.recommendation import candidates, history
 from ecellm.models.lexical.task_files import TaskFiles
 from ecellm.tasks.answers import LETTERS
@@ -132,7 +132,7 @@ class Recformer:
         return found
 
     @torch.inference_mode()
-    def scores(self, examples: Sequence[Example], read: dict[str, Tensor]) -> list[np.ndarray[Any, Any]]:
+    def scores(self, examples: Sequence[Example], read: dict[str, Tensor]) -> list[Floats]:
         """Return each example's candidates' scores, [candidates]; `read` holds MiniLM's embeddings of all texts."""
         scores = []
         for first in range(0, len(examples), 64):

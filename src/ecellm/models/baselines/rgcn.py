@@ -12,8 +12,8 @@ Shapes: N products, E pairs, C classes.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ecellm.models.baselines.base import Choices, FitProgress, class_count, clas
 from ecellm.models.baselines.encoder import log_softmax
 from ecellm.models.baselines.text_encoder import Reader
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
+from ecellm.models.calibration.applying import Floats
 from ecellm.models.calibration.fitting import threshold_rows
 from ecellm.models.calibration.thresholds import enough_rows, score_with_thresholds
 from ecellm.models.lexical.pair_features import nested, under
@@ -43,7 +44,7 @@ EPOCHS = 30
 SHARE = 0.1
 
 
-def convolution() -> Any:
+def convolution() -> Callable[..., nn.Module]:
     """Return PyTorch Geometric's layer; raises ModelError where it is not installed."""
     try:
         from torch_geometric.nn import RGCNConv
@@ -54,8 +55,7 @@ def convolution() -> Any:
 
 def layer(inside: int, outside: int, relations: int) -> nn.Module:
     """Return one round of messages: states [N, inside] and the edges of `graph` to [N, outside]."""
-    made: nn.Module = convolution()(inside, outside, relations, num_bases=BASES, aggr="mean")
-    return made
+    return convolution()(inside, outside, relations, num_bases=BASES, aggr="mean")
 
 
 def graph(pairs: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +172,7 @@ class RGCN:
         return dict(zip(new, self.reader(new), strict=True))
 
     @torch.inference_mode()
-    def _scores(self, examples: Sequence[Example], unknown: dict[str, Tensor]) -> np.ndarray[Any, Any]:
+    def _scores(self, examples: Sequence[Example], unknown: dict[str, Tensor]) -> Floats:
         """Return [examples, C]; products that the graph does not have stand beside it, without neighbours."""
         numbers = self.numbers | {title: len(self.titles) + place for place, title in enumerate(unknown)}
         features = torch.cat([self.features, *(row[None].to(self.device) for row in unknown.values())])

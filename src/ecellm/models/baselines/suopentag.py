@@ -10,7 +10,7 @@ a value in two fields is named for both. Shapes: B rows, T tokens, H hidden.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from ecellm.data.dataset import Dataset
 from ecellm.models.base import Reply
 from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.crf import Crf
-from ecellm.models.baselines.text_encoder import MINILM, load_encoder, padded, read_states
+from ecellm.models.baselines.text_encoder import MINILM, Tokens, load_encoder, padded, read_states
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
 from ecellm.models.baselines.value_spans import (
     Span,
@@ -93,7 +93,8 @@ class SUOpenTag:
 
     def __init__(self, device: str = "cpu"):
         self.body, self.tokenizer = load_encoder(MINILM)
-        self.body.to(device).eval().requires_grad_(False)
+        module: nn.Module = self.body  # whose `to` says what it takes
+        module.to(device).eval().requires_grad_(False)
         self.net = SuopentagNetwork(self.body.config.hidden_size).to(device)
         self.device = device
 
@@ -162,7 +163,7 @@ class SUOpenTag:
         return rows
 
     @torch.no_grad()
-    def _read(self, tokens: Sequence[Any]) -> list[Tensor]:
+    def _read(self, tokens: Sequence[Tokens]) -> list[Tensor]:
         """Return MiniLM's states of texts, [T, H] each."""
         order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]["input_ids"]))
         found: dict[int, Tensor] = {}

@@ -1,14 +1,20 @@
 """The pretrained encoder that several baselines read texts with: the local MiniLM, a folder's or the hub's."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from ecellm.errors import ModelError
@@ -17,6 +23,8 @@ from ecellm.models.masking import NEVER
 from ecellm.models.minilm import minilm_folder
 
 MINILM = "minilm"
+#: A text, or two, as a tokenizer gives it: `input_ids` and others of as many numbers, by name.
+Tokens = Mapping[str, Sequence[int]]
 #: Texts read at once when their means are taken.
 AT_ONCE = 64
 
@@ -26,7 +34,7 @@ def base_name(base: str) -> str:
     return str(minilm_folder()) if base == MINILM else base
 
 
-def load_encoder(base: str) -> tuple[Any, Any]:
+def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a pretrained encoder in fp32 and its tokenizer.
 
     Raises ModelError where there is no such encoder, or it is no encoder alone.
@@ -47,15 +55,15 @@ def load_encoder(base: str) -> tuple[Any, Any]:
     return _without_pooler(body), tokenizer
 
 
-def encoder_of(config: dict[str, Any]) -> Any:
-    """Return an encoder with random weights, to be given those that were saved."""
-    return _without_pooler(AutoModel.from_config(AutoConfig.for_model(**config), dtype=torch.float32))
+def encoder_of(model_type: str, **sizes: object) -> PreTrainedModel:
+    """Return an encoder of a saved config with random weights, to be given those that were saved."""
+    return _without_pooler(AutoModel.from_config(AutoConfig.for_model(model_type, **sizes), dtype=torch.float32))
 
 
-def _without_pooler(body: Any) -> Any:
+def _without_pooler(body: PreTrainedModel) -> PreTrainedModel:
     """Take away the layer over the first token that some bases have, some lack, and nothing here reads."""
     if getattr(body, "pooler", None) is not None:
-        body.pooler = None
+        body.register_module("pooler", None)
     return body
 
 
@@ -73,7 +81,7 @@ def _quietly() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the tokenizer's files into a MODEL folder; its parts share them."""
     tokenizer.save_pretrained(folder)
     if not tokenizer.is_fast:
@@ -83,13 +91,13 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
             shutil.copyfile(getattr(tokenizer, key), folder / name)
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Read them back."""
     with _quietly():
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def longest_text(body: Any, tokenizer: Any) -> int:
+def longest_text(body: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return how many tokens an encoder reads at most, those that stand between texts included."""
     places = getattr(body.config, "max_position_embeddings", tokenizer.model_max_length)
     # RoBERTa's kind counts places from behind the number of the padding.
@@ -97,7 +105,7 @@ def longest_text(body: Any, tokenizer: Any) -> int:
     return min(tokenizer.model_max_length, places - (0 if padding is None else padding + 1))
 
 
-def tokens_of(tokenizer: Any, texts: Sequence[str], longest: int) -> dict[str, Any]:
+def tokens_of(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int) -> Tokens:
     """Return a text, or two, as tokens, the longer text truncated first; `second` [T] says which are the second's."""
     with _quietly():
         found = tokenizer(*texts, truncation="longest_first", max_length=longest, return_special_tokens_mask=True)
@@ -114,7 +122,9 @@ def _second_of(special: Sequence[int]) -> list[bool]:
     return [len(starts) > 1 and place >= starts[1] and not special[place] for place in range(len(special))]
 
 
-def padded(rows: Sequence[Any], tokenizer: Any, config: Any, device: str | torch.device) -> dict[str, Tensor]:
+def padded(
+    rows: Sequence[Tokens], tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, device: str | torch.device
+) -> dict[str, Tensor]:
     """Return what an encoder takes, [B, T] each, of rows that its tokenizer made."""
     width = max(len(row["input_ids"]) for row in rows)
     fills = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0}
@@ -126,7 +136,7 @@ def padded(rows: Sequence[Any], tokenizer: Any, config: Any, device: str | torch
     }
 
 
-def read_states(body: Any, inputs: dict[str, Tensor]) -> Tensor:
+def read_states(body: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
     """Return an encoder's last states, [B, T, H]; on a CPU by the attention that XS was sped up with."""
     mask = inputs["attention_mask"]
     if mask.device.type == "cpu" and getattr(body, "_supports_attention_backend", False):

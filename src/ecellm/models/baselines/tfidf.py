@@ -15,7 +15,7 @@ from ecellm.data.dataset import Dataset
 from ecellm.errors import ModelError
 from ecellm.models.base import Reply
 from ecellm.models.baselines.base import Choices, FitProgress, class_count, class_reply, label, rows_of
-from ecellm.models.calibration.applying import candidate_reply
+from ecellm.models.calibration.applying import Labels, candidate_reply
 from ecellm.models.calibration.fitting import threshold_rows
 from ecellm.models.lexical.linear_fitting import fit_classifier, fit_recommender, fit_terms
 from ecellm.models.lexical.logistic_regression import LinearClassifier
@@ -190,7 +190,7 @@ class TrainingValues:
         return [Reply(self.task.answer.print(self.dictionary.answer(example), example)) for example in examples]
 
 
-def _judged(task: Task, examples: Sequence[Example]) -> tuple[list[TextPair], np.ndarray]:
+def _judged(task: Task, examples: Sequence[Example]) -> tuple[list[TextPair], Labels]:
     """Return every judged pair of query and title, and the number of its label among those of the gains."""
     names = list(task.answer.gains)
     pairs: list[TextPair] = []

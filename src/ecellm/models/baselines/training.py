@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ecellm.io.hashing import keyed_hash, keyed_shuffle
 from ecellm.models.baselines.base import Choices, FitProgress
 from ecellm.models.baselines.checkpoints import Reached, load_checkpoint, save_checkpoint
+from ecellm.models.lexical.task_files import Arrays
 
 T = TypeVar("T")
 CLIP = 1.0
@@ -136,12 +136,12 @@ def batches(rows: Sequence[T], size: int, length: Callable[[T], int], seed: int,
     return keyed_shuffle(made, seed, "batches", epoch)
 
 
-def arrays(model: nn.Module) -> dict[str, np.ndarray]:
+def arrays(model: nn.Module) -> Arrays:
     """Return a model's weights, by name."""
     return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
-def restore(model: nn.Module, weights: dict[str, np.ndarray]) -> None:
+def restore(model: nn.Module, weights: Arrays) -> None:
     """Give a model weights that `arrays` returned; it is left in evaluation mode."""
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     model.eval()

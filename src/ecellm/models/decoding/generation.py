@@ -6,7 +6,7 @@ A batch is generated together; rows that are done leave it.
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from torch import Tensor
 from ecellm.io.hashing import keyed_number
 from ecellm.models.base import Decoding
 from ecellm.tasks.answers import NONE, Triple
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 #: A row leaves the batch once so many of its rows, as a share, are done: leaving costs a copy of the cache.
 DONE_SHARE = 0.25
@@ -243,7 +246,7 @@ def scan(state: int, text: str) -> tuple[int, int | None]:
 class Vocabulary:
     """The text of each token of a tokenizer, and which tokens may stand in a JSON string."""
 
-    def __init__(self, tokenizer: Any, device: Any):
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", device: torch.device):
         self.tokenizer = tokenizer
         self.device = device
         self._allowed: dict[int, tuple[Tensor, Tensor]] = {}

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecellm.models.calibration.applying import Labels
-from ecellm.models.lexical.pair_features import PairFeatures, State, nested, under
+from ecellm.models.lexical.pair_features import PairFeatures, PairNotes, nested, under
 from ecellm.models.lexical.sparse_rows import Floats, SparseRows
+from ecellm.models.lexical.task_files import Arrays
 from ecellm.tasks.text_pairs import TextPair
 
 #: Below the log-probability of every class that a model knows: that of one which no training row has.
@@ -30,7 +30,7 @@ class Weights:
     intercepts: Floats
     """[k], or [1]"""
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         """Return the fields by name."""
         return {"classes": self.classes, "coefficients": self.coefficients, "intercepts": self.intercepts}
 
@@ -44,6 +44,13 @@ class Weights:
         return np.asarray(each / each.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
+class ClassifierNotes(TypedDict):
+    """What JSON holds of a `LinearClassifier`."""
+
+    features: PairNotes
+    count: int
+
+
 @dataclass
 class LinearClassifier:
     """A fitted model: features and weights."""
@@ -53,13 +60,13 @@ class LinearClassifier:
     count: int
     """The number of classes, those that no training row has included."""
 
-    def state(self) -> State:
+    def state(self) -> tuple[ClassifierNotes, Arrays]:
         """Return all that was learned."""
         notes, arrays = self.features.state()
         return {"features": notes, "count": self.count}, nested("features", arrays) | self.model.arrays()
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "LinearClassifier":
+    def restored(cls, notes: ClassifierNotes, arrays: Arrays) -> "LinearClassifier":
         """Restore a model from what `state` returned."""
         features = PairFeatures.restored(notes["features"], under("features", arrays))
         weights = Weights(*(arrays[name] for name in ("classes", "coefficients", "intercepts")))

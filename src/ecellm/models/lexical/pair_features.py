@@ -3,19 +3,31 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecellm.models.lexical.sparse_rows import Floats, SparseRows
+from ecellm.models.lexical.task_files import Arrays
 from ecellm.tasks.text_pairs import TextPair
-
-#: A fitted thing taken apart: what JSON holds, and arrays by name.
-State = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 WORD = re.compile(r"\w+")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class TermsNotes(TypedDict):
+    """What JSON holds of `Terms`."""
+
+    analyzer: str
+    longest: int
+    shortest: int
+    terms: list[str]
+
+
+class PairNotes(TypedDict):
+    """What JSON holds of `PairFeatures`."""
+
+    terms: list[TermsNotes]
 
 
 class Terms:
@@ -72,13 +84,13 @@ class Terms:
                 if length >= len(padded):  # the whole word, which longer terms would only repeat
                     break
 
-    def state(self) -> State:
+    def state(self) -> tuple[TermsNotes, Arrays]:
         """Return the terms in order of their columns, and their inverse document frequencies."""
-        form = {"analyzer": self.analyzer, "longest": self.longest, "shortest": self.shortest}
-        return {**form, "terms": self.names}, {"idf": self.idf}
+        notes = TermsNotes(analyzer=self.analyzer, longest=self.longest, shortest=self.shortest, terms=self.names)
+        return notes, {"idf": self.idf}
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "Terms":
+    def restored(cls, notes: TermsNotes, arrays: Arrays) -> "Terms":
         """Restore a model from what `state` returned."""
         return cls(notes["analyzer"], notes["longest"], notes["shortest"], notes["terms"], arrays["idf"])
 
@@ -94,12 +106,12 @@ class Scale:
         return (rows - self.mean) / self.deviation
 
 
-def nested(name: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def nested(name: str, arrays: Arrays) -> Arrays:
     """Return the arrays with their names put under another."""
     return {f"{name}.{inner}": array for inner, array in arrays.items()}
 
 
-def under(name: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def under(name: str, arrays: Arrays) -> Arrays:
     """Return the arrays that `nested` put under a name."""
     return {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
 
@@ -124,16 +136,16 @@ class PairFeatures:
         dense = self.scale.transform(self.likenesses(pairs))
         return SparseRows.side_by_side([*blocks, SparseRows.of_dense(dense)])
 
-    def state(self) -> State:
+    def state(self) -> tuple[PairNotes, Arrays]:
         """Return all that was learned."""
         states = [terms.state() for terms in (*self.blocks, self.words, self.characters)]
-        arrays = {"mean": self.scale.mean, "deviation": self.scale.deviation}
+        arrays: Arrays = {"mean": self.scale.mean, "deviation": self.scale.deviation}
         for place, (_, inner) in enumerate(states):
             arrays |= nested(str(place), inner)
         return {"terms": [notes for notes, _ in states]}, arrays
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "PairFeatures":
+    def restored(cls, notes: PairNotes, arrays: Arrays) -> "PairFeatures":
         """Restore a model from what `state` returned."""
         read = [Terms.restored(inner, under(str(place), arrays)) for place, inner in enumerate(notes["terms"])]
         *blocks, words, characters = read

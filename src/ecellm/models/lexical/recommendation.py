@@ -5,12 +5,13 @@ The weights are fitted in `linear_fitting.py`.
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
-from ecellm.models.lexical.pair_features import Scale, State, Terms, nested, under
+from ecellm.models.lexical.pair_features import Scale, Terms, TermsNotes, nested, under
 from ecellm.models.lexical.sparse_rows import Floats
+from ecellm.models.lexical.task_files import Arrays
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import option_texts
 from ecellm.types import Example
@@ -33,6 +34,13 @@ def candidates(example: Example) -> list[str]:
     return [re.sub(r"^[A-Z]: ", "", option) for option in option_texts(example.options)]
 
 
+class RecommenderNotes(TypedDict):
+    """What JSON holds of a `Recommender`."""
+
+    terms: TermsNotes
+    intercept: float
+
+
 @dataclass
 class Recommender:
     """TF-IDF of item texts and a logistic regression over how like the history a candidate is."""
@@ -48,16 +56,14 @@ class Recommender:
         logits = self.scale.transform(likenesses(self.terms, example)) @ self.weights + self.intercept
         return np.asarray(logits - np.logaddexp.reduce(logits), dtype=np.float64)
 
-    def state(self) -> State:
+    def state(self) -> tuple[RecommenderNotes, Arrays]:
         """Return all that was learned."""
         notes, arrays = self.terms.state()
-        scale = {"mean": self.scale.mean, "deviation": self.scale.deviation}
-        return {"terms": notes, "intercept": self.intercept}, nested("terms", arrays) | scale | {
-            "weights": self.weights
-        }
+        own = {"mean": self.scale.mean, "deviation": self.scale.deviation, "weights": self.weights}
+        return {"terms": notes, "intercept": self.intercept}, nested("terms", arrays) | own
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, Any]) -> "Recommender":
+    def restored(cls, notes: RecommenderNotes, arrays: Arrays) -> "Recommender":
         """Restore a model from what `state` returned."""
         terms = Terms.restored(notes["terms"], under("terms", arrays))
         return cls(terms, Scale(arrays["mean"], arrays["deviation"]), arrays["weights"], notes["intercept"])

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+
+#: Arrays of any types, by name.
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,13 @@ class TaskFiles:
         """The file of arrays."""
         return self.folder / f"{self.task}.safetensors"
 
-    def write(self, notes: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def write(self, notes: Mapping[str, object], arrays: Arrays) -> None:
         """Write both files."""
         self.notes.write_text(json.dumps(notes, ensure_ascii=True) + "\n", encoding="utf-8")
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, self.weights)
 
-    def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-        """Return what was written."""
+    def read(self) -> tuple[Any, Arrays]:
+        """Return what was written; the notes are of the model's own form."""
         return json.loads(self.notes.read_text(encoding="utf-8")), load_file(self.weights)
 
     def hash(self) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
@@ -18,6 +18,10 @@ from ecellm.errors import ConfigError, ModelError, ServerError
 from ecellm.io.hashing import keyed_number
 from ecellm.models.base import Failure
 from ecellm.models.remote.completions import Completion, NoCompletionError, read_completion
+from ecellm.models.remote.request_form import Body
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, OpenAI
 
 INSTALL = "Servers need the openai client: pip install 'ecellm[openai]'."
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
@@ -90,7 +94,7 @@ class ChatClient:
         with self.connect() as client:
             self.url = str(client.base_url)
 
-    def completion(self, connection: Any, body: dict[str, Any]) -> Completion:
+    def completion(self, connection: "OpenAI", body: Body) -> Completion:
         """Fetch a completion, with the client's retries; a response that is not a completion is retried as often.
 
         Raises what the client raises, and NoCompletionError.
@@ -126,7 +130,7 @@ class ChatClient:
             return Failure("the response is not a chat completion")
         raise error
 
-    def _fetched(self, connection: Any, body: dict[str, Any]) -> bytes:
+    def _fetched(self, connection: "OpenAI", body: Body) -> bytes:
         """Return the response, read within the timeout: a server that sends a byte now and then keeps a connection
         alive for ever. Raises _BrokenOffError for a response that begins and does not end."""
         with connection.chat.completions.with_streaming_response.create(**body) as raw:
@@ -150,7 +154,7 @@ class ChatClient:
                     raw.http_response.extensions["network_stream"].close()
             return bytes(read)
 
-    def _status(self, error: Any) -> Failure:
+    def _status(self, error: "APIStatusError") -> Failure:
         """Return the failure that a status means; raises ServerError where every request would get it."""
         body = error.body if isinstance(error.body, dict) else {}
         message = self._clean(str(body.get("message") or body.get("detail") or error.message))

@@ -4,7 +4,6 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 from ecellm.models.base import Usage
 
@@ -27,7 +26,7 @@ class NoCompletionError(Exception):
     """A response is not a chat completion."""
 
 
-def answer_in(content: str) -> str | list[Any] | None:
+def answer_in(content: str) -> str | list[object] | None:
     """Return the answer in the object that `answer_schema` asks for, or None where the text is no such object."""
     try:
         read = json.loads(content)

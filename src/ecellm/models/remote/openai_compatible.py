@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ecellm.io.hashing import keyed_hash
 from ecellm.models.base import Decoding, Failure, Reply, Request
@@ -26,6 +26,9 @@ from ecellm.models.remote.request_form import FEATURES, GUESSES, LAYOUT, SYSTEM,
 from ecellm.prompts import Prompt, layout, named_template
 from ecellm.tasks import TASKS
 from ecellm.types import Example, Question
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, OpenAI
 
 #: What the threads of a run report: an answer, an error that every request would meet, or None where one ends.
 Done = SimpleQueue[tuple[int, Reply | Failure] | Exception | None]
@@ -136,7 +139,7 @@ class OpenAIGenerator:
                 found.append(f"The server refused {feature} for {', '.join(tasks)}: {count} {meaning}.")
         return found + [f"{what}: {count:,}." for what, count in sorted(self.counts.items())]
 
-    def _answer(self, connection: Any, request: Request) -> Reply | Failure:
+    def _answer(self, connection: "OpenAI", request: Request) -> Reply | Failure:
         """Return the answer to a request; raises ServerError where every further one would fail."""
         task = request.question.example.task
         due = self.form.features(request.question.example)
@@ -157,7 +160,7 @@ class OpenAIGenerator:
         return self._reply(request.question.example, completion, using)
 
     def _without(
-        self, connection: Any, request: Request, using: Sequence[str], error: Any
+        self, connection: "OpenAI", request: Request, using: Sequence[str], error: "APIStatusError"
     ) -> tuple[Completion, list[str]]:
         """Retry without the features that the server may have refused: those it names, or else guesses in turn.
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecellm.models.base import Decoding, Request
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.remote.common import MOST_LIKELY, first_letters_differ, longest, seed_of
 from ecellm.prompts import Template
 from ecellm.tasks import TASKS
+from ecellm.tasks.answers import Schema
 from ecellm.types import Example
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
 
 SYSTEM = (
     "You answer questions about the products, reviews and purchases of online shops. Do what the instruction says. "
@@ -33,6 +37,10 @@ FEATURES = {
 }
 #: Omitted in turn where a server refuses a request and names no reason.
 GUESSES = (("logprobs",), ("response_format",), ("logprobs", "response_format"), tuple(FEATURES))
+
+
+#: The body of a chat request, as the API of such servers has it.
+Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,12 @@ class RequestForm:
         chosen = not self.decoding.free and candidates_of(example) is not None
         return 0.0 if chosen else self.decoding.temperature
 
-    def body(self, request: Request, using: Collection[str] | None = None) -> dict[str, Any]:
+    def body(self, request: Request, using: Collection[str] | None = None) -> Body:
         """Return the body of a request, with some features (None: all that it should have)."""
         example, decoding = request.question.example, self.decoding
         using = self.features(example) if using is None else using
         limit = "max_tokens" if "max_tokens" in using else "max_completion_tokens"
-        body: dict[str, Any] = {
+        body: Body = {
             "model": self.name,
             "messages": [
                 {"role": "system", "content": SYSTEM},
@@ -91,7 +99,7 @@ class RequestForm:
         return body
 
 
-def answer_schema(example: Example) -> dict[str, Any]:
+def answer_schema(example: Example) -> Schema:
     """Return the JSON schema that servers are given: an object, as they want one, with the task's answer in it."""
     schema = TASKS[example.task].answer.schema(example)
     if "enum" in schema:
@@ -109,7 +117,7 @@ def sendable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def names_feature(error: Any, feature: str) -> bool:
+def names_feature(error: "APIStatusError", feature: str) -> bool:
     """Return whether an error names a feature."""
     text = f"{error.param or ''} {error.message}".casefold()
     return any(name in text for name in FEATURES[feature][0])

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
@@ -22,9 +22,12 @@ from ecellm.models.folder import read_info
 from ecellm.models.remote.common import MOST_LIKELY, first_letters_differ, longest, seed_of, shares
 from ecellm.models.transformers.base_models import base_location
 from ecellm.models.transformers.pretrained import ADAPTER, adapter_base
-from ecellm.prompts import Prompt, Tokenizer, end_token, render_all
+from ecellm.prompts import Prompt, end_token, render_all
 from ecellm.tasks import TASKS
 from ecellm.types import Example, Question
+
+if TYPE_CHECKING:
+    from vllm import CompletionOutput, SamplingParams
 
 INSTALL = "The prefix vllm: needs vLLM and a GPU: pip install 'ecellm[vllm]'."
 #: Requests passed to the engine at once: as many as a killed run may have to repeat.
@@ -56,10 +59,10 @@ class VLLMGenerator:
         self.template = info.template
         self.offsets = info.offsets
         self.temperatures = info.temperatures
-        self.tokenizer = cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.end = end_token(self.tokenizer)
         base, revision, more = str(folder), None, {}
-        self.adapter: Any = None
+        self.adapter: LoRARequest | None = None
         if (folder / ADAPTER).is_file():
             base, revision = adapter_base(folder)
             base = base_location(base)
@@ -100,7 +103,7 @@ class VLLMGenerator:
             for place, (request, output) in enumerate(zip(some, outputs, strict=True), start=first):
                 yield place, self._reply(request.question.example, output.outputs[0])
 
-    def _params(self, request: Request) -> Any:
+    def _params(self, request: Request) -> "SamplingParams":
         """Return the sampling parameters of one request."""
         example, decoding = request.question.example, self.decoding
         answer, candidates = TASKS[example.task].answer, candidates_of(example)
@@ -121,7 +124,7 @@ class VLLMGenerator:
             **more,
         )
 
-    def _reply(self, example: Example, completion: Any) -> Reply:
+    def _reply(self, example: Example, completion: "CompletionOutput") -> Reply:
         """Return the answer in an engine's completion."""
         text = self.template.answer(completion.text)
         candidates = candidates_of(example)

@@ -7,7 +7,7 @@ In a mixed batch the task with the largest loss drowns the others: a span's is t
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
 from torch.utils.data import DataLoader, Sampler
 
@@ -99,7 +99,10 @@ class SampleSteps(Sampler[list[int]]):
         return iter([order[start : start + self.to_a_step] for start in range(0, self.examples, self.to_a_step)])
 
 
-class EpochLoader(DataLoader[Any]):
+Row = TypeVar("Row", covariant=True)
+
+
+class EpochLoader(DataLoader[Row]):
     """A loader whose batches are drawn anew when Trainer says which epoch it is."""
 
     def set_epoch(self, epoch: int) -> None:

@@ -1,7 +1,6 @@
 """A run's own checkpoints: weights, optimizer, schedule, random numbers. A run resumes from them."""
 
 from pathlib import Path
-from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -18,7 +17,9 @@ class Checkpoints(TrainerCallback):
     def __init__(self, steps: int):
         self.steps = steps
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
+    ) -> None:
         """Request a checkpoint."""
         if state.global_step % self.steps == 0:
             control.should_save = True

@@ -10,10 +10,10 @@ Shapes: B rows, T tokens, Q tokens read now, K tokens in the cache with them, N 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ecellm.models.decoding.batching import padded_groups
 from ecellm.models.decoding.kv_cache import ROOM, RowCache, row_cache
@@ -31,7 +31,7 @@ KEPT_TOKENS = 4096
 class Causal:
     """A causal model."""
 
-    def __init__(self, model: Any, pad: int):
+    def __init__(self, model: PreTrainedModel, pad: int):
         self.model = model
         self.pad = pad
         self.config = model.config.get_text_config()
@@ -53,7 +53,7 @@ class Causal:
             for fork in trie.forks
         ]
         # ROOT is -1: the fork at the root stands after the prompt's last token.
-        more: dict[str, Any] = {"use_cache": False}
+        more: dict[str, object] = {"use_cache": False}
         if any(shared):
             reads = [self._read(tuple(prompt[:prefix])) for prompt, prefix in zip(prompts, shared, strict=True)]
             more = {"use_cache": True, "past_key_values": batch_cache(reads, ids.shape[1])}
@@ -84,7 +84,7 @@ class Causal:
         """Read prompts and return the state from which answers are generated."""
         return CausalWriting(self, prompts)
 
-    def masks(self, allowed: Tensor, distances: Tensor) -> Any:
+    def masks(self, allowed: Tensor, distances: Tensor) -> Tensor | dict[str, Tensor]:
         """Return the additive mask, or one per kind of layer, of what each token may see [B, Q, K]; a sliding window
         takes away what is `distances` [B, Q, K] or more back."""
         window = getattr(self.config, "sliding_window", None)
@@ -102,7 +102,7 @@ class Causal:
 
     def _seen(
         self, lengths: Sequence[int], tries: Sequence[Trie], shared: Sequence[int], width: int
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Return mask and positions of what is read behind the shared prefixes: the rest of the prompts, and trees of
         tokens behind them."""
         begun = torch.tensor(shared)[:, None]
@@ -123,7 +123,7 @@ class Causal:
     def _head_at(self, rows: Sequence[int], places: Sequence[int]) -> Iterator[None]:
         """Let the output head see only these places, one after the other: logits are then [1, N, V]."""
 
-        def chosen(module: Any, given: tuple[Tensor, ...]) -> tuple[Tensor]:
+        def chosen(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor]:
             return (given[0][list(rows), list(places)][None],)
 
         handle = self.model.get_output_embeddings().register_forward_pre_hook(chosen)

@@ -8,11 +8,10 @@ batch.
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoTokenizer
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
 from ecellm.models.base import Decoding, Reply, Request
@@ -38,7 +37,13 @@ CACHE_BYTES = 6 * 2**30
 class TransformersGenerator:
     """A causal or encoder-decoder model, whole or with an adapter."""
 
-    def __init__(self, model: Any, tokenizer: Any, info: ModelInfo, decoding: Decoding | None = None):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        info: ModelInfo,
+        decoding: Decoding | None = None,
+    ):
         """Take a model in evaluation mode that attends by torch's own attention, and its description.
 
         Raises ModelError where an encoder-decoder names no decoder start token.
@@ -76,7 +81,9 @@ class TransformersGenerator:
         decoding = decoding or Decoding()
         info = read_info(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = load_model(folder, torch.float32 if device == "cpu" else "auto").to(device).eval()
+        model = load_model(folder, torch.float32 if device == "cpu" else "auto")
+        module: nn.Module = model  # whose `to` says what it takes
+        module.to(device).eval()
         generator = cls(model, tokenizer, info, decoding)
         if decoding.precision != FP32:
             lower_precision(model, decoding.precision, keep=model.get_output_embeddings())
@@ -84,7 +91,7 @@ class TransformersGenerator:
         return generator
 
     @property
-    def model(self) -> Any:
+    def model(self) -> PreTrainedModel:
         """The model itself."""
         return self.reader.model
 
@@ -167,8 +174,8 @@ class TransformersGenerator:
     def _vocabulary(self) -> Vocabulary:
         return Vocabulary(self.tokenizer, self.reader.device)
 
-    def _decoded(self, ids: Sequence[int]) -> str:
-        return self.template.answer(self.tokenizer.decode(ids, skip_special_tokens=True))
+    def _decoded(self, ids: list[int]) -> str:
+        return self.template.answer(str(self.tokenizer.decode(ids, skip_special_tokens=True)))
 
 
 #: Sets of candidates whose tries are cached: most tasks have one for all questions, SR as many as questions.

@@ -10,7 +10,7 @@ import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from filelock import FileLock
 
@@ -18,7 +18,9 @@ from ecellm.errors import ModelError
 from ecellm.io.files import atomic_folder
 
 if TYPE_CHECKING:
+    import torch
     from gguf import GGUFReader
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 #: Names the cache's folder; without it, `ecellm` in XDG_CACHE_HOME, or in ~/.cache.
 CACHE = "ECELLM_CACHE"
@@ -114,12 +116,12 @@ def _refuse_unknown(reader: "GGUFReader", file: Path) -> None:
         )
 
 
-def _tokenizer(file: Path, split: str) -> Any:
+def _tokenizer(file: Path, split: str) -> "PreTrainedTokenizerFast":
     """Return the file's tokenizer, splitting text as llama.cpp does."""
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(file.parent, gguf_file=file.name)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(file.parent, gguf_file=file.name)
     if split in DIGITS_APART:
         tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
             [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)]
@@ -127,20 +129,20 @@ def _tokenizer(file: Path, split: str) -> Any:
     return tokenizer
 
 
-def _model(file: Path, dtype: Any) -> Any:
+def _model(file: Path, dtype: "torch.dtype") -> "PreTrainedModel":
     """Return the file's causal model, without the quantisation config that transformers attaches: with it, the
     model can be neither saved nor trained. Raises ModelError where a weight is missing."""
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
-    found: Any = AutoModelForCausalLM.from_pretrained(
+    found = AutoModelForCausalLM.from_pretrained(
         file.parent,
         gguf_file=file.name,
         dtype=dtype,
         quantization_config=GgufConfig(dequantize=True),
         output_loading_info=True,
     )
-    loaded, info = found
+    loaded, info = cast("tuple[PreTrainedModel, dict[str, list[str]]]", found)
     if missing := sorted({*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}):
         raise ModelError(f"the file lacks {', '.join(missing[:3])}.")
     config = loaded.config
@@ -154,7 +156,7 @@ def _model(file: Path, dtype: Any) -> Any:
     return model
 
 
-def _precision(reader: "GGUFReader") -> Any:
+def _precision(reader: "GGUFReader") -> "torch.dtype":
     """Return the precision to keep: that of the file's largest tensor where it is not quantised, else bf16."""
     import torch
     from gguf import GGMLQuantizationType as Kind
@@ -163,7 +165,7 @@ def _precision(reader: "GGUFReader") -> Any:
     return {Kind.F32: torch.float32, Kind.F16: torch.float16}.get(largest.tensor_type, torch.bfloat16)
 
 
-def _value(reader: "GGUFReader", key: str) -> Any:
+def _value(reader: "GGUFReader", key: str) -> object:
     """Return a value of the file's head, or None."""
     field = reader.get_field(key)
     return None if field is None else field.contents()

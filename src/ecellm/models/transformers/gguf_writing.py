@@ -19,6 +19,7 @@ from ecellm.prompts import Template, end_token
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType, GGUFWriter
     from torch import Tensor
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Precision = Literal["f32", "f16", "bf16", "q8_0"]
 MODEL, MODELFILE = "model.gguf", "Modelfile"
@@ -32,7 +33,13 @@ OTHERWISE = "convert the merged model with llama.cpp's convert_hf_to_gguf.py."
 PLACE = re.compile(r"\{(?:instruction|input|options)\}")
 
 
-def write_gguf(model: Any, tokenizer: Any, info: ModelInfo, folder: Path, precision: Precision) -> None:
+def write_gguf(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    info: ModelInfo,
+    folder: Path,
+    precision: Precision,
+) -> None:
     """Write `model.gguf` and `Modelfile` to a folder; `info` is what ecellm.json holds.
 
     Matrices are written in `precision`, vectors in fp32.
@@ -61,7 +68,7 @@ def write_gguf(model: Any, tokenizer: Any, info: ModelInfo, folder: Path, precis
     )
     _add_shape(writer, model.config)
     _add_tokenizer(writer, tokenizer, model.config.vocab_size, template)
-    end = tokenizer.convert_ids_to_tokens(end_token(tokenizer))
+    end = str(tokenizer.convert_ids_to_tokens(end_token(tokenizer)))
     writer.add_chat_template(chat_form(before, after, end))
     _add_tensors(writer, model, gguf.GGMLQuantizationType[precision.upper()])
     writer.write_header_to_file()
@@ -110,7 +117,7 @@ PARAMETER num_predict {recipe.max_response_tokens}
 '''
 
 
-def _refuse_other_models(config: Any) -> None:
+def _refuse_other_models(config: "PreTrainedConfig") -> None:
     """Raise ModelError for a model that llama.cpp's llama architecture does not compute."""
     kind = config.model_type
     if kind not in ARCHITECTURES:
@@ -123,7 +130,7 @@ def _refuse_other_models(config: Any) -> None:
         )
 
 
-def _add_shape(writer: "GGUFWriter", config: Any) -> None:
+def _add_shape(writer: "GGUFWriter", config: "PreTrainedConfig") -> None:
     size = config.head_dim or config.hidden_size // config.num_attention_heads
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -139,7 +146,7 @@ def _add_shape(writer: "GGUFWriter", config: Any) -> None:
     writer.add_vocab_size(config.vocab_size)
 
 
-def _add_tokenizer(writer: "GGUFWriter", tokenizer: Any, size: int, template: Template) -> None:
+def _add_tokenizer(writer: "GGUFWriter", tokenizer: "PreTrainedTokenizerBase", size: int, template: Template) -> None:
     """Add a byte-level tokenizer; tokens that the model has beyond it are marked as unused."""
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     writer.add_tokenizer_model("gpt2")
@@ -200,7 +207,7 @@ def _splitting(spec: Mapping[str, Any]) -> str:
     )
 
 
-def _add_tensors(writer: "GGUFWriter", model: Any, kind: "GGMLQuantizationType") -> None:
+def _add_tensors(writer: "GGUFWriter", model: "PreTrainedModel", kind: "GGMLQuantizationType") -> None:
     """Add the weights: matrices of the given kind, vectors in fp32."""
     import gguf
     import torch

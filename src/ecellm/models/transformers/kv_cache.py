@@ -1,7 +1,6 @@
 """The preallocated KV cache in the form that the models of transformers take."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 from transformers import Cache
@@ -18,7 +17,9 @@ class PreallocatedLayer(DynamicLayer):
         super().__init__()  # type: ignore[no-untyped-call]
         self.cache = LayerCache()
 
-    def update(self, key_states: Tensor, value_states: Tensor, *given: Any, **more: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *given: object, **more: object
+    ) -> tuple[Tensor, Tensor]:
         """Append keys and values of new positions; returns all."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -38,8 +39,7 @@ def empty_cache() -> Cache:
 
 def layers_of(cache: Cache) -> BatchCache:
     """Return the layers that hold a cache's keys and values."""
-    layers: Any = cache.layers
-    return [layer.cache for layer in layers]
+    return [layer.cache for layer in cache.layers if isinstance(layer, PreallocatedLayer)]
 
 
 def batch_cache(rows: Sequence[RowCache], room: int) -> Cache:

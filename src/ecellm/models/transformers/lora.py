@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, prepare_model_for_kbit_training
 from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
@@ -23,7 +23,7 @@ HEAD = "lm_head"
 WITHOUT_HEAD = {"save_embedding_layers": False}
 
 
-def adapted(model: PreTrainedModel, lora: Lora, encoder_decoder: bool) -> Any:
+def adapted(model: PreTrainedModel, lora: Lora, encoder_decoder: bool) -> PeftModel:
     """Return the model with adapters as the recipe has them (Hu et al. 2021, LoRA), no bias.
 
     Raises ModelError where a named module is not there (PEFT itself passes over names that match nothing as long as

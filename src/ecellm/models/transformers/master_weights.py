@@ -5,19 +5,27 @@ is kept here (Micikevicius et al. 2018, Mixed Precision Training, section 3.1).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import StateDict
 
 MASTERS = "masters"
+
+
+class WeightGroup(TypedDict):
+    """Weights in any precision that decay alike."""
+
+    params: list[nn.Parameter]
+    weight_decay: float
 
 
 class MasterAdamW(torch.optim.AdamW):
     """`torch.optim.AdamW` over fp32 copies of the weights that it is given; they are part of its state."""
 
-    def __init__(self, groups: Sequence[dict[str, Any]], learning_rate: float):
-        """Take groups of `params`, in any precision, and `weight_decay`."""
+    def __init__(self, groups: Sequence[WeightGroup], learning_rate: float):
+        """Take groups of weights."""
         self.weights: list[nn.Parameter] = [weight for group in groups for weight in group["params"]]
         copies = {weight: nn.Parameter(weight.detach().float()) for weight in self.weights}
         self.masters = list(copies.values())
@@ -39,12 +47,12 @@ class MasterAdamW(torch.optim.AdamW):
         for weight in self.weights:
             weight.grad = None
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return AdamW's state, and the copies."""
         return {**super().state_dict(), MASTERS: [master.detach() for master in self.masters]}
 
     @torch.no_grad()
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: StateDict) -> None:
         """Take such a state."""
         kept: list[Tensor] = state_dict[MASTERS]
         for master, saved in zip(self.masters, kept, strict=True):

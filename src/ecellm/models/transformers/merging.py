@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
-from transformers import AutoTokenizer
+from peft import PeftModel
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
 from ecellm.io.files import atomic_folder, refuse_existing
@@ -25,7 +26,7 @@ CLOSE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 Answers = TypeVar("Answers")
 #: Called with a model in memory, its tokenizer and its description; returns answers to compare.
-Ask = Callable[[Any, Any, ModelInfo], Answers]
+Ask = Callable[[PreTrainedModel, PreTrainedTokenizerBase, ModelInfo], Answers]
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,19 @@ def export_gguf(model: Path, out: Path, precision: Precision) -> None:
         write_gguf(whole, tokenizer, info, folder, precision)
 
 
-def _merged(model: Path, tokenizer: Any, ask: Callable[[Any], Answers]) -> tuple[Any, float, Answers]:
+def _merged(
+    model: Path, tokenizer: PreTrainedTokenizerBase, ask: Callable[[PreTrainedModel], Answers]
+) -> tuple[PreTrainedModel, float, Answers]:
     """Return an adapter and its base as one model, by how much its logits differ from theirs, and what `ask` got of
     the two before they were merged."""
-    from peft import PeftModel
-
     base, revision = adapter_base(model)
     location = base_location(base)
     try:
         loaded = load_pretrained(location, revision, "auto")
     except OSError as error:
         raise ModelError(f"{model} is an adapter on {base!r}, which cannot be had from the hub.") from error
-    adapted: Any = PeftModel.from_pretrained(loaded, model).eval()
-    before, answers = _logits(adapted, tokenizer), ask(adapted.get_base_model())
+    adapted = PeftModel.from_pretrained(loaded, model).eval()
+    before, answers = _logits(adapted, tokenizer), ask(loaded)
     merged = adapted.merge_and_unload()
     apart = float((_logits(merged, tokenizer) - before).abs().max() / before.abs().max())
     if not apart <= CLOSE.get(merged.dtype, CLOSE[torch.float32]):
@@ -103,7 +104,7 @@ def _merged(model: Path, tokenizer: Any, ask: Callable[[Any], Answers]) -> tuple
 
 
 @torch.inference_mode()
-def _logits(model: Any, tokenizer: Any) -> torch.Tensor:
+def _logits(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
     ids = tokenizer(PROBE, return_tensors="pt").input_ids
     if model.config.is_encoder_decoder:
         return model(input_ids=ids, decoder_input_ids=ids[:, :8]).logits.float()

@@ -4,8 +4,6 @@ With a mask, every token's attention to every other token of the row is computed
 CPU step at rows of 2,048 tokens. Example by example, as FlashAttention does it on a GPU, nothing is.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -57,7 +55,7 @@ def packed_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    **same: Any,
+    **same: object,
 ) -> tuple[Tensor, None]:
     """Return causal attention: query [1, H, T, D], key and value [1, G, T, D] with H a multiple of G; [1, T, H, D].
 
@@ -109,7 +107,7 @@ def _hidden(length: int, window: int | None, like: Tensor) -> Tensor:
     return torch.zeros(length, length, dtype=like.dtype, device=like.device).masked_fill(hidden, NEVER)
 
 
-def _no_mask(*given: Any, **more: Any) -> None:
+def _no_mask(*given: object, **more: object) -> None:
     """Build no mask: the borders of the examples are enough."""
 
 

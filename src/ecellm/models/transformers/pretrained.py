@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 from transformers.utils import logging
 
@@ -23,7 +23,7 @@ def adapter_base(folder: Path) -> tuple[str, str | None]:
     return config["base_model_name_or_path"], config.get("revision")
 
 
-def load_model(folder: Path, dtype: Any) -> Any:
+def load_model(folder: Path, dtype: torch.dtype | str) -> PreTrainedModel:
     """Return the model of a MODEL folder, an adapter merged into its base.
 
     Raises ModelError where the adapter's base cannot be had.
@@ -44,7 +44,7 @@ def load_model(folder: Path, dtype: Any) -> Any:
     return PeftModel.from_pretrained(model, folder).merge_and_unload()
 
 
-def load_pretrained(base: str, revision: str | None, dtype: Any, **more: Any) -> Any:
+def load_pretrained(base: str, revision: str | None, dtype: torch.dtype | str, **more: object) -> PreTrainedModel:
     """Return the causal or encoder-decoder model; its config says truly whether head and embeddings share weights.
 
     Raises OSError or ValueError where there is no such model, and ModelError where a causal one takes no position ids
@@ -53,7 +53,7 @@ def load_pretrained(base: str, revision: str | None, dtype: Any, **more: Any) ->
     logging.disable_progress_bar()
     config = AutoConfig.from_pretrained(base, revision=revision)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model: Any = kind.from_pretrained(base, revision=revision, dtype=dtype, use_safetensors=True, **more)
+    model = kind.from_pretrained(base, revision=revision, dtype=dtype, use_safetensors=True, **more)
     if not config.is_encoder_decoder and "position_ids" not in inspect.signature(model.forward).parameters:
         raise ModelError(
             f"{base} is a {config.model_type} model, which takes no position ids and can be neither tuned nor run in "

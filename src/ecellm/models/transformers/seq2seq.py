@@ -6,12 +6,11 @@ Shapes: B rows, T prompt tokens, R response tokens, V words.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache, EncoderDecoderCache
+from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from ecellm.models.decoding.batching import padded_groups
@@ -22,7 +21,7 @@ from ecellm.models.masking import padded
 class TwoSided:
     """An encoder-decoder model."""
 
-    def __init__(self, model: Any, pad: int, start: int):
+    def __init__(self, model: PreTrainedModel, pad: int, start: int):
         self.model = model
         self.pad = pad
         self.start = start

@@ -4,7 +4,7 @@ A vocabulary is large and a bf16 model's scores over it are many: taken apart as
 logarithms, zeros for either's gradient), they are written eight times over. Here the gradient is made with the loss.
 """
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 class _TokenLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: torch.autograd.Function, logits: Tensor, targets: Tensor) -> Tensor:
         learns = ctx.needs_input_grad[0]
         shares = torch.empty_like(logits) if learns else None
         losses = []
@@ -44,7 +44,7 @@ class _TokenLosses(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: torch.autograd.Function, gradient: Tensor) -> tuple[Tensor, None]:
         # In place: autograd refuses a second pass by itself.
         (shares,) = ctx.saved_tensors
         return shares.mul_(gradient[:, None].to(shares.dtype)), None

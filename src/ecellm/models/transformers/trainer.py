@@ -9,10 +9,10 @@ where there is a response.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from ecellm.models.training.batches import EpochLoader, SampleSteps
 from ecellm.models.training.checkpoints import Checkpoints
 from ecellm.models.training.invalid_loss import named, not_a_number
 from ecellm.models.transformers.lora import WITHOUT_HEAD
-from ecellm.models.transformers.master_weights import MasterAdamW
+from ecellm.models.transformers.master_weights import MasterAdamW, WeightGroup
 from ecellm.models.transformers.packed_attention import PACKED, STEP, attention_for
 from ecellm.models.transformers.packing import TokenisedExample, packed_row, packs, rounded
 from ecellm.models.transformers.token_losses import token_losses
@@ -76,41 +76,45 @@ class LanguageTrainer(Trainer):
         self.add_callback(Checkpoints(recipe.optimisation.checkpoint_steps))
         self.remove_callback(PrinterCallback)  # the run has a progress display of its own
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
+    def get_train_dataloader(self) -> DataLoader[TokenisedExample]:
         """Return the steps; every process sees all examples of a step and takes its share of the micro-batches."""
         return EpochLoader(self.examples, batch_sampler=self.steps, collate_fn=lambda some: {"examples": some})  # type: ignore[arg-type]
 
-    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> AbstractContextManager[Any]:
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> AbstractContextManager[object]:
         """Compute in bf16 on a CPU; on a GPU accelerate sees to it. Its way copies all scores to fp32 and their
         gradients back, which takes a CPU long."""
         autocasts = self.cpu_bf16 and not self.bf16_weights
         return torch.autocast("cpu", torch.bfloat16) if autocasts else nullcontext()
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return AdamW, with master weights where the model's are in bf16."""
         if self.optimizer is None and self.bf16_weights:
             assert isinstance(self.model, nn.Module)
             tuned = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
             decays = set(self.get_decay_parameter_names(self.model))
             groups = [
-                {
-                    "params": [weight for name, weight in tuned.items() if (name in decays) is decayed],
-                    "weight_decay": self.args.weight_decay if decayed else 0.0,
-                }
+                WeightGroup(
+                    params=[weight for name, weight in tuned.items() if (name in decays) is decayed],
+                    weight_decay=self.args.weight_decay if decayed else 0.0,
+                )
                 for decayed in (True, False)
             ]
             self.optimizer = MasterAdamW(groups, self.args.learning_rate)
         return super().create_optimizer(model)
 
     def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, object],
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Add up the gradients of a step; returns the mean loss of its response tokens, or of its examples.
 
         Raises ModelError naming the examples where a loss is not a number or nothing is to be learned.
         """
         model.train()
-        examples: list[TokenisedExample] = inputs["examples"]
+        examples = inputs["examples"]
+        assert isinstance(examples, list)
         processes = self.accelerator.num_processes
         tokens = sum(len(example.response) for example in examples)
         parts = len(examples) if self.by_sample else tokens
@@ -185,7 +189,7 @@ class LanguageTrainer(Trainer):
         assert start is not None
         return int(start)
 
-    def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
+    def evaluate(self, *ignored: object, metric_key_prefix: str = "eval", **kept: object) -> dict[str, float]:
         """Return the mean loss of the validation rows' response tokens, or of the rows, and beside it each task's."""
         model = self.model
         assert model is not None
@@ -205,14 +209,14 @@ class LanguageTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the weights, an adapter's without the base's head; `state_dict` is given where they are spread over
         processes."""
         if not self.args.should_save:
             return
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        model: Any = self.accelerator.unwrap_model(self.model)
+        model = self.accelerator.unwrap_model(self.model)
         more = {} if self.recipe.lora is None else WITHOUT_HEAD
         model.save_pretrained(folder, state_dict=state_dict, **more)
 

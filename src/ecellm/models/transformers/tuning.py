@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
-from transformers import AutoTokenizer
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
 from ecellm.models.folder import CHECKPOINTS, ModelInfo, RecipeInfo
@@ -20,7 +22,7 @@ from ecellm.models.transformers.lora import adapted, four_bits
 from ecellm.models.transformers.packing import TokenisedExample
 from ecellm.models.transformers.pretrained import attending, inference_attention, load_pretrained
 from ecellm.models.transformers.trainer import LanguageTrainer
-from ecellm.prompts import Template, encode_response, end_token, template_for
+from ecellm.prompts import Template, Tokenizer, encode_response, end_token, template_for
 from ecellm.types import Question
 
 if TYPE_CHECKING:
@@ -28,8 +30,20 @@ if TYPE_CHECKING:
     from ecellm.training.recipe import Recipe
 
 
-def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> tuple[LanguageTrainer, Any, Template]:
-    """Return the trainer, the tokenizer and the prompts' layout.
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has not begun."""
+
+    trainer: LanguageTrainer
+    base: PreTrainedModel
+    """The model without its adapters' interface; the adapters themselves are within its layers."""
+    tokenizer: PreTrainedTokenizerBase
+    template: Template
+    """How prompts are laid out."""
+
+
+def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> Prepared:
+    """Load the base and set up its trainer.
 
     Raises ModelError where the base cannot be had or is of another family, or LoRA names modules it has not.
     """
@@ -38,20 +52,21 @@ def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> tuple[L
     train = tokenised_examples(rows.train, recipe, template, tokenizer, console)
     checks = evenly(tokenised_examples(rows.validation, recipe, template, tokenizer, console), recipe.validation.rows)
     use_bf16 = computes_in_bf16(recipe.optimisation.precision)
-    model = load_base(recipe, use_bf16)
+    base = load_base(recipe, use_bf16)
+    model: nn.Module = base
     if recipe.lora is not None:
-        model = adapted(model, recipe.lora, recipe.family == "encoder-decoder")
+        model = adapter = adapted(base, recipe.lora, recipe.family == "encoder-decoder")
         # A converted GGUF file lies in this machine's cache: the adapter names it as the recipe does.
-        model.peft_config["default"].base_model_name_or_path = recipe.base
-    freeze(model, recipe)
+        adapter.peft_config["default"].base_model_name_or_path = recipe.base
+    freeze(base, recipe)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_token(tokenizer)
     trainer = LanguageTrainer(model, recipe, train, checks, out / CHECKPOINTS, use_bf16, int(pad))
-    return trainer, tokenizer, template
+    return Prepared(trainer, base, tokenizer, template)
 
 
 def trainer_for(recipe: Recipe, rows: Rows, out: Path, console: Console) -> LanguageTrainer:
     """Return the trainer alone; raises ModelError as `prepared`."""
-    return prepared(recipe, rows, out, console)[0]
+    return prepared(recipe, rows, out, console).trainer
 
 
 def tune(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitoring: Monitoring) -> ModelInfo:
@@ -59,10 +74,9 @@ def tune(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitori
 
     Raises ModelError as `prepared`.
     """
-    trainer, tokenizer, template = prepared(recipe, rows, out, monitoring.console)
-    info = ModelInfo(recipe=RecipeInfo.model_validate(recipe.model_dump(mode="json")), template=template)
-    tuned: Any = trainer.model
-    model = tuned if recipe.lora is None else tuned.get_base_model()
+    ready = prepared(recipe, rows, out, monitoring.console)
+    trainer, model, tokenizer = ready.trainer, ready.base, ready.tokenizer
+    info = ModelInfo(recipe=RecipeInfo.model_validate(recipe.model_dump(mode="json")), template=ready.template)
     tokens = sum(example.length for example in trainer.examples) / len(trainer.steps)
     attention = inference_attention(model) if recipe.family == "causal" else None
     monitoring.attach(
@@ -83,7 +97,7 @@ def tune(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitori
 
 
 def tokenised_examples(
-    rows: Sequence[Question], recipe: Recipe, template: Template, tokenizer: Any, console: Console
+    rows: Sequence[Question], recipe: Recipe, template: Template, tokenizer: Tokenizer, console: Console
 ) -> list[TokenisedExample]:
     """Return the rows as prompts and responses, tokenised apart; what was truncated is counted and printed."""
     prompts = rendered(rows, template, tokenizer, recipe, console)
@@ -98,7 +112,7 @@ def tokenised_examples(
     return found
 
 
-def load_tokenizer(recipe: Recipe) -> Any:
+def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
     """Return the base's tokenizer; raises ModelError where it cannot be had."""
     location = base_location(recipe.base)
     try:
@@ -107,7 +121,7 @@ def load_tokenizer(recipe: Recipe) -> Any:
         raise _not_had(recipe) from error
 
 
-def load_base(recipe: Recipe, use_bf16: bool) -> Any:
+def load_base(recipe: Recipe, use_bf16: bool) -> PreTrainedModel:
     """Return the base model, its weights in fp32; in bf16 for LoRA on an accelerator, and as the recipe says.
 
     Raises ModelError where it cannot be had or is of another family.
@@ -126,13 +140,13 @@ def load_base(recipe: Recipe, use_bf16: bool) -> Any:
     return model
 
 
-def freeze(model: Any, recipe: Recipe) -> None:
+def freeze(model: PreTrainedModel, recipe: Recipe) -> None:
     """Freeze what the recipe freezes of a causal model; raises ModelError where it has no more layers than that."""
     how = recipe.optimisation
     if how.freeze_embeddings:
         model.get_input_embeddings().weight.requires_grad_(False)
     if how.freeze_layers:
-        layers = (model.get_base_model() if recipe.lora is not None else model).get_decoder().layers
+        layers = model.get_decoder().layers
         if how.freeze_layers >= len(layers):
             raise ModelError(
                 f"optimisation.freeze_layers is {how.freeze_layers}, and {recipe.base} has {len(layers)} layers: "

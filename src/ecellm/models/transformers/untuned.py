@@ -1,7 +1,6 @@
 """The description of a base that was not tuned, so that it is loaded as tuned models are."""
 
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer
 
@@ -18,7 +17,7 @@ MAX_TOKENS = 2048
 def base_info(base: Path, template: str | None) -> ModelInfo:
     """Return what `ecellm.json` would hold if the base were tuned; raises ModelError where it is no model."""
     try:
-        config: Any = AutoConfig.from_pretrained(base)
+        config = AutoConfig.from_pretrained(base)
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"{base} is no model that transformers reads: {str(error).splitlines()[0]}") from error

@@ -15,7 +15,7 @@ from itertools import pairwise
 from ecellm.models.xs.lexical import Lexical
 from ecellm.prompts import Mark, Prompt, Tokenizer, end_token
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import LETTERS, NONE, AnswerType
+from ecellm.tasks.answers import LETTERS, NONE, AnswerType, Triple
 from ecellm.types import Example, Question
 
 Span = tuple[int, int]
@@ -243,7 +243,9 @@ def _first_token(word: str, tokenizer: Tokenizer) -> int:
     return int(tokenizer(word, add_special_tokens=False).input_ids[0])
 
 
-def _value_spans(example: Example, answer: AnswerType, prompt: Prompt, tokenizer: Tokenizer) -> list[list[Span]]:
+def _value_spans(
+    example: Example, answer: AnswerType[list[Triple]], prompt: Prompt, tokenizer: Tokenizer
+) -> list[list[Span]]:
     """Return each target attribute's spans. A value that was truncated away or stands nowhere counts as None."""
     marks = field_marks(prompt)
     spans: list[list[Span]] = []

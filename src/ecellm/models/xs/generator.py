@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ecellm.models.base import Decoding, Reply, Request
-from ecellm.models.calibration.applying import NEAR, NEAR_IN_HALF, candidate_reply
+from ecellm.models.calibration.applying import NEAR, NEAR_IN_HALF, Floats, candidate_reply
 from ecellm.models.decoding.batching import packed_groups
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.decoding.kv_cache import BatchCache, RowCache, batch_cache, row_cache
@@ -128,7 +127,7 @@ class XSGenerator:
                 row = rows[place]
                 replies[row] = self._triples(requests[row], example, start.cpu(), end.cpu())
 
-    def _choose(self, question: Question, example: EncodedExample, scores: np.ndarray[Any, Any]) -> Reply:
+    def _choose(self, question: Question, example: EncodedExample, scores: Floats) -> Reply:
         scores = np.array(pooled(scores.tolist(), example.lexical, self.pools.get(example.task, EVEN)))
         logs = scores.tolist()
         if example.kind == RANKING:
@@ -186,9 +185,8 @@ class XSGenerator:
             seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
             here = self.model.next_states(word, places, seen, cache)
             places = places + 1
-        return [
-            self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in torch.stack(written, 1).tolist()
-        ]
+        rows = torch.stack(written, 1).tolist()
+        return [str(self.tokenizer.decode(row, skip_special_tokens=True)).strip() for row in rows]
 
     def _read(self, examples: Sequence[EncodedExample]) -> tuple[BatchCache, Tensor, Tensor]:
         """Read prompts; returns the KV cache of all, the copy pointer's keys [N, T, H], and the states [N, H] of the
@@ -212,7 +210,7 @@ class XSGenerator:
         return self.tokenizer.pad_token_id or 0
 
 
-def plackett_luce(ordered: np.ndarray[Any, Any]) -> float:
+def plackett_luce(ordered: Floats) -> float:
     """Return the log-probability of choosing items of these scores in this order, best first."""
     rest = np.logaddexp.accumulate(ordered[::-1])[::-1]
     return float((ordered - rest).sum())

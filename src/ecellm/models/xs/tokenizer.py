@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -14,10 +13,10 @@ from ecellm.errors import ModelError
 class TokenisedText:
     """One text's tokens, or those of several texts."""
 
-    input_ids: Any
-    offset_mapping: Any
+    input_ids: list[int] | list[list[int]]
+    offset_mapping: list[tuple[int, int]] | list[list[tuple[int, int]]]
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> object:
         return getattr(self, name)
 
 

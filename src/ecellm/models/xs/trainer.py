@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class XSTrainer(Trainer):
         self.add_callback(Checkpoints(choices.checkpoint_steps))
         self.remove_callback(PrinterCallback)  # the run has a progress display of its own
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
+    def get_train_dataloader(self) -> DataLoader[EncodedExample]:
         """Return batches under the token budget, drawn anew each epoch."""
         return EpochLoader(self.examples, batch_sampler=self.batches, collate_fn=self._collate)  # type: ignore[arg-type]
 
@@ -97,12 +97,13 @@ class XSTrainer(Trainer):
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, Any],
+        inputs: Mapping[str, object],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return the weighed mean loss; raises ConfigError naming the examples where it is not a number."""
-        examples: Sequence[EncodedExample] = inputs["examples"]
+        examples = inputs["examples"]
+        assert isinstance(examples, list)
         losses = model(**inputs)
         bad = torch.nonzero(~torch.isfinite(losses.detach())).flatten().tolist()
         if bad:
@@ -110,7 +111,7 @@ class XSTrainer(Trainer):
         weights = torch.tensor([example.weight for example in examples], device=losses.device)
         return (losses * weights).mean()
 
-    def evaluate(self, *ignored: Any, metric_key_prefix: str = "eval", **kept: Any) -> dict[str, float]:
+    def evaluate(self, *ignored: object, metric_key_prefix: str = "eval", **kept: object) -> dict[str, float]:
         """Return the validation loss and the validation score, by which the best checkpoint is kept.
 
         The loss is the mean over tasks of the mean loss of their rows, as a share of the loss of guessing; the
@@ -137,7 +138,7 @@ class XSTrainer(Trainer):
                 found += outcomes(self.network, make_batch([examples[row] for row in rows], 0, self.args.device))
         return found
 
-    def _collate(self, unchanged: Sequence[EncodedExample]) -> dict[str, Any]:
+    def _collate(self, unchanged: Sequence[EncodedExample]) -> dict[str, object]:
         examples = [self.augmentation(example, self.batches.epoch) for example in unchanged]
         batch = make_batch(examples, pad=0)
         return {

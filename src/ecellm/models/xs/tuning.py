@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
 from ecellm.models.folder import CHECKPOINTS, ModelInfo, RecipeInfo
@@ -110,7 +110,7 @@ def answering(model: XSModel) -> Iterator[None]:
         model.attention = before
 
 
-def load_tokenizer(recipe: Recipe) -> Any:
+def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
     """Return the base's tokenizer."""
     return AutoTokenizer.from_pretrained(base_folder(recipe))
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Generic, Literal, TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +21,42 @@ RANDOM_DRAWS = 20
 
 #: What a model has to do: choose a candidate, order candidates, point at spans of the input, or write.
 AnswerKind = Literal["choice", "ranking", "spans", "text"]
-#: Parsed answers, one a row.
-Answers = list[Any]
+#: A parsed answer.
+T = TypeVar("T")
+#: Parsed answers, one a row; None where a text could not be parsed.
+Answers = Sequence[T | None]
+#: A JSON schema.
+Schema = dict[str, object]
 
 
-class AnswerType(ABC):
+class Lengths(TypedDict):
+    """How many words texts have."""
+
+    mean: float
+    median: float
+    most: int
+
+
+class TripleFigures(TypedDict):
+    """Figures of a kind of triples, and the counts behind them."""
+
+    precision: float
+    recall: float
+    f1: float
+    hits: int
+    answered: int
+    labelled: int
+
+
+class AnswerDetails(TypedDict, total=False):
+    """What stands behind the figures of some answer types."""
+
+    words: dict[Literal["answers", "references"], Lengths]
+    value_triples: TripleFigures
+    none_triples: TripleFigures
+
+
+class AnswerType(ABC, Generic[T]):
     """How the answers of a task are printed, parsed, enumerated and scored."""
 
     name: ClassVar[str]
@@ -42,15 +73,15 @@ class AnswerType(ABC):
     """The type of a table's column of answers in the question's own terms."""
 
     @abstractmethod
-    def print(self, answer: Any, example: Example) -> str:
+    def print(self, answer: T, example: Example) -> str:
         """Return the answer as the published output field writes it."""
 
     @abstractmethod
-    def parse(self, text: str, example: Example) -> Any | None:
+    def parse(self, text: str, example: Example) -> T | None:
         """Return the answer that the text gives, strictly, or None."""
 
     @abstractmethod
-    def parse_published(self, text: str) -> Any | None:
+    def parse_published(self, text: str) -> T | None:
         """Return what the published evaluation reads from the text, or None where it counts it in no figure."""
 
     @abstractmethod
@@ -58,11 +89,11 @@ class AnswerType(ABC):
         """Return every possible output text, in a fixed order, or None where there is no end of them."""
 
     @abstractmethod
-    def schema(self, example: Example) -> dict[str, Any]:
+    def schema(self, example: Example) -> Schema:
         """Return a JSON schema of the answer."""
 
     @abstractmethod
-    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer:
+    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer[T]:
         """Return what counts answers to these examples, having read their labels once.
 
         Raises NotScorableError where a label is missing or not of the task's form.
@@ -95,15 +126,15 @@ class AnswerType(ABC):
         """Return the fields that a value may stand in, in lower case; empty for other kinds."""
         return []
 
-    def unparsed_published(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers) -> int:
+    def unparsed_published(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers[T]) -> int:
         """Return how many of the texts the published evaluation cannot read."""
         return sum(answer is None for answer in answers)
 
-    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers]:
+    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[T]]:
         """Return the parsed answers, one an example, of each trivial rule that is not random."""
         return {}
 
-    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> list[Answers]:
+    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> Sequence[Answers[T]]:
         """Return draws of uniformly random answers; none where there is no finite choice."""
         return []
 
@@ -119,11 +150,11 @@ class AnswerType(ABC):
         """Return what kind of label a row has, for scores by label; None where there are no kinds."""
         return self.label(example) if self.has_classes else None
 
-    def details(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers) -> dict[str, Any]:
-        """Return what stands behind the figures of some rows, JSON values by name, beside a confusion of classes."""
+    def details(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers[T]) -> AnswerDetails:
+        """Return what stands behind the figures of some rows, beside a confusion of classes."""
         return {}
 
-    def candidate_name(self, candidate: str, readable: Any) -> str:
+    def candidate_name(self, candidate: str, readable: object) -> str:
         """Return what a candidate's probability stands under: the candidate in the question's own terms."""
         return str(readable)
 
@@ -151,8 +182,8 @@ def _option_texts(options: str) -> tuple[str, ...]:
     return tuple(read)
 
 
-def input_part(example: Example, name: str) -> Any:
-    """Return what stands under a key of an example's JSON input; raises DataError where it has no such key."""
+def input_part(example: Example, name: str) -> str | list[str]:
+    """Return the text or texts under a key of an example's JSON input; raises DataError where it has no such key."""
     try:
         read = json.loads(example.input)
     except (ValueError, RecursionError):

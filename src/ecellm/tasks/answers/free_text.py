@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from ecellm.tasks.answers.base import Answers, AnswerType
+from ecellm.tasks.answers.base import AnswerDetails, Answers, AnswerType, Lengths, Schema
 from ecellm.tasks.metrics import mean_figures
 from ecellm.tasks.scored import PairScorer, RowScorer, Scored, Scoring
 from ecellm.tasks.text_overlap import NAMES, overlap
@@ -16,7 +15,7 @@ from ecellm.types import Example
 BY_MODEL = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
 
 
-class FreeText(AnswerType):
+class FreeText(AnswerType[str]):
     """A sentence or more (AG). The answer is the stripped text."""
 
     name = "free text"
@@ -38,15 +37,15 @@ class FreeText(AnswerType):
     def candidates(self, example: Example) -> None:
         """Return None: there is no end of them."""
 
-    def schema(self, example: Example) -> dict[str, Any]:
+    def schema(self, example: Example) -> Schema:
         """Return a string."""
         return {"type": "string"}
 
-    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer:
+    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer[str]:
         """Return the means of BERTScore, ROUGE-L and chrF; an empty answer scores 0 under both rules."""
         assert pairs is not None, "free texts are compared by a model"
 
-        def score(answers: Sequence[Any]) -> Scored:
+        def score(answers: Answers[str]) -> Scored:
             texts = [(answer or "", example.output) for example, answer in zip(examples, answers, strict=True)]
             stats = np.concatenate([pairs.score(texts), overlap(texts), np.ones((len(texts), 1))], axis=1)
             names = (*BY_MODEL, *NAMES)
@@ -54,12 +53,12 @@ class FreeText(AnswerType):
 
         return score
 
-    def details(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers) -> dict[str, Any]:
+    def details(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers[str]) -> AnswerDetails:
         """Return how long answers and references are."""
         references = [example.output for example in examples]
         return {"words": {"answers": _lengths(texts), "references": _lengths(references)}}
 
 
-def _lengths(texts: Sequence[str]) -> dict[str, Any]:
+def _lengths(texts: Sequence[str]) -> Lengths:
     words = [len(text.split()) for text in texts]
     return {"mean": round(float(np.mean(words)), 1), "median": float(np.median(words)), "most": max(words)}

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from ecellm.tasks.answers.base import LETTERS, RANDOM_DRAWS, Answers, AnswerType, option_texts
+from ecellm.tasks.answers.base import LETTERS, RANDOM_DRAWS, Answers, AnswerType, Schema, option_texts
 from ecellm.tasks.metrics import hit_figures, macro_figures
 from ecellm.tasks.scored import PairScorer, RowScorer, Scored, Scoring, bad_label, confusion_cells
 from ecellm.types import Example
@@ -17,7 +17,7 @@ LETTER_ALONE = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 LETTER_FIRST = re.compile(r"(?:\(([A-Z])\)|([A-Z])(?:[:)]|\.\s|\n)).*", re.DOTALL)
 
 
-class Letter(AnswerType):
+class Letter(AnswerType[str]):
     """One option's letter (PRP, SR), or the whole option (SA, MPC). The answer is the letter."""
 
     name = "letter"
@@ -70,7 +70,7 @@ class Letter(AnswerType):
             return tuple(option_texts(example.options))
         return tuple(self._letters(example))
 
-    def schema(self, example: Example) -> dict[str, Any]:
+    def schema(self, example: Example) -> Schema:
         """Return an enumeration of the candidates."""
         return {"enum": list(self.candidates(example))}
 
@@ -78,7 +78,7 @@ class Letter(AnswerType):
         """Return the place of the right letter; the first where the reference has none."""
         return [LETTERS.index(self.parse(example.output, example) or LETTERS[0])]
 
-    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer:
+    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer[str]:
         """Count in a confusion array; where options change from row to row, count hits."""
         labels = [example.output.strip()[:1] for example in examples]
         for example, label in zip(examples, labels, strict=True):
@@ -86,19 +86,19 @@ class Letter(AnswerType):
                 raise bad_label(example, "no option's letter")
         over: Literal["labels", "labels and answers"] = "labels" if scoring == "strict" else "labels and answers"
 
-        def hits(answers: Sequence[Any]) -> Scored:
+        def hits(answers: Answers[str]) -> Scored:
             right = [label == answer for label, answer in zip(labels, answers, strict=True)]
             counted = [scoring == "strict" or answer is not None for answer in answers]
             return Scored(np.array([right, counted], dtype=np.float64).T, hit_figures)
 
-        def classes(answers: Sequence[Any]) -> Scored:
+        def classes(answers: Answers[str]) -> Scored:
             names = sorted({*labels, *(answer for answer in answers if answer is not None)})
             stats, shape = confusion_cells(labels, answers, names, keep_unparsed=scoring == "strict")
             return Scored(stats, lambda sums: macro_figures(sums.reshape(*sums.shape[:-1], *shape), over))
 
         return classes if self.has_classes else hits
 
-    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers]:
+    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[str]]:
         """Return each constant letter.
 
         The best of twenty constant letters is luck: where options change and are shuffled, the first stands for all.
@@ -106,7 +106,7 @@ class Letter(AnswerType):
         most = max(self._option_count(example) for example in examples) if self.has_classes else 1
         return {f"always {letter}": [letter] * len(examples) for letter in LETTERS[:most]}
 
-    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> list[Answers]:
+    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> Sequence[Answers[str]]:
         """Draw letters of the options."""
         sizes = [self._option_count(example) for example in examples]
         return [[LETTERS[place] for place in generator.integers(0, sizes)] for _ in range(RANDOM_DRAWS)]

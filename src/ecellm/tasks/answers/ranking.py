@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ecellm.tasks.answers.base import LETTERS, RANDOM_DRAWS, Answers, AnswerType, input_part
+from ecellm.tasks.answers.base import LETTERS, RANDOM_DRAWS, Answers, AnswerType, Schema, input_part
 from ecellm.tasks.metrics import RANKING_EPSILON, mean_figures, ndcg
 from ecellm.tasks.scored import NotScorableError, PairScorer, RowScorer, Scored, Scoring
 from ecellm.types import Example
@@ -17,7 +16,7 @@ from ecellm.types import Example
 MOST_PERMUTED = 4
 
 
-class Ranking(AnswerType):
+class Ranking(AnswerType[list[str]]):
     """All letters of a list in the input, best first, as "B,A,C" (QPR). The answer is a list of letters."""
 
     name = "ranking"
@@ -55,7 +54,7 @@ class Ranking(AnswerType):
         """Return every order of the letters (2 to 24 of them for lists of 2 to 4)."""
         return tuple(",".join(order) for order in permutations(self.letters(example)))
 
-    def schema(self, example: Example) -> dict[str, Any]:
+    def schema(self, example: Example) -> Schema:
         """Return an enumeration of the orders."""
         return {"enum": list(self.candidates(example))}
 
@@ -63,11 +62,13 @@ class Ranking(AnswerType):
         """Return the places of the items, best first; empty where the reference is no order of them."""
         return [LETTERS.index(letter) for letter in self.parse(example.output, example) or []]
 
-    def candidate_name(self, candidate: str, readable: Any) -> str:
+    def candidate_name(self, candidate: str, readable: object) -> str:
         """Return the order by its letters: texts would be long."""
         return candidate
 
-    def unparsed_published(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers) -> int:
+    def unparsed_published(
+        self, examples: Sequence[Example], texts: Sequence[str], answers: Answers[list[str]]
+    ) -> int:
         """Return how many pieces between commas are skipped, as the published script counts them."""
         pieces = sum(text.strip().count(",") + 1 for text in texts)
         kept = sum(
@@ -76,19 +77,21 @@ class Ranking(AnswerType):
         )
         return pieces - kept
 
-    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer:
+    def row_scorer(
+        self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None
+    ) -> RowScorer[list[str]]:
         """NDCG: strict against the full ideal order, published against the ideal order of what was named."""
         gains = [tuple(self.gains[label] for label in self._labels(example)) for example in examples]
         value = _strict_ndcg if scoring == "strict" else _published_ndcg
 
-        def score(answers: Sequence[Any]) -> Scored:
+        def score(answers: Answers[list[str]]) -> Scored:
             values = [value(row, tuple(answer or ())) for row, answer in zip(gains, answers, strict=True)]
             stats = np.array([values, np.ones(len(values))], dtype=np.float64).T
             return Scored(stats, partial(mean_figures, names=("ndcg",)))
 
         return score
 
-    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers]:
+    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[list[str]]]:
         """Return every constant order; under the published rules also those that name one or two letters only."""
         rows = [self.letters(example) for example in examples]
         letters = max(rows, key=len)
@@ -96,14 +99,16 @@ class Ranking(AnswerType):
         sizes = [len(first)] if scoring == "strict" else [len(first), 1, 2]
         orders = dict.fromkeys(order for size in sizes for order in permutations(first, size))
 
-        def shortened(order: tuple[str, ...]) -> Answers:
+        def shortened(order: tuple[str, ...]) -> Answers[list[str]]:
             whole = (*order, *(rest if len(order) == len(first) else ""))
             known = {row: [letter for letter in whole if letter in row] for row in dict.fromkeys(rows)}
             return [known[row] for row in rows]
 
         return {"always " + ",".join(order): shortened(order) for order in orders}
 
-    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> list[Answers]:
+    def random_answers(
+        self, examples: Sequence[Example], generator: np.random.Generator
+    ) -> Sequence[Answers[list[str]]]:
         """Draw orders."""
         letters = [self.letters(example) for example in examples]
         most = max(map(len, letters), default=0)
@@ -143,5 +148,5 @@ def _ranked(gains: Sequence[float], answer: Sequence[str]) -> list[float]:
     return [gains[LETTERS.index(letter)] for letter in _known_letters(answer, gains)]
 
 
-def _known_letters(answer: Sequence[str], items: Sequence[Any]) -> list[str]:
+def _known_letters(answer: Sequence[str], items: Sequence[object]) -> list[str]:
     return [letter for letter in answer if letter in LETTERS[: len(items)]]

@@ -1,14 +1,13 @@
 """Attribute values: a list of {attribute, value, source}."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ecellm.tasks.answers.base import Answers, AnswerType, input_part
+from ecellm.tasks.answers.base import AnswerDetails, Answers, AnswerType, Schema, TripleFigures, input_part
 from ecellm.tasks.metrics import TRIPLE_EPSILON, triple_figures
 from ecellm.tasks.scored import PairScorer, RowScorer, Scored, Scoring, bad_label
 from ecellm.types import Example
@@ -23,7 +22,7 @@ TARGETS, JOINER = "target attributes", " and "
 DIGITS = 6
 
 
-class Triples(AnswerType):
+class Triples(AnswerType[list[Triple]]):
     """A list of {attribute, value, source} (AVE); value and source are "None" where the text has none."""
 
     name = "triples"
@@ -56,8 +55,9 @@ class Triples(AnswerType):
                 return None
         return [{key: item[key] for key in TRIPLE_KEYS} for item in read]
 
-    def parse_published(self, text: str) -> list[Any] | None:
-        """Return the JSON list as it is; [] for JSON that is no list; None where it is not JSON (invalid)."""
+    def parse_published(self, text: str) -> list[Triple] | None:
+        """Return the JSON list as it is, whatever its items are; [] for JSON that is no list; None where it is not
+        JSON (invalid)."""
         try:
             read = json.loads(text)
         except (ValueError, RecursionError):
@@ -67,7 +67,7 @@ class Triples(AnswerType):
     def candidates(self, example: Example) -> None:
         """Return None: values are spans of the text."""
 
-    def schema(self, example: Example) -> dict[str, Any]:
+    def schema(self, example: Example) -> Schema:
         """Return an array of objects with the three keys."""
         texts = {key: {"type": "string"} for key in TRIPLE_KEYS}
         item = {
@@ -78,7 +78,9 @@ class Triples(AnswerType):
         }
         return {"type": "array", "items": item}
 
-    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer:
+    def row_scorer(
+        self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None
+    ) -> RowScorer[list[Triple]]:
         """Count hits, predicted and label triples of each row.
 
         Strict counts distinct triples, equal in attribute, value and source; "None" for an attribute that the
@@ -88,14 +90,14 @@ class Triples(AnswerType):
         count = self._strict_counts if scoring == "strict" else self._published_counts
         epsilon = 0.0 if scoring == "strict" else TRIPLE_EPSILON
 
-        def score(answers: Sequence[Any]) -> Scored:
+        def score(answers: Answers[list[Triple]]) -> Scored:
             stats = [count(example, answer or []) for example, answer in zip(examples, answers, strict=True)]
             figures = partial(triple_figures, epsilon=epsilon)
             return Scored(np.array(stats, dtype=np.float64).reshape(-1, 3), figures)
 
         return score
 
-    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers]:
+    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[list[Triple]]]:
         """Return None for every attribute."""
 
         def none_for_all(example: Example) -> list[Triple]:
@@ -109,19 +111,28 @@ class Triples(AnswerType):
         triples = self.parse(example.output, example) or []
         return "with a value" if any(triple["value"] != NONE for triple in triples) else "without a value"
 
-    def details(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers) -> dict[str, Any]:
+    def details(
+        self, examples: Sequence[Example], texts: Sequence[str], answers: Answers[list[Triple]]
+    ) -> AnswerDetails:
         """Return figures of the triples that have a value, and of those that say the text has none."""
         return {
             "value_triples": self._figures(examples, answers, none=False),
             "none_triples": self._figures(examples, answers, none=True),
         }
 
-    def _figures(self, examples: Sequence[Example], answers: Answers, none: bool) -> dict[str, Any]:
+    def _figures(self, examples: Sequence[Example], answers: Answers[list[Triple]], none: bool) -> TripleFigures:
         counts = [self._counts_of(example, answer, none) for example, answer in zip(examples, answers, strict=True)]
         sums = np.array(counts, dtype=np.float64).sum(0)
         hits, answered, labelled = (int(value) for value in sums)
         figures = {name: round(float(value), DIGITS) for name, value in triple_figures(sums).items()}
-        return {**figures, "hits": hits, "answered": answered, "labelled": labelled}
+        return TripleFigures(
+            precision=figures["precision"],
+            recall=figures["recall"],
+            f1=figures["f1"],
+            hits=hits,
+            answered=answered,
+            labelled=labelled,
+        )
 
     def _counts_of(self, example: Example, answer: list[Triple] | None, none: bool) -> tuple[int, int, int]:
         """Return a row's distinct hits, predicted and label triples that say "None" (`none`) or have a value."""
@@ -135,7 +146,7 @@ class Triples(AnswerType):
         labels, answered = _distinct(self._labels(example)), _distinct(answer)
         return len(labels & answered), len(answered), len(labels)
 
-    def _published_counts(self, example: Example, answer: list[Any]) -> tuple[int, int, int]:
+    def _published_counts(self, example: Example, answer: Sequence[object]) -> tuple[int, int, int]:
         labels = self._labels(example)
         # The script fails on items that are not objects; here they do not count.
         items = [item for item in answer if isinstance(item, dict)]
@@ -154,11 +165,11 @@ def _distinct(triples: Iterable[Triple]) -> set[tuple[str, ...]]:
     return {tuple(item[key] for key in TRIPLE_KEYS) for item in triples}
 
 
-def _same(label: Triple, item: dict[str, Any]) -> bool:
+def _same(label: Triple, item: Mapping[str, object]) -> bool:
     return all(item.get(key) == label[key] for key in TRIPLE_KEYS)
 
 
-def _contained(label: Triple, item: dict[str, Any]) -> bool:
+def _contained(label: Triple, item: Mapping[str, object]) -> bool:
     """Return whether value and source (as texts) each contain the other's, either way; an empty text always does."""
     if item.get("attribute") != label["attribute"]:
         return False

@@ -1,17 +1,16 @@
 """Yes or no."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
-from ecellm.tasks.answers.base import RANDOM_DRAWS, Answers, AnswerType
+from ecellm.tasks.answers.base import RANDOM_DRAWS, Answers, AnswerType, Schema
 from ecellm.tasks.metrics import BINARY_EPSILON, binary_figures
 from ecellm.tasks.scored import PairScorer, RowScorer, Scored, Scoring, bad_label, confusion_cells
 from ecellm.types import Example
 
 
-class YesNo(AnswerType):
+class YesNo(AnswerType[str]):
     """Yes or no (PM, PSI, AP). The answer is "yes" or "no"."""
 
     name = "yes/no"
@@ -37,7 +36,7 @@ class YesNo(AnswerType):
         """Return yes and no."""
         return self.choices
 
-    def schema(self, example: Example) -> dict[str, Any]:
+    def schema(self, example: Example) -> Schema:
         """Return an enumeration of the two words."""
         return {"enum": list(self.choices)}
 
@@ -53,7 +52,7 @@ class YesNo(AnswerType):
         """Return yes before no."""
         return sorted(classes, reverse=True)
 
-    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer:
+    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer[str]:
         """Count in a confusion array."""
         labels = [self.parse_published(example.output) for example in examples]
         for example, label in zip(examples, labels, strict=True):
@@ -61,17 +60,17 @@ class YesNo(AnswerType):
                 raise bad_label(example, "neither yes nor no")
         epsilon = 0.0 if scoring == "strict" else BINARY_EPSILON
 
-        def score(answers: Sequence[Any]) -> Scored:
+        def score(answers: Answers[str]) -> Scored:
             stats, shape = confusion_cells(labels, answers, self.choices, keep_unparsed=scoring == "strict")
             return Scored(stats, lambda sums: binary_figures(sums.reshape(*sums.shape[:-1], *shape), epsilon))
 
         return score
 
-    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers]:
+    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[str]]:
         """Return always yes and always no."""
         return {f"always {word}": [word] * len(examples) for word in self.choices}
 
-    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> list[Answers]:
+    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> Sequence[Answers[str]]:
         """Draw yes or no."""
         sizes = [len(self.choices)] * len(examples)
         return [[self.choices[place] for place in generator.integers(0, sizes)] for _ in range(RANDOM_DRAWS)]

@@ -7,11 +7,12 @@ Attribute values are the exception: the stack reads which spans are known values
 They are fitted by scikit-learn (`fitting.py`) and read without it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ecellm.errors import ModelError
-from ecellm.models.lexical.task_files import TaskFiles
+from ecellm.models.lexical.task_files import Arrays, TaskFiles
 from ecellm.models.xs.lexical.classes import ClassScores, OrderScores
 from ecellm.models.xs.lexical.purchases import NextScores
 from ecellm.models.xs.lexical.scores import NOTHING, KnownValue, Lexical, TaskScores
@@ -64,13 +65,14 @@ class LexicalScores:
                     f"The files {PREFIX}.{task}.* in {folder} are not those that were tuned: tune again."
                 )
             notes, arrays = part.read()
-            models[task] = KINDS[notes.pop("kind")].restored(notes, arrays)
+            models[task] = KINDS[notes["kind"]](notes, arrays)
         return cls(models)
 
 
-KINDS: dict[str, type[TaskScores]] = {
-    "classes": ClassScores,
-    "order": OrderScores,
-    "next": NextScores,
-    "values": ValueScores,
+#: How each kind of model is restored from what its `state` returned.
+KINDS: dict[str, Callable[[Any, Arrays], TaskScores]] = {
+    "classes": ClassScores.restored,
+    "order": OrderScores.restored,
+    "next": NextScores.restored,
+    "values": ValueScores.restored,
 }

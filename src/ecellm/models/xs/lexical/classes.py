@@ -1,18 +1,33 @@
 """Fixed classes and ranked lists: logistic regressions over the words of two texts."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Literal, Self, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecellm.models.lexical.logistic_regression import Weights, spread_log_probabilities
-from ecellm.models.lexical.pair_features import PairFeatures, State, nested, under
+from ecellm.models.lexical.pair_features import PairFeatures, PairNotes, nested, under
 from ecellm.models.lexical.sparse_rows import Floats
+from ecellm.models.lexical.task_files import Arrays
 from ecellm.models.lexical.text_pairs import text_pairs
 from ecellm.models.xs.lexical.scores import LOWEST, NOTHING, Lexical, of_candidates, pair_of
 from ecellm.tasks import TASKS
 from ecellm.types import Example
+
+
+class ClassNotes(TypedDict):
+    """What JSON holds of `ClassScores`."""
+
+    kind: Literal["classes"]
+    features: PairNotes
+    classes: int
+
+
+class OrderNotes(TypedDict):
+    """What JSON holds of `OrderScores`."""
+
+    kind: Literal["order"]
+    features: PairNotes
 
 
 class ClassScores:
@@ -33,7 +48,7 @@ class ClassScores:
             for example, pair in zip(examples, texts, strict=True)
         ]
 
-    def state(self) -> State:
+    def state(self) -> tuple[ClassNotes, Arrays]:
         """Return features and weights."""
         notes, arrays = self.features.state()
         return {"kind": "classes", "features": notes, "classes": self.classes}, nested("features", arrays) | nested(
@@ -41,7 +56,7 @@ class ClassScores:
         )
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+    def restored(cls, notes: ClassNotes, arrays: Arrays) -> Self:
         """Restore a model from what `state` returned."""
         features = PairFeatures.restored(notes["features"], under("features", arrays))
         return cls(features, Weights(**under("weights", arrays)), notes["classes"])
@@ -64,7 +79,7 @@ class OrderScores:
         gains = iter(_log_gains(logs, list(known.values())))
         return [Lexical(tuple(next(gains) for _ in found)) for found in lists]
 
-    def state(self) -> State:
+    def state(self) -> tuple[OrderNotes, Arrays]:
         """Return features and weights."""
         notes, arrays = self.features.state()
         return {"kind": "order", "features": notes}, nested("features", arrays) | nested(
@@ -72,7 +87,7 @@ class OrderScores:
         )
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+    def restored(cls, notes: OrderNotes, arrays: Arrays) -> Self:
         """Restore a model from what `state` returned."""
         features = PairFeatures.restored(notes["features"], under("features", arrays))
         return cls(features, Weights(**under("weights", arrays)))

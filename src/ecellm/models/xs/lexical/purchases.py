@@ -4,17 +4,32 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any, Self
+from typing import Literal, Self, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecellm.models.decoding.candidates import candidates_of
-from ecellm.models.lexical.pair_features import Scale, State, Terms, nested, under
+from ecellm.models.lexical.pair_features import Scale, Terms, TermsNotes, nested, under
 from ecellm.models.lexical.recommendation import candidates, history, likenesses
 from ecellm.models.lexical.sparse_rows import Floats
+from ecellm.models.lexical.task_files import Arrays
 from ecellm.models.xs.lexical.scores import NOTHING, Lexical, of_candidates
 from ecellm.types import Example
+
+
+class PurchaseNotes(TypedDict):
+    """What JSON holds of `PurchaseCounts`."""
+
+    items: list[str]
+
+
+class NextNotes(TypedDict):
+    """What JSON holds of `NextScores`."""
+
+    kind: Literal["next"]
+    words: TermsNotes
+    characters: TermsNotes
+    purchases: PurchaseNotes
 
 
 @dataclass
@@ -42,7 +57,7 @@ class PurchaseCounts:
             rows.append((np.log1p(max(bought, 0)), np.log1p(max(together, 0)), float(item in past)))
         return np.array(rows, dtype=np.float64)
 
-    def state(self) -> State:
+    def state(self) -> tuple[PurchaseNotes, Arrays]:
         """Return the items, how often each was bought, and the pairs with their counts."""
         items = sorted(self.bought)
         numbers = {item: number for number, item in enumerate(items)}
@@ -55,7 +70,7 @@ class PurchaseCounts:
         return {"items": items}, {"bought": bought, "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 3)}
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+    def restored(cls, notes: PurchaseNotes, arrays: Arrays) -> Self:
         """Restore a model from what `state` returned."""
         items = notes["items"]
         found = cls(Counter(dict(zip(items, arrays["bought"].tolist(), strict=True))))
@@ -85,18 +100,19 @@ class NextScores:
         assert len(logits) == len(candidates_of(example) or ()), example.id
         return of_candidates(example, logits - np.logaddexp.reduce(logits))
 
-    def state(self) -> State:
+    def state(self) -> tuple[NextNotes, Arrays]:
         """Return all that was learned."""
-        notes: dict[str, Any] = {"kind": "next"}
-        arrays = {"mean": self.scale.mean, "deviation": self.scale.deviation, "weights": self.weights}
-        for name in ("words", "characters", "purchases"):
-            notes[name], inner = getattr(self, name).state()
+        words, characters, purchases = self.words.state(), self.characters.state(), self.purchases.state()
+        notes = NextNotes(kind="next", words=words[0], characters=characters[0], purchases=purchases[0])
+        arrays: Arrays = {"mean": self.scale.mean, "deviation": self.scale.deviation, "weights": self.weights}
+        for name, (_, inner) in (("words", words), ("characters", characters), ("purchases", purchases)):
             arrays |= nested(name, inner)
         return notes, arrays
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+    def restored(cls, notes: NextNotes, arrays: Arrays) -> Self:
         """Restore a model from what `state` returned."""
-        words, characters = (Terms.restored(notes[name], under(name, arrays)) for name in ("words", "characters"))
+        words = Terms.restored(notes["words"], under("words", arrays))
+        characters = Terms.restored(notes["characters"], under("characters", arrays))
         purchases = PurchaseCounts.restored(notes["purchases"], under("purchases", arrays))
         return cls(words, characters, purchases, Scale(arrays["mean"], arrays["deviation"]), arrays["weights"])

@@ -1,16 +1,15 @@
 """Shared by the linear models of all tasks: their scores, and the texts of an example that they read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecellm.errors import EcellmError
 from ecellm.models.decoding.candidates import candidates_of
-from ecellm.models.lexical.pair_features import State
 from ecellm.models.lexical.sparse_rows import Floats
+from ecellm.models.lexical.task_files import Arrays
 from ecellm.models.lexical.text_pairs import weighted_pair
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
@@ -51,12 +50,8 @@ class TaskScores(Protocol):
     def read(self, examples: Sequence[Example]) -> list[Lexical]:
         """Return the scores of examples, in order."""
 
-    def state(self) -> State:
-        """Return all that was learned."""
-
-    @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        """Restore a model from what `state` returned."""
+    def state(self) -> tuple[Mapping[str, object], Arrays]:
+        """Return all that was learned: what JSON holds, with the `kind` of the model, and arrays."""
 
 
 def pair_of(example: Example) -> TextPair | None:

@@ -1,12 +1,11 @@
 """Attribute values: how far the values of training rows can be trusted where they stand."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Literal, Self, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ecellm.models.lexical.pair_features import State
+from ecellm.models.lexical.task_files import Arrays
 from ecellm.models.lexical.value_dictionary import Dictionary, attributes
 from ecellm.models.xs.lexical.scores import KnownValue, Lexical
 from ecellm.types import Example
@@ -15,6 +14,13 @@ from ecellm.types import Example
 NEAREST = 0.02
 #: Values of one attribute that are offered, the most trusted ones.
 MOST_VALUES = 12
+
+
+class ValueNotes(TypedDict):
+    """What JSON holds of `ValueScores`."""
+
+    kind: Literal["values"]
+    trust: dict[str, dict[str, float]]
 
 
 class ValueScores:
@@ -38,11 +44,11 @@ class ValueScores:
                 values.append(KnownValue(order[name], entry.span.value, entry.span.source, score))
         return Lexical(values=tuple(values))
 
-    def state(self) -> State:
+    def state(self) -> tuple[ValueNotes, Arrays]:
         """Return the trust of each value."""
         return {"kind": "values", "trust": self.dictionary.trust}, {}
 
     @classmethod
-    def restored(cls, notes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+    def restored(cls, notes: ValueNotes, arrays: Arrays) -> Self:
         """Restore a model from what `state` returned."""
         return cls(Dictionary(notes["trust"]))
