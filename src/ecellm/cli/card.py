@@ -28,16 +28,17 @@ def _model_card(model: Path, out: Path | None, scores: Path | None) -> None:
     import json
 
     from ecellm.models.model_card import CARD, write_model_card
+    from ecellm.reports.model_scores import model_scores
 
     if out is not None:
         raise ConfigError(f"A model's card is {CARD} in its folder: leave out --out.")
-    found = None
+    section = ""
     if scores is not None:
         try:
-            found = json.loads(scores.read_text(encoding="utf-8"))
+            section = model_scores(json.loads(scores.read_text(encoding="utf-8")))
         except ValueError as error:
             raise ConfigError(f"{scores} is not valid JSON: write it with `ecellm evaluate`.") from error
-    write_model_card(model, found)
+    write_model_card(model, section)
     typer.echo(f"Model card written to {model / CARD}.")
 
 

@@ -11,18 +11,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    GPT2Tokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    RobertaTokenizer,
+)
+from transformers.utils import logging
 
 from ecellm.errors import DataError
 from ecellm.models.minilm import HUB_NAME, minilm_folder
 from ecellm.tasks.metrics import Floats
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: Tokens of a text that the model reads; the rest is cut.
 MAX_TOKENS = 512
@@ -91,19 +97,14 @@ class BertScorer:
                 encoded[text] = Encoded(states[place, kept[place]], own[place, kept[place]])
         return encoded
 
-    def _as_read(self, text: str, tokenizer: "PreTrainedTokenizerBase") -> str:
+    def _as_read(self, text: str, tokenizer: PreTrainedTokenizerBase) -> str:
         """Return what the tokenizer gets: of a named model the stripped text, after a space for byte-level ones."""
-        from transformers import GPT2Tokenizer, RobertaTokenizer
-
         stripped = text if self.model is None else text.strip()
         is_spaced = self.model is not None and isinstance(tokenizer, GPT2Tokenizer | RobertaTokenizer)
         return f" {stripped}" if stripped and is_spaced else stripped
 
-    def _model(self) -> "tuple[PreTrainedTokenizerBase, PreTrainedModel]":
+    def _model(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
         if self._loaded is None:
-            from transformers import AutoModel, AutoTokenizer
-            from transformers.utils import logging
-
             local = self.model is None or Path(self.model).is_dir()
             source = str(minilm_folder()) if self.model is None else self.model
             if not local and Path(source).is_absolute():

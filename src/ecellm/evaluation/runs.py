@@ -15,16 +15,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from ecellm.data.dataset import MANIFEST, Dataset, read_dataset
 from ecellm.errors import DataError
 from ecellm.evaluation.predictions import json_lines
 from ecellm.evaluation.score_rows import ScoreRow, Scores
+from ecellm.inference.predict import record_file
+from ecellm.inference.usage import UsageLine, took_file
 from ecellm.models.folder import INFO
 
 SCORES, PREDICTIONS, RUN_FACTS, LOG = "scores.json", "predictions.jsonl", "run.json", "log.jsonl"
 TFIDF_SCORES, TFIDF = ("tfidf_scores.json", "tfidf.json"), "tfidf.jsonl"
+
+
+class ModelFacts(TypedDict, total=False):
+    """What reports name of ecellm.json, whichever version wrote it: `ModelInfo` is what this one writes."""
+
+    recipe: dict[str, object]
+    dataset: str | None
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -67,23 +77,20 @@ class ScoredRun:
             return self.dataset.manifest
         return self._json(MANIFEST)
 
-    def model_facts(self) -> dict[str, Any]:
+    def model_facts(self) -> ModelFacts:
         """Return the content of the model's ecellm.json; empty where there is none."""
-        return self._json(Path("model") / INFO)
+        return cast(ModelFacts, self._json(Path("model") / INFO))
 
-    def answer_facts(self) -> dict[str, Any]:
+    def answer_facts(self) -> dict[str, object]:
         """Return the content of the answers' .meta.json; empty where there is none."""
-        if self.predictions is None:
-            return {}
-        record = self.predictions.with_name(self.predictions.name + ".meta.json")
-        return read_json(record) if record.is_file() else {}
+        record = None if self.predictions is None else record_file(self.predictions)
+        return read_json(record) if record is not None and record.is_file() else {}
 
-    def usage_lines(self) -> list[dict[str, Any]]:
-        """Return the lines of .took.jsonl (`ecellm.inference.usage`), one a run; empty where there is none."""
-        if self.predictions is None:
-            return []
-        file = self.predictions.with_name(self.predictions.name + ".took.jsonl")
-        return [row for _, row in json_lines(file)] if file.is_file() else []
+    def usage_lines(self) -> list[UsageLine]:
+        """Return what the runs that answered took; empty where it is not known."""
+        file = None if self.predictions is None else took_file(self.predictions)
+        lines = json_lines(file) if file is not None and file.is_file() else ()
+        return [cast(UsageLine, row) for _, row in lines]
 
     def log(self) -> Path | None:
         """Return the tuning log, where there is one."""
@@ -108,7 +115,7 @@ class ScoredRun:
         predictions = answers if answers.is_file() else None
         return ScoredRun(f"{self.name}: TF-IDF baseline", scores, read_scores(scores), predictions, self.dataset)
 
-    def _json(self, name: str | Path) -> dict[str, Any]:
+    def _json(self, name: str | Path) -> dict[str, object]:
         file = None if self.folder is None else self.folder / name
         return read_json(file) if file is not None and file.is_file() else {}
 
@@ -182,7 +189,7 @@ def read_scores(path: Path) -> Scores:
     return cast(Scores, read)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, object]:
     """Return the object in a JSON file; raises DataError naming the file where there is none."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ecellm.models.calibration.fitting import FittedCalibration, Progress, fit_calibration
 from ecellm.models.folder import read_info, write_info
-from ecellm.models.load import VLLM, load_generator, with_info
+from ecellm.models.load import engine_of, load_generator, with_info
 from ecellm.tasks import TASKS
 from ecellm.types import Question
 
@@ -23,11 +23,11 @@ def recalibrate(
     `thresholds` and `progress` are as of `fit_calibration`. Raises DataError as it does, and where the folder is no
     finished model. Where nothing could be fitted the folder stays as it is.
     """
-    folder = Path(model.removeprefix(VLLM))
+    engine, name = engine_of(model)
+    folder = Path(name)
     info = read_info(folder)
-    engine = VLLM if model.startswith(VLLM) else ""
     with with_info(folder, info.model_copy(update={"temperatures": {}, "offsets": {}})) as unfitted:
-        generator = load_generator(f"{engine}{unfitted}")
+        generator = load_generator(str(unfitted) if engine is None else f"{engine.prefix}{unfitted}")
         fitted = fit_calibration(generator, validation, seed, thresholds=thresholds, progress=progress)
     fitted.kept = [task for task in TASKS if task in fitted.no_thresholds and task not in fitted.offsets]
     fitted.kept = [task for task in fitted.kept if any(info.offsets.get(task, ()))]

@@ -8,12 +8,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from ecellm.io.journal import append_entries
 from ecellm.models.base import Usage
 
 #: Returns what tokens cost, or None without prices.
 Cost = Callable[[Usage], float | None]
+
+
+class UsageLine(TypedDict):
+    """What one run took."""
+
+    seconds: float
+    answered: int
+    read: NotRequired[int]
+    written: NotRequired[int]
+    """Tokens, where a server counts them."""
+    cost: NotRequired[float | None]
 
 
 def took_file(out: Path) -> Path:
@@ -33,8 +45,8 @@ def taking(out: Path, counted: Callable[[], tuple[int, Usage | None]], cost: Cos
     finally:
         answered, usage = counted()
         if answered:
-            row: dict[str, float | None] = {"seconds": round(time.monotonic() - began, 1), "answered": answered}
+            line = UsageLine(seconds=round(time.monotonic() - began, 1), answered=answered)
             if usage is not None:
-                price = None if cost is None else cost(usage)
-                row |= {"read": usage.prompt, "written": usage.written, "cost": price}
-            append_entries(took_file(out), [row])
+                line["read"], line["written"] = usage.prompt, usage.written
+                line["cost"] = None if cost is None else cost(usage)
+            append_entries(took_file(out), [line])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
     from ecellm.models.folder import ModelInfo
+    from ecellm.models.remote.client import Server
     from ecellm.models.training.rows import Rows
     from ecellm.training.monitoring import Monitoring
     from ecellm.training.recipe import Recipe
@@ -159,6 +160,32 @@ class Family:
     library: str = "transformers"
     """By which a hub says that its models are loaded."""
     runs_in_vllm: bool = False
+
+
+class ServedGenerator(Streaming, Protocol):
+    """A model behind a server."""
+
+    def identity(self) -> dict[str, str]:
+        """Return what its answers depend on, for the record of a run."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where models run that have `NAME:` before their own name: in an engine that loads folders, or behind a server.
+
+    As with a family, its functions import what they need when they are called.
+    """
+
+    name: str
+    load: Callable[[Path, Family, Decoding], Generator] | None = None
+    """Return the generator of a MODEL folder of a family; None where models are behind a server."""
+    connect: Callable[[str, "Server | None", Decoding, str | None, Path | None], ServedGenerator] | None = None
+    """Return the generator of a model by its name at a server, with a template and a calibration file."""
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the name of a model."""
+        return f"{self.name}:"
 
 
 #: By name; `families.py` fills it.

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING
 
 from ecellm.errors import ModelError
 from ecellm.io.hashing import keyed_hash
-from ecellm.models.base import Decoding, Family, Generator
+from ecellm.models.base import Decoding, Engine, Family, Generator
 from ecellm.models.calibration.file import named, read_calibration
 from ecellm.models.device import best_device
-from ecellm.models.families import find_family
+from ecellm.models.families import ENGINES, find_family
 from ecellm.models.folder import CHECKPOINTS, INFO, ModelInfo, is_finished, model_hash, read_info, write_info
 from ecellm.models.precision import FP32
+from ecellm.models.remote import engines
 from ecellm.models.transformers.base_models import base_location, is_gguf
 
 if TYPE_CHECKING:
     from ecellm.models.remote.client import Server
 
-OPENAI, VLLM = "openai:", "vllm:"
+OPENAI = engines.OPENAI.prefix
 CONFIG = "config.json"
 #: What is fetched of a base at the hub: no pickles, no code.
 FETCHED, LEFT = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"), ("consolidated*", "*/*")
@@ -61,26 +62,29 @@ def load_generator(
     it needs is not installed, or the calibration is not this model's.
     """
     decoding = decoding or Decoding()
-    if decoding.precision != FP32 and str(model).startswith((OPENAI, VLLM)):
+    engine, name = engine_of(model)
+    if engine is not None and decoding.precision != FP32:
         raise ModelError(f"{model} has the precision that its server or engine gives it: omit --precision.")
-    if device is not None and str(model).startswith((OPENAI, VLLM)):
+    if engine is not None and device is not None:
         raise ModelError(f"{model} computes where its server or engine does: omit the device.")
-    if str(model).startswith(OPENAI):
-        from ecellm.models.remote.openai_compatible import OpenAIGenerator
-
-        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template, calibration)
+    if engine is not None and engine.connect is not None:
+        return engine.connect(name, server, decoding, template, calibration)
     device = device or best_device()
     if decoding.precision != FP32 and device != "cpu":
         raise ModelError("--precision is for CPUs; on this accelerator a model has the precision of its weights.")
     with opened(model, template, calibration) as found:
-        if str(model).startswith(VLLM):
-            from ecellm.models.remote.vllm import VLLMGenerator
-
-            return VLLMGenerator(found.folder, found.family, decoding)
+        if engine is not None and engine.load is not None:
+            return engine.load(found.folder, found.family, decoding)
         refusal = found.family.refusal(str(model), decoding)
         if refusal is not None:
             raise ModelError(refusal)
         return found.family.load(found.folder, device, decoding)
+
+
+def engine_of(model: str | Path) -> tuple[Engine | None, str]:
+    """Return the engine that a model's name begins with (None: it runs here), and the rest of the name."""
+    engine = next((engine for engine in ENGINES if str(model).startswith(engine.prefix)), None)
+    return engine, str(model) if engine is None else str(model).removeprefix(engine.prefix)
 
 
 def identity(
@@ -92,14 +96,13 @@ def identity(
 ) -> dict[str, str]:
     """Return what a model's answers depend on, for the record of a run: weights or server, prompt, decoding."""
     decoding = decoding or Decoding()
-    if str(model).startswith(OPENAI):
-        from ecellm.models.remote.openai_compatible import OpenAIGenerator
-
-        return OpenAIGenerator(str(model).removeprefix(OPENAI), server, decoding, template, calibration).identity()
+    engine, name = engine_of(model)
+    if engine is not None and engine.connect is not None:
+        return engine.connect(name, server, decoding, template, calibration).identity()
     with opened(model, template, calibration) as found:
         return {
             "model": model_hash(found.folder, found.hashed),
-            "engine": "vllm" if str(model).startswith(VLLM) else "transformers",
+            "engine": "transformers" if engine is None else engine.name,
             "prompt": keyed_hash("prompt", found.layout),
             "decoding": f"{decoding}{named(calibration)}",
         }
@@ -108,7 +111,7 @@ def identity(
 @contextmanager
 def opened(model: str | Path, template: str | None, calibration: Path | None = None) -> Iterator[Opened]:
     """Open a MODEL folder, or a base in the form of one; raises ModelError where it is neither."""
-    name = str(model).removeprefix(VLLM)
+    _, name = engine_of(model)
     folder = Path(name)
     if not folder.is_dir() and is_gguf(name):
         folder = Path(base_location(name))
@@ -149,12 +152,13 @@ def with_info(files: Path, info: ModelInfo) -> Iterator[Path]:
 
 def is_tuned(model: str) -> bool:
     """Return whether a name is that of a finished MODEL folder, and not of a base or a server's model."""
-    return not model.startswith(OPENAI) and is_finished(Path(model.removeprefix(VLLM)))
+    engine, name = engine_of(model)
+    return (engine is None or engine.connect is None) and is_finished(Path(name))
 
 
 def tasks_of(model: str) -> list[str] | None:
     """Return the tasks that a baseline was fitted on; None for models that answer all tasks."""
-    return read_info(Path(model.removeprefix(VLLM))).tasks if is_tuned(model) else None
+    return read_info(Path(engine_of(model)[1])).tasks if is_tuned(model) else None
 
 
 def _fetched(name: str) -> Path:

@@ -9,6 +9,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from huggingface_hub import snapshot_download
+
 from ecellm.errors import ModelError
 
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
@@ -36,8 +38,6 @@ def minilm_folder() -> Path:
 
 
 def _from_hub() -> Path:
-    from huggingface_hub import snapshot_download
-
     patterns = ["*.json", "*.txt", "model.safetensors"]
     try:
         return Path(snapshot_download(HUB_NAME, allow_patterns=patterns))

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ecellm.errors import ModelError
 from ecellm.io.files import atomic_write
@@ -13,10 +12,6 @@ from ecellm.models.families import find_family
 from ecellm.models.folder import ModelInfo, RecipeInfo, read_info
 from ecellm.models.transformers import smollm2
 from ecellm.models.transformers.pretrained import ADAPTER
-from ecellm.tasks import TASKS
-
-if TYPE_CHECKING:
-    from ecellm.evaluation.score_rows import Scores
 
 CARD, CURVE, LOG = "README.md", "loss.png", "log.jsonl"
 #: What was logged at a step: numbers by name, the `step` among them.
@@ -25,17 +20,17 @@ LogRow = Mapping[str, float]
 HUB_NAMES = {"minilm": minilm.HUB_NAME, smollm2.NAME: smollm2.HUB_NAME}
 
 
-def write_model_card(model: Path, scores: "Scores | None" = None) -> None:
-    """Write README.md into a finished model's folder, with the contents of a SCORES.json where there is one.
+def write_model_card(model: Path, scores: str = "") -> None:
+    """Write README.md into a finished model's folder, with what `model_scores` in `reports/` says of its scores.
 
-    Raises ModelError where the folder is no finished model or the scores are none.
+    Raises ModelError where the folder is no finished model.
     """
     text = model_card(read_info(model), read_log(model / LOG), (model / ADAPTER).is_file(), scores)
     with atomic_write(model / CARD) as path:
         path.write_text(text, encoding="utf-8")
 
 
-def model_card(info: ModelInfo, log: Sequence[LogRow], is_adapter: bool, scores: "Scores | None") -> str:
+def model_card(info: ModelInfo, log: Sequence[LogRow], is_adapter: bool, scores: str) -> str:
     """Return the card; `info` is what ecellm.json holds, `log` the rows of log.jsonl."""
     recipe = info.recipe
     parts = [
@@ -48,7 +43,7 @@ def model_card(info: ModelInfo, log: Sequence[LogRow], is_adapter: bool, scores:
         "## The run",
         markdown_table(("", ""), _run(info, log)),
         *_losses(info, log),
-        *_scores(scores),
+        *([scores] if scores else []),
         "## The recipe",
         "```json\n" + recipe.model_dump_json(indent=1, exclude_unset=True) + "\n```",
     ]
@@ -107,29 +102,6 @@ def _losses(info: ModelInfo, log: Sequence[LogRow]) -> list[str]:
         markdown_table(("task", f"step {best['step']}"), losses),
         f"![Loss by step]({CURVE})",
     ]
-
-
-def _scores(scores: "Scores | None") -> list[str]:
-    if scores is None:
-        return []
-    try:
-        rows = [row for row in scores["scores"] if row["main"] and row["scoring"] == "strict"]
-        lines = [
-            (
-                row["task"],
-                row["setting"],
-                row["metric"],
-                f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
-                f"{row['floor']:.3f}",
-                f"{row['n']:,}",
-            )
-            for row in sorted(rows, key=lambda row: (row["setting"], list(TASKS).index(row["task"])))
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError("The scores are not those of `ecellm evaluate`: write them with it.") from error
-    note = f"Strict scoring, 95 % bootstrap intervals, test rows of the dataset `{scores.get('dataset')}`."
-    names = ("task", "setting", "metric", "value", "best trivial baseline", "rows")
-    return ["## Scores", note, markdown_table(names, lines)]
 
 
 def read_log(path: Path) -> list[LogRow]:

@@ -13,6 +13,7 @@ from ecellm.io.hashing import keyed_hash, keyed_shuffle
 from ecellm.models.baselines.base import Choices, FitProgress
 from ecellm.models.baselines.checkpoints import Reached, load_checkpoint, save_checkpoint
 from ecellm.models.lexical.task_files import Arrays
+from ecellm.models.training.arguments import computes_in_bf16
 
 T = TypeVar("T")
 CLIP = 1.0
@@ -121,8 +122,6 @@ def half_precision(device: str, wanted: bool) -> AbstractContextManager[object]:
     """Return a block that computes in bf16 where that is wanted and the device does it itself."""
     if not wanted:
         return nullcontext()
-    from ecellm.models.training.arguments import computes_in_bf16
-
     return torch.autocast(device, torch.bfloat16, enabled=computes_in_bf16("auto"))
 
 

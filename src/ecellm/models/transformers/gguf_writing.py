@@ -11,15 +11,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
 from ecellm.errors import ModelError
 from ecellm.models.folder import ModelInfo, RecipeInfo
+from ecellm.models.transformers.gguf_reading import INSTALL
 from ecellm.models.transformers.pretrained import head_is_shared
 from ecellm.prompts import Template, end_token
 
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType, GGUFWriter
-    from torch import Tensor
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Precision = Literal["f32", "f16", "bf16", "q8_0"]
 MODEL, MODELFILE = "model.gguf", "Modelfile"
@@ -34,8 +38,8 @@ PLACE = re.compile(r"\{(?:instruction|input|options)\}")
 
 
 def write_gguf(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     info: ModelInfo,
     folder: Path,
     precision: Precision,
@@ -49,8 +53,6 @@ def write_gguf(
     try:
         import gguf
     except ImportError as error:
-        from ecellm.models.transformers.gguf_reading import INSTALL
-
         raise ModelError(INSTALL) from error
     assert info.template is not None
     template = info.template
@@ -117,7 +119,7 @@ PARAMETER num_predict {recipe.max_response_tokens}
 '''
 
 
-def _refuse_other_models(config: "PreTrainedConfig") -> None:
+def _refuse_other_models(config: PreTrainedConfig) -> None:
     """Raise ModelError for a model that llama.cpp's llama architecture does not compute."""
     kind = config.model_type
     if kind not in ARCHITECTURES:
@@ -130,7 +132,7 @@ def _refuse_other_models(config: "PreTrainedConfig") -> None:
         )
 
 
-def _add_shape(writer: "GGUFWriter", config: "PreTrainedConfig") -> None:
+def _add_shape(writer: "GGUFWriter", config: PreTrainedConfig) -> None:
     size = config.head_dim or config.hidden_size // config.num_attention_heads
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -146,7 +148,7 @@ def _add_shape(writer: "GGUFWriter", config: "PreTrainedConfig") -> None:
     writer.add_vocab_size(config.vocab_size)
 
 
-def _add_tokenizer(writer: "GGUFWriter", tokenizer: "PreTrainedTokenizerBase", size: int, template: Template) -> None:
+def _add_tokenizer(writer: "GGUFWriter", tokenizer: PreTrainedTokenizerBase, size: int, template: Template) -> None:
     """Add a byte-level tokenizer; tokens that the model has beyond it are marked as unused."""
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     writer.add_tokenizer_model("gpt2")
@@ -185,8 +187,6 @@ def _splitting(spec: Mapping[str, Any]) -> str:
 
     Raises ModelError where it is no byte-level one, or splits otherwise than is known here.
     """
-    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
-
     splits = spec["pre_tokenizer"] or {}
     parts = splits.get("pretokenizers", [splits])
     kinds = [part.get("type") for part in parts]
@@ -207,10 +207,9 @@ def _splitting(spec: Mapping[str, Any]) -> str:
     )
 
 
-def _add_tensors(writer: "GGUFWriter", model: "PreTrainedModel", kind: "GGMLQuantizationType") -> None:
+def _add_tensors(writer: "GGUFWriter", model: PreTrainedModel, kind: "GGMLQuantizationType") -> None:
     """Add the weights: matrices of the given kind, vectors in fp32."""
     import gguf
-    import torch
 
     config = model.config
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
@@ -233,7 +232,7 @@ def _add_tensors(writer: "GGUFWriter", model: "PreTrainedModel", kind: "GGMLQuan
         writer.add_tensor("rope_freqs.weight", (plain / rotary.inv_freq).float().numpy())
 
 
-def _interleaved(weight: "Tensor", heads: int) -> "Tensor":
+def _interleaved(weight: Tensor, heads: int) -> Tensor:
     """Reorder the rows of queries or keys: llama.cpp rotates neighbouring pairs, transformers a head's halves."""
     halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
     return halves.transpose(1, 2).reshape(weight.shape).contiguous()
