@@ -7,9 +7,9 @@ from ecellm.io.hashing import keyed_number
 from ecellm.models.base import Failure, Reply, Request
 from ecellm.models.calibration.applying import candidate_reply
 from ecellm.models.decoding.candidates import candidates_of
-from ecellm.models.scripted import ScriptedGenerator
 from ecellm.prompts import Prompt
 from ecellm.types import Question
+from scripted import ScriptedGenerator
 
 
 class ScoredGenerator:

@@ -10,7 +10,7 @@
 Paths may be texts, and a dataset its folder. Every function raises an `EcellmError` for a user's mistake.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from ecellm.evaluation.score_rows import Scores
     from ecellm.inference.model import Model
     from ecellm.inference.run import RunCounts
-    from ecellm.models.base import Decoding
+    from ecellm.models.base import Decoding, Progress
     from ecellm.models.precision import Precision
     from ecellm.models.remote.client import Server
-
-#: Called with (done, total).
-Progress = Callable[[int, int], None]
 
 
 def load_model(
@@ -139,7 +136,7 @@ def predict(
     template: str | None = None,
     decoding: "Decoding | None" = None,
     server: "Server | None" = None,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> "RunCounts":
     """Answer the test questions of a dataset and append the predictions to `out`, as JSON lines.
 

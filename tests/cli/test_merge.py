@@ -10,7 +10,7 @@ from peft import LoraModel
 
 from ecellm.data.dataset import Dataset, write_split
 from ecellm.inference.agreement import agreement
-from ecellm.inference.example_questions import example_questions
+from ecellm.inference.row_questions import example_questions
 from ecellm.models.base import Failure, Reply
 from ecellm.models.transformers import merging
 from ecellm.tasks import TASKS

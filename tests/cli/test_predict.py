@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from ecellm.cli.predict import predict
 from ecellm.data.dataset import write_split
 from ecellm.errors import EcellmError
-from ecellm.models.scripted import ScriptedGenerator
 from ecellm.types import SETTINGS, Example
 from model_folders import describe
+from scripted import ScriptedGenerator
 from tiny_models import save_tiny
 
 app = typer.Typer()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecellm.tasks import TASKS
 from ecellm.tasks.scored import SCORINGS, NotScorableError, Scoring
-from ecellm.tasks.scoring import read_answers, row_scorer, score_answers
+from ecellm.tasks.scoring import read_answers, score_answers
 from ecellm.types import Example
 from published_rows import answers, lists, purchases, relations, row, stars, triple, values, yes_no
 
@@ -252,11 +252,11 @@ def test_every_row_twice_changes_no_figure(task: str, scoring: Scoring, data: An
 @pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize("task", SAMPLES)
 def test_no_rows_score_nought(task: str, scoring: Scoring) -> None:
-    scored = row_scorer(TASKS[task], scoring, [], SameText())([])
+    scored = TASKS[task].answer.row_scorer(scoring, [], SameText())([])
     assert scored.stats.shape[0] == 0 and set(scored.values().values()) <= {0.0}
 
 
 def test_labels_are_read_once_for_many_answers() -> None:
     examples = yes_no(["yes", "no"])
-    counted = row_scorer(TASKS["PM"], "strict", examples, None)
+    counted = TASKS["PM"].answer.row_scorer("strict", examples, None)
     assert counted(["yes", "no"]).values()["accuracy"] == 1.0 and counted(["no", None]).values()["accuracy"] == 0.0

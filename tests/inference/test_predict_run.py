@@ -27,11 +27,11 @@ from ecellm.inference.usage import took_file
 from ecellm.models.base import Failure, Reply, Request, Usage
 from ecellm.models.decoding.batching import batches
 from ecellm.models.failure_limit import FAILURES_IN_A_ROW
-from ecellm.models.scripted import ScriptedGenerator
 from ecellm.prompts import Prompt
 from ecellm.tasks import TASKS, pm
 from ecellm.tasks.answers import FreeText
 from ecellm.types import SETTINGS, Domain, Example, Question, Split
+from scripted import ScriptedGenerator
 
 RUN = {"model": "m", "dataset": "d"}
 
@@ -178,7 +178,7 @@ def test_a_killed_process_goes_on_to_the_same_file(dataset: Dataset, tmp_path: P
         from ecellm.data.dataset import read_dataset
         from ecellm.inference.predict import predict
         from ecellm.inference.selection import questions
-        from ecellm.models.scripted import ScriptedGenerator
+        from scripted import ScriptedGenerator
 
         def answer(question):
             time.sleep(0.002)

@@ -12,16 +12,16 @@ from rich.console import Console
 
 from ecellm.data.dataset import Dataset
 from ecellm.errors import ModelError
-from ecellm.models.base import FAMILIES, Decoding, Family, Generator, Reply, Request, register
+from ecellm.models.base import Decoding, Family, Generator, Reply, Request
 from ecellm.models.calibration.applying import candidate_reply
 from ecellm.models.decoding.candidates import candidates_of
-from ecellm.models.families import find_family, tuned_families, tuning_of
+from ecellm.models.families import FAMILIES, find_family, tuned_families, tuning_of
 from ecellm.models.folder import ModelInfo, RecipeInfo, read_info
-from ecellm.models.scripted import ScriptedGenerator
 from ecellm.models.training.rows import Rows
 from ecellm.prompts import named_template
 from ecellm.training.monitoring import Monitoring
 from ecellm.training.recipe import Recipe
+from scripted import ScriptedGenerator
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -87,8 +87,7 @@ MAJORITY = Family(
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    with patch.dict(FAMILIES):
-        register(MAJORITY)
+    with patch.dict(FAMILIES, {MAJORITY.name: MAJORITY}):
         yield
 
 

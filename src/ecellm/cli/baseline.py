@@ -24,7 +24,7 @@ def baseline(
     from ecellm.models.baselines.fit import fit_baseline
     from ecellm.models.baselines.progress import Fitting
     from ecellm.models.baselines.registry import tasks_of
-    from ecellm.models.device import best_device
+    from ecellm.models.load import best_device
     from ecellm.tasks import chosen_tasks
 
     tasks_of(name)

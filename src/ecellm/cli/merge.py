@@ -65,7 +65,7 @@ def merge(
 def _questions(tasks: list[str] | None, dataset: Path | None, limit: int) -> "list[Question]":
     """Return what to ask; raises ConfigError where the dataset has nothing to ask of the model's tasks."""
     from ecellm.data.dataset import read_dataset, spread
-    from ecellm.inference.example_questions import example_questions
+    from ecellm.inference.row_questions import example_questions
     from ecellm.types import DIVERSE
 
     if dataset is None:

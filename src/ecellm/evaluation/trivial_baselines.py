@@ -13,7 +13,6 @@ import numpy as np
 from ecellm.io.hashing import keyed_hash
 from ecellm.tasks.answers import Answers
 from ecellm.tasks.scored import PairScorer, Scoring
-from ecellm.tasks.scoring import row_scorer
 from ecellm.tasks.task import Task
 from ecellm.types import Example
 
@@ -31,7 +30,7 @@ def best_trivial_scores(
 ) -> dict[str, TrivialScore]:
     """Return the best trivial baseline's score and name, by metric; the first named wins ties."""
 
-    score = row_scorer(task, scoring, examples, pairs)
+    score = task.answer.row_scorer(scoring, examples, pairs)
     found = {name: score(answers).values() for name, answers in trivial_answers(task, scoring, examples).items()}
     draws = [score(answers).values() for answers in random_answers(task, examples, seed)]
     if draws:

@@ -33,8 +33,7 @@ def agreement(
     near_ties = 0
     for row, one, other in zip(rows, some, others, strict=True):
         found.questions[row.example.task] += 1
-        answered = isinstance(one, Reply) and isinstance(other, Reply)
-        if not answered or one.text != other.text:  # type: ignore[union-attr]
+        if not (isinstance(one, Reply) and isinstance(other, Reply) and one.text == other.text):
             found.different[row.example.task] += 1
             near_ties += any(isinstance(reply, Reply) and reply.near_tie for reply in (one, other))
     return Agreement(found.questions, found.different, near_ties)

@@ -4,18 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ecellm.inference.run import (
-    Before,
-    Progress,
-    Run,
-    RunCounts,
-    Spent,
-    replies_as_they_come,
-    write_failures,
-)
+from ecellm.inference.run import Run, RunCounts, replies_as_they_come, write_failures
 from ecellm.inference.usage import Cost, taking
 from ecellm.io.journal import Entry, Journal
-from ecellm.models.base import Failure, Generator, Reply, Request, Streaming
+from ecellm.models.base import Before, Failure, Generator, Progress, Reply, Request, Spent, Streaming
 from ecellm.tasks import TASKS
 from ecellm.types import Prediction, Question
 

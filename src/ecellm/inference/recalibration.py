@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecellm.models.calibration.fitting import FittedCalibration, Progress, fit_calibration
+from ecellm.models.base import Progress
+from ecellm.models.calibration.fitting import FittedCalibration, fit_calibration
 from ecellm.models.folder import read_info, write_info
 from ecellm.models.load import engine_of, load_generator, with_info
 from ecellm.tasks import TASKS

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from ecellm.errors import DataError
 from ecellm.models.base import Reply
+from ecellm.tasks import TASKS
 from ecellm.tasks.task import Column, Given, Task
 from ecellm.types import Example, Question
 
@@ -72,6 +73,21 @@ def given_in(task: Task, row: Mapping[str, object]) -> Given:
         if column.needed and not given[column.name]:
             raise DataError(f"{column.name} is empty.")
     return given
+
+
+def example_questions(tasks: Collection[str] | None = None) -> list[Question]:
+    """Return the questions of the tasks (None: of all), each under its task's seed instruction, in turn of the tasks.
+
+    A task without sample rows has none.
+    """
+    rows = {name: task.sample_rows for name, task in TASKS.items() if tasks is None or name in tasks}
+    turns = max(map(len, rows.values()), default=0)
+    return [
+        row_question(TASKS[name], asking[turn], f"{name}-{turn + 1}").question
+        for turn in range(turns)
+        for name, asking in rows.items()
+        if turn < len(asking)
+    ]
 
 
 def missing(task: Task, columns: Collection[str]) -> list[str]:

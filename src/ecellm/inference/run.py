@@ -15,16 +15,9 @@ from typing import Generic, Protocol, TypeVar
 from ecellm.errors import EcellmError
 from ecellm.io.files import atomic_write
 from ecellm.io.journal import Entry, Journal
-from ecellm.models.base import Failure, Generator, Reply, Request, Streaming, Usage
+from ecellm.models.base import Failure, Generator, Progress, Reply, Request, Spent, Streaming, Usage
 from ecellm.models.decoding.batching import batches
 from ecellm.models.failure_limit import ConsecutiveFailures
-
-#: Called with (questions done, questions in all); first where the run starts.
-Progress = Callable[[int, int], None]
-#: Called with the questions before a server is sent the first; may raise an EcellmError.
-Before = Callable[[Iterable[Request]], None]
-#: Called with the tokens that a server has counted so far; may end the run by an EcellmError.
-Spent = Callable[[Usage], None]
 
 
 @dataclass

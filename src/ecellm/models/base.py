@@ -1,6 +1,6 @@
 """What all models share: the generator protocol, the records that go in and out, and the registry of families."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -97,6 +97,14 @@ class Decoding:
         )
 
 
+#: Called with (questions done, questions in all); first where a run starts.
+Progress = Callable[[int, int], None]
+#: Called with the requests before a server is sent the first; may raise an EcellmError.
+Before = Callable[[Iterable[Request]], None]
+#: Called with the tokens that a server has counted so far; may end a run by an EcellmError.
+Spent = Callable[[Usage], None]
+
+
 class Generator(Protocol):
     """A model that answers questions."""
 
@@ -136,10 +144,6 @@ class Tuning(Protocol):
         recipe, template and what else the family's generator needs."""
 
 
-def _no_refusal(model: str, decoding: Decoding) -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Family:
     """A kind of models. Its functions import what they need when they are called, so that a family that is not used
@@ -149,7 +153,7 @@ class Family:
     """As recipes and MODEL folders give it."""
     load: Callable[[Path, str, Decoding], Generator]
     """Return the generator of a MODEL folder on a device; raises ModelError where the folder is of no use."""
-    refusal: Callable[[str, Decoding], str | None] = _no_refusal
+    refusal: Callable[[str, Decoding], str | None] = lambda model, decoding: None
     """Return why a model, by name, does not support this decoding, in one sentence; None where it does."""
     tuning: Callable[[], Tuning] | None = None
     """None where no recipe tunes such a model."""
@@ -186,13 +190,3 @@ class Engine:
     def prefix(self) -> str:
         """What stands before the name of a model."""
         return f"{self.name}:"
-
-
-#: By name; `families.py` fills it.
-FAMILIES: dict[str, Family] = {}
-
-
-def register(family: Family) -> None:
-    """Make a family known by its name."""
-    assert family.name not in FAMILIES, family.name
-    FAMILIES[family.name] = family

@@ -4,15 +4,13 @@ To add one, write a folder with a `family.py` and name it here.
 """
 
 from ecellm.errors import ModelError
-from ecellm.models.base import FAMILIES, Family, Tuning, register
+from ecellm.models.base import Family, Tuning
 from ecellm.models.baselines.family import BASELINE
 from ecellm.models.remote.engines import OPENAI, VLLM
 from ecellm.models.transformers.family import CAUSAL, ENCODER_DECODER
 from ecellm.models.xs.family import XS
 
-for _family in (XS, CAUSAL, ENCODER_DECODER, BASELINE):
-    register(_family)
-
+FAMILIES = {family.name: family for family in (XS, CAUSAL, ENCODER_DECODER, BASELINE)}
 #: What may stand before a model's name.
 ENGINES = (OPENAI, VLLM)
 

@@ -16,7 +16,6 @@ from ecellm.errors import ModelError
 from ecellm.io.hashing import keyed_hash
 from ecellm.models.base import Decoding, Engine, Family, Generator
 from ecellm.models.calibration.file import named, read_calibration
-from ecellm.models.device import best_device
 from ecellm.models.families import ENGINES, find_family
 from ecellm.models.folder import CHECKPOINTS, INFO, ModelInfo, is_finished, model_hash, read_info, write_info
 from ecellm.models.precision import FP32
@@ -79,6 +78,13 @@ def load_generator(
         if refusal is not None:
             raise ModelError(refusal)
         return found.family.load(found.folder, device, decoding)
+
+
+def best_device() -> str:
+    """Return torch's name of the accelerator, or of the CPU where there is none."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def engine_of(model: str | Path) -> tuple[Engine | None, str]:

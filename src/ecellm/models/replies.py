@@ -1,14 +1,14 @@
 """Predicting questions in memory, in batches: shared by tuning and merging."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ecellm.models.base import Failure, Generator, Reply, Request
+from ecellm.models.base import Failure, Generator, Progress, Reply, Request
 from ecellm.models.decoding.batching import batches
 from ecellm.types import Question
 
 
 def replies_to(
-    generator: Generator, questions: Sequence[Question], progress: Callable[[int, int], None] | None = None
+    generator: Generator, questions: Sequence[Question], progress: Progress | None = None
 ) -> list[Reply | Failure]:
     """Predict in the batches that a prediction run forms; returns the replies in the order of the questions.
 

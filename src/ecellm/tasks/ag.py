@@ -11,9 +11,8 @@ question none of whose answers has a helpful vote is skipped.
 from collections.abc import Sequence
 
 from ecellm.tasks.answers import Answers, FreeText
-from ecellm.tasks.input_parsing import texts_under, words
-from ecellm.tasks.questions import FORM, compared, facts_in, question_pieces
-from ecellm.tasks.task import Task
+from ecellm.tasks.input_parsing import words
+from ecellm.tasks.questions import compared, question_task
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 
@@ -32,10 +31,9 @@ def _most_similar(pair: TextPair) -> str:
     return max(pair.parts, key=lambda snippet: len(question & words(snippet)), default="")
 
 
-TASK = Task(
+TASK = question_task(
     name="AG",
     title="Answer_Generation",
-    aliases=(),
     instructions=(
         "Answer the question with the help of the review snippets in the document.",
         "Write a reply to the shopper's question that rests on what the reviewers say.",
@@ -46,12 +44,6 @@ TASK = Task(
     ),
     answer=FreeText(),
     metric="bertscore_f1",
-    out_of_domain=True,
-    pieces=question_pieces,
-    form=FORM,
-    facts=facts_in,
-    texts=texts_under("question"),
-    compared=compared,
     trivial=snippets_as_answers,
     verb="answer",
     sample_rows=(

@@ -8,9 +8,7 @@ Source: AmazonQA, in natural proportions.
 """
 
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.input_parsing import texts_under
-from ecellm.tasks.questions import FORM, compared, facts_in, question_pieces
-from ecellm.tasks.task import Task
+from ecellm.tasks.questions import compared, question_task
 from ecellm.types import Example
 
 
@@ -19,10 +17,9 @@ def snippets_alone(example: Example) -> tuple[str, ...]:
     return compared(example)[0].parts or ("",)
 
 
-TASK = Task(
+TASK = question_task(
     name="AP",
     title="Answerability_Prediction",
-    aliases=(),
     instructions=(
         "Do the review snippets in the document contain what is needed to answer the question? Say yes or no.",
         "Given only these excerpts from reviews, can the question be answered? Reply yes or no.",
@@ -33,12 +30,6 @@ TASK = Task(
     ),
     answer=YesNo(),
     metric="f1",
-    out_of_domain=True,
-    pieces=question_pieces,
-    form=FORM,
-    facts=facts_in,
-    texts=texts_under("question"),
-    compared=compared,
     segments=snippets_alone,
     segments_decide="one",
     verb="check_answerable",

@@ -73,7 +73,6 @@ def pieces(example: Example) -> Pieces:
 TASK = Task(
     name="AVE",
     title="Attribute_Value_Extraction",
-    aliases=(),
     instructions=(
         "Find the value of each target attribute in the product's texts. Give a JSON list of objects with the "
         "keys attribute, value and source; write None for value and source where the texts do not say.",

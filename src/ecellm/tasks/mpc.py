@@ -54,7 +54,6 @@ def pieces(example: Example) -> Pieces:
 TASK = Task(
     name="MPC",
     title="Multiclass_Product_Classification",
-    aliases=(),
     instructions=(
         "How well does the product serve the search query? Choose the option that fits best.",
         "A shopper typed the query and was shown the product. Pick the option that says how the two relate.",

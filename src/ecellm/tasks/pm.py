@@ -144,7 +144,6 @@ def pieces(example: Example) -> Pieces:
 TASK = Task(
     name="PM",
     title="Product_Matching",
-    aliases=(),
     instructions=(
         "Two product records come from two catalogues. Do they describe the same product? Say yes or no.",
         "Read both product entries and decide if they are one and the same item. Reply with yes or no.",

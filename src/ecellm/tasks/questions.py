@@ -1,9 +1,10 @@
-"""Shoppers' questions as the two AmazonQA tasks (AP, AG) share them: columns, pieces, facts."""
+"""Shoppers' questions as the two AmazonQA tasks (AP, AG) share them."""
 
 import json
+from functools import partial
 
-from ecellm.tasks.input_parsing import Path, Truncation, input_and_options
-from ecellm.tasks.task import Column, Form, Given, Pieces
+from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
+from ecellm.tasks.task import Column, Form, Given, Pieces, Task
 from ecellm.tasks.text_pairs import BREAK, TextPair
 from ecellm.types import Example
 
@@ -47,3 +48,15 @@ def question_pieces(example: Example) -> Pieces:
         return Truncation(rank=3)
 
     return input_and_options(example, rule)
+
+
+#: A task of such questions, but for its name, instructions, answer and metric.
+question_task = partial(
+    Task,
+    out_of_domain=True,
+    pieces=question_pieces,
+    form=FORM,
+    facts=facts_in,
+    texts=texts_under("question"),
+    compared=compared,
+)

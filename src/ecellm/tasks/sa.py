@@ -45,7 +45,6 @@ def sentences(example: Example) -> tuple[str, ...]:
 TASK = Task(
     name="SA",
     title="Sentiment_Analysis",
-    aliases=(),
     instructions=(
         "What does the review's writer feel about the product? Choose one of the options.",
         "Read the review and pick the option that names its sentiment.",

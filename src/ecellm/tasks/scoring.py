@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ecellm.tasks.metrics import Floats
-from ecellm.tasks.scored import PairScorer, RowScorer, Scored, Scoring
+from ecellm.tasks.scored import PairScorer, Scored, Scoring
 from ecellm.tasks.task import Task
 from ecellm.types import Example
 
@@ -30,17 +30,7 @@ def score_answers(
 
     Raises NotScorableError where a label is missing or not of the task's form.
     """
-    return row_scorer(task, scoring, examples, pairs)(answers)
-
-
-def row_scorer(
-    task: Task, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None
-) -> RowScorer[object]:
-    """Return what counts answers to these examples, having read their labels once.
-
-    Raises NotScorableError where a label is missing or not of the task's form.
-    """
-    return task.answer.row_scorer(scoring, examples, pairs)
+    return task.answer.row_scorer(scoring, examples, pairs)(answers)
 
 
 def row_values(task: Task, scored: Scored) -> Floats:

@@ -102,7 +102,6 @@ def _items(text: str) -> list[str] | None:
 TASK = Task(
     name="SR",
     title="Sequential_Recommendation",
-    aliases=(),
     instructions=(
         "The list shows what a shopper bought, in order. Which option comes next? Answer with its letter.",
         "Given the purchases so far, choose the product that the shopper is most likely to buy now. Reply with the "

@@ -59,10 +59,6 @@ class Column:
 Given = Mapping[str, Any]
 
 
-def _unchanged(answer: object, given: Given) -> object:
-    return answer
-
-
 @dataclass(frozen=True)
 class Form:
     """The columns of a question on a user's own rows, and the published texts made of them, as in training."""
@@ -71,7 +67,7 @@ class Form:
     write: Callable[[Given], tuple[str, str | None]]
     """Return the published input and options (None where the task has none) of what was given. Raises DataError
     with one sentence for values that make no question."""
-    read: Callable[[Any, Given], object] = _unchanged
+    read: Callable[[Any, Given], object] = lambda answer, given: answer
     """Return a parsed answer in the question's own terms, such as an option's text for its letter."""
     fields: tuple[str, ...] | None = None
     """The fields of a record, where the user chose them; None: the published ones."""
@@ -80,7 +76,7 @@ class Form:
     the task's fields are fixed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A task. `tasks/psi.py` shows how one is written."""
 
@@ -88,7 +84,7 @@ class Task:
     """The paper's abbreviation."""
     title: str
     """The published name, such as Product_Matching."""
-    aliases: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
     """Other spellings of the title that the published files use."""
     instructions: tuple[str, ...]
     """Six: the first is the seed ("single"), the last is the unseen one, never used in training."""

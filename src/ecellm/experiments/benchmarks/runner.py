@@ -50,9 +50,8 @@ from ecellm.models.baselines.base import Choices
 from ecellm.models.baselines.fit import fit_baseline
 from ecellm.models.baselines.progress import Fitting
 from ecellm.models.baselines.registry import kind
-from ecellm.models.device import best_device
 from ecellm.models.folder import is_finished
-from ecellm.models.load import OPENAI, identity, load_generator
+from ecellm.models.load import OPENAI, best_device, identity, load_generator
 from ecellm.tasks.scored import Scored
 from ecellm.training.recipe import read_recipe
 from ecellm.training.tune import tune

@@ -27,6 +27,7 @@ from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.text_encoder import (
     Tokens,
     encoder_of,
+    groups_of_like_length,
     load_encoder,
     load_tokenizer,
     longest_text,
@@ -47,6 +48,7 @@ from ecellm.models.baselines.value_spans import (
     whole,
 )
 from ecellm.models.lexical.task_files import TaskFiles
+from ecellm.models.masking import NEVER
 from ecellm.tasks.answers import Triple
 from ecellm.tasks.task import Task
 from ecellm.types import Example
@@ -55,8 +57,6 @@ MAX_TOKENS = 192
 #: The longest value, in tokens.
 LONGEST_SPAN = 24
 EPOCHS = 3
-AT_ONCE = 64
-NEVER = -1e4
 THRESHOLDS = np.linspace(-4, 4, 33)
 
 
@@ -147,7 +147,7 @@ class AVEQA:
             course,
             choices,
             progress,
-            lambda row: len(row.tokens["input_ids"]),
+            lambda row: len(row.offsets),
         )
         if held:
             reached = found._thresholds(held, held_rows)
@@ -210,9 +210,7 @@ class AVEQA:
     def _found(self, rows: Sequence[AttributeRow]) -> list[FoundSpan]:
         """Return the best span of characters of each row."""
         found: dict[int, FoundSpan] = {}
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place].tokens["input_ids"]))
-        for first in range(0, len(order), AT_ONCE):
-            places = order[first : first + AT_ONCE]
+        for places in groups_of_like_length([len(row.offsets) for row in rows]):
             ends, odds = self._scores([rows[place] for place in places])
             for place, scores, level in zip(places, ends.cpu(), odds.tolist(), strict=True):
                 start, end = best_span(scores)

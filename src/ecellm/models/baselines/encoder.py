@@ -36,6 +36,7 @@ from ecellm.models.baselines.base import Choices, FitProgress, class_count, clas
 from ecellm.models.baselines.text_encoder import (
     Tokens,
     encoder_of,
+    groups_of_like_length,
     load_encoder,
     load_tokenizer,
     longest_text,
@@ -46,14 +47,13 @@ from ecellm.models.baselines.text_encoder import (
     tokens_of,
 )
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
-from ecellm.models.calibration.applying import Floats
 from ecellm.models.calibration.fitting import threshold_rows
 from ecellm.models.calibration.thresholds import ROWS_A_CLASS, enough_rows, score_with_thresholds
 from ecellm.models.lexical.task_files import TaskFiles
 from ecellm.models.lexical.text_pairs import segments, text_pair, text_pairs
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS
-from ecellm.tasks.metrics import class_metric, ndcg
+from ecellm.tasks.metrics import Floats, class_metric, ndcg
 from ecellm.tasks.task import Task
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
@@ -63,7 +63,6 @@ EPOCHS = 4
 #: One text alone takes longer to learn than whether two texts fit.
 EPOCHS_OF_ONE_TEXT = 8
 RATE, HEAD_RATE = 1e-4, 1e-3
-ROWS_AT_ONCE = 64
 #: How the scores of pieces become one, in torch's names.
 GREATEST, MEAN = "amax", "mean"
 POOLING = {"one": GREATEST, "all": MEAN}
@@ -200,10 +199,8 @@ class Pairs:
     @torch.inference_mode()
     def all_scores(self, rows: Sequence[PairRow]) -> Floats:
         """Return [rows, C] in float64; rows of like length are read together."""
-        order = sorted(range(len(rows)), key=lambda place: length(rows[place]))
         found = np.zeros((len(rows), self.net.classes))
-        for first in range(0, len(order), ROWS_AT_ONCE):
-            places = order[first : first + ROWS_AT_ONCE]
+        for places in groups_of_like_length([length(row) for row in rows]):
             found[places] = self.scores([rows[place] for place in places]).float().cpu().numpy()
         return found
 
@@ -213,11 +210,24 @@ def length(row: PairRow) -> int:
     return len(row.tokens["input_ids"])
 
 
-class PairClassifier:
-    """Yes or no, or one of a few letters."""
+class PairModel:
+    """A baseline over `Pairs`."""
 
     def __init__(self, pairs: Pairs):
         self.pairs = pairs
+
+    def save(self, part: TaskFiles) -> None:
+        """Write the weights."""
+        self.pairs.save(part)
+
+    @classmethod
+    def load(cls, part: TaskFiles, device: str) -> Self:
+        """Read them back."""
+        return cls(Pairs.load(part, device))
+
+
+class PairClassifier(PairModel):
+    """Yes or no, or one of a few letters."""
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, progress: FitProgress) -> Self:
@@ -250,15 +260,6 @@ class PairClassifier:
         train(pairs.net, known, loss, score if enough else None, course, choices, progress, length)
         return cls(pairs)
 
-    def save(self, part: TaskFiles) -> None:
-        """Write the weights."""
-        self.pairs.save(part)
-
-    @classmethod
-    def load(cls, part: TaskFiles, device: str) -> Self:
-        """Read them back."""
-        return cls(Pairs.load(part, device))
-
     def reply(self, examples: Sequence[Example]) -> list[Reply]:
         """Answer with the likeliest class."""
         rows = [self.pairs.row(text_pair(example), pieces=segments(example)) for example in examples]
@@ -266,11 +267,8 @@ class PairClassifier:
         return [class_reply(example, row.tolist()) for example, row in zip(examples, logs, strict=True)]
 
 
-class Ranker:
+class Ranker(PairModel):
     """QPR: the products of a list by one score each."""
-
-    def __init__(self, pairs: Pairs):
-        self.pairs = pairs
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, progress: FitProgress) -> Self:
@@ -293,15 +291,6 @@ class Ranker:
         score = (lambda: mean_ndcg(held, found.orders(held))) if len(held) >= ROWS_A_CLASS else None
         train(pairs.net, known, loss, score, course, choices, progress, lambda item: max(map(length, item[0])))
         return found
-
-    def save(self, part: TaskFiles) -> None:
-        """Write the weights."""
-        self.pairs.save(part)
-
-    @classmethod
-    def load(cls, part: TaskFiles, device: str) -> Self:
-        """Read them back."""
-        return cls(Pairs.load(part, device))
 
     def orders(self, examples: Sequence[Example]) -> list[list[int]]:
         """Return the products of each list, best first; equals in the list's order."""

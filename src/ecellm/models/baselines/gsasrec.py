@@ -28,10 +28,12 @@ from ecellm.errors import ModelError
 from ecellm.models.base import Reply
 from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
-from ecellm.models.calibration.applying import Floats, candidate_reply
+from ecellm.models.calibration.applying import candidate_reply
 from ecellm.models.lexical.recommendation import candidates, history
 from ecellm.models.lexical.task_files import TaskFiles
+from ecellm.models.masking import padded
 from ecellm.tasks.answers import LETTERS
+from ecellm.tasks.metrics import Floats
 from ecellm.tasks.task import Task
 from ecellm.types import Example
 
@@ -176,8 +178,7 @@ class GSASRec:
         return [self.numbers.get(text, UNSEEN) for text in texts]
 
     def _padded(self, rows: Sequence[list[int]]) -> Tensor:
-        width = max(map(len, rows))
-        return torch.tensor([row + [PADDING] * (width - len(row)) for row in rows], device=self.device)
+        return padded(rows, PADDING, self.device)
 
 
 def target(example: Example) -> str:

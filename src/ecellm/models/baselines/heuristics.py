@@ -32,7 +32,20 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.casefold())
 
 
-class BM25:
+class Counts:
+    """A baseline whose attributes are counts, by the names of its arguments."""
+
+    def save(self, part: TaskFiles) -> None:
+        """Write the counts."""
+        part.write(vars(self), {})
+
+    @classmethod
+    def load(cls, part: TaskFiles, device: str) -> Self:
+        """Read the counts back."""
+        return cls(**part.read()[0])
+
+
+class BM25(Counts):
     """`bm25`, QPR: products by the BM25 of their titles (Robertson and Zaragoza 2009), whose word counts come from
     the titles of training lists. The inverse document frequency is Lucene's, log(1 + (N - n + .5) / (n + .5)), which
     is never negative. Products of equal score stay in the list's order."""
@@ -52,15 +65,6 @@ class BM25:
         """Count the words of the distinct titles of training lists."""
         rows = rows_of(task, dataset, "train", choices.limit)
         return cls.of(sorted({pair.right for example in rows for pair in text_pairs(example)}))
-
-    def save(self, part: TaskFiles) -> None:
-        """Write the counts."""
-        part.write({"titles": self.titles, "mean_length": self.mean_length, "holding": self.holding}, {})
-
-    @classmethod
-    def load(cls, part: TaskFiles, device: str) -> Self:
-        """Read the counts back."""
-        return cls(**part.read()[0])
 
     def score(self, query: str, title: str) -> float:
         """Return the sum over the query's words of idf tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length))."""
@@ -82,7 +86,7 @@ class BM25:
         return replies
 
 
-class Popularity:
+class Popularity(Counts):
     """`popularity`, SR: the candidate that training shoppers bought most often, one never bought counting as 0."""
 
     def __init__(self, bought: dict[str, int]):
@@ -94,15 +98,6 @@ class Popularity:
         rows = rows_of(task, dataset, "train", choices.limit)
         counts = Counter(text for example in rows for text in (*history(example), target(example)))
         return cls(dict(sorted(counts.items())))
-
-    def save(self, part: TaskFiles) -> None:
-        """Write the counts."""
-        part.write({"bought": self.bought}, {})
-
-    @classmethod
-    def load(cls, part: TaskFiles, device: str) -> Self:
-        """Read the counts back."""
-        return cls(**part.read()[0])
 
     def reply(self, examples: Sequence[Example]) -> list[Reply]:
         """Answer with the most popular candidate; probabilities are shares of the purchases, one more each."""

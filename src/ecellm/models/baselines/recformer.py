@@ -24,10 +24,11 @@ from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.gsasrec import target
 from ecellm.models.baselines.text_encoder import Reader
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
-from ecellm.models.calibration.applying import Floats, candidate_reply
+from ecellm.models.calibration.applying import candidate_reply
 from ecellm.models.lexical.recommendation import candidates, history
 from ecellm.models.lexical.task_files import TaskFiles
 from ecellm.tasks.answers import LETTERS
+from ecellm.tasks.metrics import Floats
 from ecellm.tasks.task import Task
 from ecellm.types import Example
 

@@ -27,12 +27,11 @@ from ecellm.models.baselines.base import Choices, FitProgress, class_count, clas
 from ecellm.models.baselines.encoder import log_softmax
 from ecellm.models.baselines.text_encoder import Reader
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
-from ecellm.models.calibration.applying import Floats
 from ecellm.models.calibration.fitting import threshold_rows
 from ecellm.models.calibration.thresholds import enough_rows, score_with_thresholds
 from ecellm.models.lexical.pair_features import nested, under
 from ecellm.models.lexical.task_files import TaskFiles
-from ecellm.tasks.metrics import class_metric
+from ecellm.tasks.metrics import Floats, class_metric
 from ecellm.tasks.task import Task
 from ecellm.types import Example
 

@@ -20,7 +20,14 @@ from ecellm.data.dataset import Dataset
 from ecellm.models.base import Reply
 from ecellm.models.baselines.base import Choices, FitProgress, rows_of
 from ecellm.models.baselines.crf import Crf
-from ecellm.models.baselines.text_encoder import MINILM, Tokens, load_encoder, padded, read_states
+from ecellm.models.baselines.text_encoder import (
+    MINILM,
+    Tokens,
+    groups_of_like_length,
+    load_encoder,
+    padded,
+    read_states,
+)
 from ecellm.models.baselines.training import Course, arrays, restore, seeded, train
 from ecellm.models.baselines.value_spans import (
     Span,
@@ -41,7 +48,6 @@ MAX_TOKENS = 192
 HIDDEN = 96
 DROPOUT = 0.3
 EPOCHS = 6
-AT_ONCE = 64
 OUTSIDE, BEGIN, INSIDE = range(3)
 
 
@@ -165,10 +171,8 @@ class SUOpenTag:
     @torch.no_grad()
     def _read(self, tokens: Sequence[Tokens]) -> list[Tensor]:
         """Return MiniLM's states of texts, [T, H] each."""
-        order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]["input_ids"]))
         found: dict[int, Tensor] = {}
-        for first in range(0, len(order), AT_ONCE):
-            places = order[first : first + AT_ONCE]
+        for places in groups_of_like_length([len(text["input_ids"]) for text in tokens]):
             inputs = padded([tokens[place] for place in places], self.tokenizer, self.body.config, self.device)
             for place, row in zip(places, read_states(self.body, inputs).half().cpu(), strict=True):
                 found[place] = row[: len(tokens[place]["input_ids"])].clone()
@@ -185,10 +189,8 @@ class SUOpenTag:
     def _answers(self, examples: Sequence[Example], rows: Sequence[TaggedRow]) -> list[list[Triple]]:
         """Return the triples of each example; `rows` are its attributes, in order."""
         answers: list[list[Triple]] = [[] for _ in examples]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place].offsets))
         found: dict[int, list[Triple]] = {}
-        for first in range(0, len(order), AT_ONCE):
-            places = order[first : first + AT_ONCE]
+        for places in groups_of_like_length([len(row.offsets) for row in rows]):
             scores, lengths = self._scores([rows[place] for place in places])
             for place, path in zip(places, self.net.crf.best_path(scores, lengths), strict=True):
                 row = rows[place]

@@ -25,13 +25,8 @@ from ecellm.models.minilm import minilm_folder
 MINILM = "minilm"
 #: A text, or two, as a tokenizer gives it: `input_ids` and others of as many numbers, by name.
 Tokens = Mapping[str, Sequence[int]]
-#: Texts read at once when their means are taken.
+#: Rows read at once where nothing is learned.
 AT_ONCE = 64
-
-
-def base_name(base: str) -> str:
-    """Return the folder or hub name that a base stands for."""
-    return str(minilm_folder()) if base == MINILM else base
 
 
 def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -40,7 +35,7 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises ModelError where there is no such encoder, or it is no encoder alone.
     """
     logging.disable_progress_bar()
-    name = base_name(base)
+    name = str(minilm_folder()) if base == MINILM else base
     try:
         config = AutoConfig.from_pretrained(name)
         with _quietly():
@@ -122,6 +117,12 @@ def _second_of(special: Sequence[int]) -> list[bool]:
     return [len(starts) > 1 and place >= starts[1] and not special[place] for place in range(len(special))]
 
 
+def groups_of_like_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the places of rows that are read together, the shortest first."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return (order[first : first + AT_ONCE] for first in range(0, len(order), AT_ONCE))
+
+
 def padded(
     rows: Sequence[Tokens], tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, device: str | torch.device
 ) -> dict[str, Tensor]:
@@ -167,10 +168,8 @@ class Reader(nn.Module):
         """Return [texts, H] on the CPU; texts of similar length are read together."""
         device = next(self.parameters()).device
         rows = [self.tokenizer(text, truncation=True, max_length=self.MAX_TOKENS) for text in texts]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
         found = torch.zeros(len(rows), self.body.config.hidden_size)
-        for first in range(0, len(order), AT_ONCE):
-            places = order[first : first + AT_ONCE]
+        for places in groups_of_like_length([len(row["input_ids"]) for row in rows]):
             inputs = padded([rows[place] for place in places], self.tokenizer, self.body.config, device)
             means = mean_states(read_states(self.body, inputs), inputs["attention_mask"])
             found[places] = nn.functional.normalize(means, dim=-1).cpu()

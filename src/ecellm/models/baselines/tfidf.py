@@ -5,9 +5,9 @@ class probabilities as expected gain for QPR, similarity to the history for SR, 
 and a dictionary of seen values for AVE.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ecellm.models.lexical.linear_fitting import fit_classifier, fit_recommender
 from ecellm.models.lexical.logistic_regression import LinearClassifier
 from ecellm.models.lexical.pair_features import Terms
 from ecellm.models.lexical.recommendation import Recommender
-from ecellm.models.lexical.task_files import TaskFiles
+from ecellm.models.lexical.task_files import Arrays, TaskFiles
 from ecellm.models.lexical.text_pairs import text_pair, text_pairs, weighted_pair
 from ecellm.models.lexical.value_dictionary import Dictionary, Manner, fit_dictionary
 from ecellm.tasks import TASKS
@@ -32,11 +32,29 @@ from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 
 
-class TfidfClassifier:
-    """Yes or no, or one of a few letters."""
+class Fitted(Protocol):
+    """What fitting returns."""
 
-    def __init__(self, model: LinearClassifier):
-        self.model = model
+    def state(self) -> tuple[Mapping[str, object], Arrays]:
+        """Return all that was learned: what JSON holds, and arrays."""
+
+
+ModelT = TypeVar("ModelT", bound=Fitted)
+
+
+class TfidfModel(Generic[ModelT]):
+    """A baseline of one fitted model."""
+
+    def __init__(self, task: Task, model: ModelT):
+        self.task, self.model = task, model
+
+    def save(self, part: TaskFiles) -> None:
+        """Write the model."""
+        part.write(*self.model.state())
+
+
+class TfidfClassifier(TfidfModel[LinearClassifier]):
+    """Yes or no, or one of a few letters."""
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, progress: FitProgress) -> Self:
@@ -52,16 +70,12 @@ class TfidfClassifier:
             classes,
             class_metric(task.metric, classes),
         )
-        return cls(model)
-
-    def save(self, part: TaskFiles) -> None:
-        """Write the model."""
-        part.write(*self.model.state())
+        return cls(task, model)
 
     @classmethod
     def load(cls, part: TaskFiles, device: str) -> Self:
         """Read the model back."""
-        return cls(LinearClassifier.restored(*part.read()))
+        return cls(TASKS[part.task], LinearClassifier.restored(*part.read()))
 
     def reply(self, examples: Sequence[Example]) -> list[Reply]:
         """Answer with the likeliest class."""
@@ -69,11 +83,8 @@ class TfidfClassifier:
         return [class_reply(example, row.tolist()) for example, row in zip(examples, logs, strict=True)]
 
 
-class TfidfRanker:
+class TfidfRanker(TfidfModel[LinearClassifier]):
     """Lists: by the expected gain of each item's label, from lists and, as these are few, single judgements."""
-
-    def __init__(self, task: Task, model: LinearClassifier):
-        self.task, self.model = task, model
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, progress: FitProgress) -> Self:
@@ -85,10 +96,6 @@ class TfidfRanker:
         classes = len(task.answer.gains)
         metric = class_metric("macro_f1", classes)
         return cls(task, fit_classifier(pairs, labels, held_out_pairs, held_out_labels, classes, metric))
-
-    def save(self, part: TaskFiles) -> None:
-        """Write the model."""
-        part.write(*self.model.state())
 
     @classmethod
     def load(cls, part: TaskFiles, device: str) -> Self:
@@ -106,51 +113,37 @@ class TfidfRanker:
         return replies
 
 
-class TfidfRecommender:
+class TfidfRecommender(TfidfModel[Recommender]):
     """SR: the candidate most like the history."""
-
-    def __init__(self, model: Recommender):
-        self.model = model
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, progress: FitProgress) -> Self:
         """Fit the weights of four likenesses on training rows."""
-        return cls(fit_recommender(rows_of(task, dataset, "train", choices.limit)))
-
-    def save(self, part: TaskFiles) -> None:
-        """Write the model."""
-        part.write(*self.model.state())
+        return cls(task, fit_recommender(rows_of(task, dataset, "train", choices.limit)))
 
     @classmethod
     def load(cls, part: TaskFiles, device: str) -> Self:
         """Read the model back."""
-        return cls(Recommender.restored(*part.read()))
+        return cls(TASKS[part.task], Recommender.restored(*part.read()))
 
     def reply(self, examples: Sequence[Example]) -> list[Reply]:
         """Answer with the likeliest candidate's letter."""
         return [candidate_reply(example, self.model.log_probabilities(example).tolist(), {}) for example in examples]
 
 
-class TfidfSnippet:
+class TfidfSnippet(TfidfModel[Terms]):
     """AG: the snippet whose words are most like the question's."""
-
-    def __init__(self, terms: Terms):
-        self.terms = terms
 
     @classmethod
     def fit(cls, task: Task, dataset: Dataset, choices: Choices, progress: FitProgress) -> Self:
         """Learn how rare words are in training rows."""
         known = [text_pair(example) for example in rows_of(task, dataset, "train", choices.limit)]
-        return cls(fit_terms([text for pair in known for text in (pair.left, *pair.parts)], longest=2))
-
-    def save(self, part: TaskFiles) -> None:
-        """Write the model."""
-        part.write(*self.terms.state())
+        return cls(task, fit_terms([text for pair in known for text in (pair.left, *pair.parts)], longest=2))
 
     @classmethod
     def load(cls, part: TaskFiles, device: str) -> Self:
         """Read the model back."""
-        return cls(Terms.restored(*part.read()))
+        return cls(TASKS[part.task], Terms.restored(*part.read()))
 
     def reply(self, examples: Sequence[Example]) -> list[Reply]:
         """Answer with a snippet; with nothing where there is none."""
@@ -159,8 +152,8 @@ class TfidfSnippet:
     def _best(self, pair: TextPair) -> str:
         if not pair.parts:
             return ""
-        question = self.terms.transform([pair.left] * len(pair.parts))
-        return pair.parts[int(question.row_products(self.terms.transform(pair.parts)).argmax())]
+        question = self.model.transform([pair.left] * len(pair.parts))
+        return pair.parts[int(question.row_products(self.model.transform(pair.parts)).argmax())]
 
 
 class TrainingValues:

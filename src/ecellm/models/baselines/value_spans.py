@@ -6,16 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ecellm.errors import ModelError
-from ecellm.models.lexical.value_dictionary import TARGETS, attributes
+from ecellm.models.lexical.value_dictionary import attributes
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import Triple, Triples
+from ecellm.tasks.answers import NONE, TARGETS, Triple, Triples
 from ecellm.tasks.scoring import score_answers
 from ecellm.tasks.text_pairs import BREAK
 from ecellm.types import Example
 
 #: Where a span of characters starts and ends, the end excluded.
 Span = tuple[int, int]
-NONE = "None"
 
 
 @dataclass(frozen=True)

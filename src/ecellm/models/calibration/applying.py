@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ecellm.models.base import Reply
 from ecellm.models.decoding.candidates import candidates_of
+from ecellm.tasks.metrics import Floats
 from ecellm.types import Example
 
-Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 #: Class offsets by task, fitted on validation data (`fitting.py`).
 Offsets = Mapping[str, Sequence[float]]

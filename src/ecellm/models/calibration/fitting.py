@@ -11,13 +11,13 @@ Rows come in the order of a keyed hash of the dataset's seed and their ids. So e
 and equal log-probabilities give equal thresholds, whichever model they come from.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ecellm.io.hashing import keyed_hash
-from ecellm.models.base import Failure, Generator, Reply, Request, Usage
+from ecellm.models.base import Before, Failure, Generator, Progress, Reply, Request, Spent, Usage
 from ecellm.models.calibration.applying import log_probabilities
 from ecellm.models.calibration.temperature import ScoredRow, fit_temperature
 from ecellm.models.calibration.thresholds import CLASS_METRICS, ROWS_A_CLASS, enough_rows, fit_offsets
@@ -37,13 +37,6 @@ MAX_THRESHOLD_ROWS = 1000
 NO_CLASSES = "no fixed classes"
 NO_GAIN = "no gain in cross-validation"
 NO_PROBABILITIES = "its answers carry no probabilities"
-
-#: Called with (questions done, questions in all).
-Progress = Callable[[int, int], None]
-#: Called with the requests before the first is sent; may raise ModelError.
-Before = Callable[[Iterable[Request]], None]
-#: Called with the tokens that a server has counted so far; may raise ModelError.
-Spent = Callable[[Usage], None]
 
 
 @dataclass

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ecellm.models.calibration.applying import Floats, Labels, decide
+from ecellm.models.calibration.applying import Labels, decide
+from ecellm.tasks.metrics import Floats
 
 Metric = Callable[[Labels, Labels], float]
 

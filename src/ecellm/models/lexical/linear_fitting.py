@@ -18,8 +18,9 @@ from ecellm.models.calibration.thresholds import Metric, enough_rows, score_with
 from ecellm.models.lexical.logistic_regression import LinearClassifier, Weights, spread_log_probabilities
 from ecellm.models.lexical.pair_features import TEXTS, WORD, PairFeatures, Scale, Terms
 from ecellm.models.lexical.recommendation import Recommender, candidates, history, likenesses
-from ecellm.models.lexical.sparse_rows import Floats, SparseRows
+from ecellm.models.lexical.sparse_rows import SparseRows
 from ecellm.tasks.answers import LETTERS
+from ecellm.tasks.metrics import Floats
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 

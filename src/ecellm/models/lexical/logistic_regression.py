@@ -9,8 +9,9 @@ import numpy as np
 
 from ecellm.models.calibration.applying import Labels
 from ecellm.models.lexical.pair_features import PairFeatures, PairNotes, nested, under
-from ecellm.models.lexical.sparse_rows import Floats, SparseRows
+from ecellm.models.lexical.sparse_rows import SparseRows
 from ecellm.models.lexical.task_files import Arrays
+from ecellm.tasks.metrics import Floats
 from ecellm.tasks.text_pairs import TextPair
 
 #: Below the log-probability of every class that a model knows: that of one which no training row has.

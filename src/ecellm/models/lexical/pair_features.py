@@ -7,8 +7,9 @@ from typing import TypedDict
 
 import numpy as np
 
-from ecellm.models.lexical.sparse_rows import Floats, SparseRows
+from ecellm.models.lexical.sparse_rows import SparseRows
 from ecellm.models.lexical.task_files import Arrays
+from ecellm.tasks.metrics import Floats
 from ecellm.tasks.text_pairs import TextPair
 
 WORD = re.compile(r"\w+")

@@ -10,10 +10,10 @@ from typing import TypedDict
 import numpy as np
 
 from ecellm.models.lexical.pair_features import Scale, Terms, TermsNotes, nested, under
-from ecellm.models.lexical.sparse_rows import Floats
 from ecellm.models.lexical.task_files import Arrays
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import option_texts
+from ecellm.tasks.metrics import Floats
 from ecellm.types import Example
 
 #: Each older purchase counts this much less in the faded mean.

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ecellm.tasks.metrics import Floats
+
 Places = NDArray[np.int64]
 
 

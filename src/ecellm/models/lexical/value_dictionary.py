@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from ecellm.tasks import TASKS
-from ecellm.tasks.answers import Triple, Triples
+from ecellm.tasks.answers import TARGETS, Triple, Triples
 from ecellm.tasks.scoring import score_answers
 from ecellm.types import Example
 
@@ -21,7 +21,6 @@ TOKEN = re.compile(r"\w+|[^\w\s]")
 DIGITS = re.compile(r"\d+")
 #: Tokens of the longest value that is looked up.
 LONGEST = 8
-TARGETS = "target attributes"
 
 THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 #: An entry that stood in one training text only is trusted this far.

@@ -21,6 +21,7 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from ecellm.errors import ModelError
+from ecellm.models.masking import padded
 from ecellm.models.training.arguments import arguments
 from ecellm.models.training.batches import EpochLoader, SampleSteps
 from ecellm.models.training.checkpoints import Checkpoints
@@ -222,13 +223,8 @@ class LanguageTrainer(Trainer):
 
     def _padded(self, rows: Sequence[list[int]], filler: int) -> tuple[Tensor, Tensor]:
         """Return ids and mask, both [B, T], padded on the right."""
-        width = max(len(row) for row in rows)
-        ids = torch.full((len(rows), width), filler)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for place, row in enumerate(rows):
-            ids[place, : len(row)] = torch.tensor(row)
-            mask[place, : len(row)] = 1
-        return ids.to(self.args.device), mask.to(self.args.device)
+        device = self.args.device
+        return padded(rows, filler, device), padded([[1] * len(row) for row in rows], 0, device)
 
 
 def _padded_batches(lengths: Sequence[int], capacity: int) -> list[list[int]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ecellm.models.base import Decoding, Reply, Request
-from ecellm.models.calibration.applying import NEAR, NEAR_IN_HALF, Floats, candidate_reply
+from ecellm.models.calibration.applying import NEAR, NEAR_IN_HALF, candidate_reply
 from ecellm.models.decoding.batching import packed_groups
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.decoding.kv_cache import BatchCache, RowCache, batch_cache, row_cache
@@ -36,6 +36,7 @@ from ecellm.models.xs.tokenizer import XSTokenizer
 from ecellm.prompts import Prompt, Tokenizer, end_token, render_all
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS, NONE
+from ecellm.tasks.metrics import Floats
 from ecellm.types import Question
 
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from ecellm.models.lexical.logistic_regression import Weights, spread_log_probabilities
 from ecellm.models.lexical.pair_features import PairFeatures, PairNotes, nested, under
-from ecellm.models.lexical.sparse_rows import Floats
 from ecellm.models.lexical.task_files import Arrays
 from ecellm.models.lexical.text_pairs import text_pairs
 from ecellm.models.xs.lexical.scores import LOWEST, NOTHING, Lexical, of_candidates, pair_of
 from ecellm.tasks import TASKS
+from ecellm.tasks.metrics import Floats
 from ecellm.types import Example
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.lexical.pair_features import Scale, Terms, TermsNotes, nested, under
 from ecellm.models.lexical.recommendation import candidates, history, likenesses
-from ecellm.models.lexical.sparse_rows import Floats
 from ecellm.models.lexical.task_files import Arrays
 from ecellm.models.xs.lexical.scores import NOTHING, Lexical, of_candidates
+from ecellm.tasks.metrics import Floats
 from ecellm.types import Example
 
 

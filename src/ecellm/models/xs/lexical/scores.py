@@ -8,9 +8,9 @@ import numpy as np
 
 from ecellm.errors import EcellmError
 from ecellm.models.decoding.candidates import candidates_of
-from ecellm.models.lexical.sparse_rows import Floats
 from ecellm.models.lexical.task_files import Arrays
 from ecellm.models.lexical.text_pairs import weighted_pair
+from ecellm.tasks.metrics import Floats
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 

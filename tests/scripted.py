@@ -1,4 +1,4 @@
-"""A generator that answers from a script: for tests, and for trying a dataset without a model."""
+"""A generator that answers from a script."""
 
 from collections.abc import Callable, Mapping, Sequence
 
