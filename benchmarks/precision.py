@@ -31,8 +31,7 @@ from ecellm.cli.build import build
 from ecellm.cli.simulate import simulate
 from ecellm.data.dataset import Dataset, read_dataset, spread
 from ecellm.models.base import Decoding, Generator, Reply
-from ecellm.models.load import best_device
-from ecellm.models.load import load_generator
+from ecellm.models.load import best_device, load_generator
 from ecellm.models.precision import FP32, Precision
 from ecellm.models.replies import replies_to
 from ecellm.tasks import TASKS

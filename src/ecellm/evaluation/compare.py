@@ -21,7 +21,7 @@ from ecellm.evaluation.evaluate import pair_scorer
 from ecellm.evaluation.predictions import Group, read_groups
 from ecellm.evaluation.runs import ScoredRun, main_rows, read_json
 from ecellm.evaluation.score_rows import ScoreRow
-from ecellm.io.files import atomic_write
+from ecellm.io.files import write_text
 from ecellm.io.hashing import keyed_hash
 from ecellm.tasks.metrics import Floats
 from ecellm.tasks.scored import NotScorableError, PairScorer, Scored, Scoring
@@ -87,7 +87,7 @@ def compare_runs(
     if before.predictions is None or after.predictions is None or dataset is None:
         return compare_scores(before.rows(), after.rows(), scoring), False
     groups = read_groups(before.predictions, dataset), read_groups(after.predictions, dataset)
-    pairs = pairs or pair_scorer([*groups[0], *groups[1]])
+    pairs = pairs or pair_scorer(group.task for group in (*groups[0], *groups[1]) if group.examples)
     return compare_answers(*groups, seed, pairs, scoring), True
 
 
@@ -187,8 +187,7 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
 def write_differences(differences: Sequence[Difference], paired: bool, path: Path) -> None:
     """Write the differences with their verdicts, and whether the same rows were compared, atomically."""
     rows = [{**asdict(found), "verdict": found.verdict} for found in differences]
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps({"paired": paired, "differences": rows}, indent=1) + "\n", encoding="utf-8")
+    write_text(json.dumps({"paired": paired, "differences": rows}, indent=1) + "\n", path)
 
 
 def read_differences(path: Path) -> tuple[list[Difference], bool]:

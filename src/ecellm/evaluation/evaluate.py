@@ -1,7 +1,7 @@
 """Scores of a predictions file: every task, setting, scoring and metric, with intervals and trivial baselines."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -53,7 +53,7 @@ def evaluate(
     """
     slicers = [Slicer(name, dataset) for name in dict.fromkeys(by)]
     groups = read_groups(predictions, dataset)
-    scorer = _Scorer(pairs or pair_scorer(groups), seed)
+    scorer = _Scorer(pairs or pair_scorer(group.task for group in groups if group.examples), seed)
     values = {} if bleurt is None else read_bleurt(bleurt, tests_of(dataset))
     made = Scores(
         scores=[],
@@ -85,9 +85,9 @@ def _not_scored(group: Group, reason: str) -> NotScored:
     return NotScored(task=group.task.name, setting=group.setting, missing=group.missing, reason=reason)
 
 
-def pair_scorer(groups: Collection[Group]) -> PairScorer | None:
-    """Return BERTScore with the local MiniLM where a group of free texts was answered."""
-    if not any(group.task.answer.is_compared and group.examples for group in groups):
+def pair_scorer(tasks: Iterable[Task]) -> PairScorer | None:
+    """Return BERTScore with the local MiniLM where one of the tasks has answers that a model compares."""
+    if not any(task.answer.is_compared for task in tasks):
         return None
     from ecellm.evaluation.bertscore import local_scorer
 

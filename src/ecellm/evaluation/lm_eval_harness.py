@@ -17,6 +17,7 @@ import numpy as np
 
 from ecellm.data.dataset import Dataset, split_setting
 from ecellm.errors import DataError
+from ecellm.evaluation.evaluate import pair_scorer
 from ecellm.io.files import atomic_folder
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.prompts import layout, named_template
@@ -119,19 +120,11 @@ def aggregation(name: str, pairs: PairScorer | None = None) -> Callable[[Sequenc
         task = TASKS[examples[0].task]
         scoring: Scoring = "published" if name.startswith(PUBLISHED) else "strict"
         answers, _ = read_answers(task, scoring, examples, [text for _, text in items])
-        return score_answers(task, scoring, examples, answers, pairs or _pairs(task)).values()[
+        return score_answers(task, scoring, examples, answers, pairs or pair_scorer([task])).values()[
             name.removeprefix(PUBLISHED)
         ]
 
     return aggregate
-
-
-def _pairs(task: Task) -> PairScorer | None:
-    if not task.answer.is_compared:
-        return None
-    from ecellm.evaluation.bertscore import local_scorer
-
-    return local_scorer()
 
 
 def _names(task: Task) -> list[str]:

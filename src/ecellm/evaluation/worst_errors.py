@@ -55,7 +55,7 @@ def worst_errors(
     DataError as `read_predictions` does.
     """
     groups = [group for group in read_groups(predictions, dataset) if settings is None or group.setting in settings]
-    pairs = pairs or pair_scorer(groups)
+    pairs = pairs or pair_scorer(group.task for group in groups if group.examples)
     found: list[WorstError] = []
     for group in (group for group in groups if group.examples):
         try:

@@ -27,8 +27,7 @@ from typing import Any
 
 from ecellm.data.dataset import Dataset
 from ecellm.errors import ConfigError
-from ecellm.evaluation.evaluate import evaluate, pair_scorer, write_scores
-from ecellm.evaluation.predictions import read_groups
+from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.runs import PREDICTIONS, SCORES
 from ecellm.experiments.plans import Arm, Side, Study
 from ecellm.io.files import atomic_write, refuse_existing
@@ -210,8 +209,7 @@ class Grid:
                 settings = set(self.study.settings(self.dataset, arm))
                 with (self._run_folder(arm, seed) / PREDICTIONS).open("rb") as answers:
                     file.writelines(line for line in answers if json.loads(line)["setting"] in settings)
-        pairs = pair_scorer(read_groups(folder / PREDICTIONS, self.dataset))
-        write_scores(evaluate(folder / PREDICTIONS, self.dataset, pairs=pairs), folder / SCORES)
+        write_scores(evaluate(folder / PREDICTIONS, self.dataset), folder / SCORES)
 
     def _run_folder(self, arm: Arm, seed: int) -> Path:
         return (self.runs or self.out / "runs") / f"{arm.name}-seed{seed}"

@@ -9,7 +9,7 @@ from ecellm.errors import DataError
 from ecellm.inference.predict import record_file
 from ecellm.inference.run import failed_file
 from ecellm.inference.usage import took_file
-from ecellm.io.files import atomic_write, refuse_existing
+from ecellm.io.files import atomic_write, refuse_existing, write_text
 from ecellm.io.journal import read_record
 
 
@@ -50,11 +50,9 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
                 raise DataError(
                     f"{key[0]} under {key[1]} has one answer in {first[key][1]} and another in {part}: keep one."
                 )
-    with atomic_write(record_file(out)) as path:
-        path.write_text(json.dumps(records[0], indent=2) + "\n", encoding="utf-8")
+    write_text(json.dumps(records[0], indent=2) + "\n", record_file(out))
     if took := "".join(took_file(part).read_text(encoding="utf-8") for part in parts if took_file(part).is_file()):
-        with atomic_write(took_file(out)) as path:
-            path.write_text(took, encoding="utf-8")
+        write_text(took, took_file(out))
     with atomic_write(out) as path:
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
     failed = sum(_count(failed_file(part)) for part in parts)

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_serializer
 
 from ecellm.errors import ModelError
-from ecellm.io.files import atomic_write
+from ecellm.io.files import write_text
 from ecellm.prompts import Template
 
 INFO = "ecellm.json"
@@ -119,8 +119,7 @@ def read_info(model: Path) -> ModelInfo:
 
 def write_info(model: Path, info: ModelInfo) -> None:
     """Write `ecellm.json` atomically, which marks the model as finished."""
-    with atomic_write(model / INFO) as path:
-        path.write_text(info.model_dump_json(indent=2, exclude_unset=True) + "\n", encoding="utf-8")
+    write_text(info.model_dump_json(indent=2, exclude_unset=True) + "\n", model / INFO)
 
 
 def model_hash(model: Path, described: str = INFO) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ecellm.errors import ModelError
-from ecellm.io.files import atomic_write
+from ecellm.io.files import write_text
 from ecellm.io.markdown import markdown_table
 from ecellm.models import minilm
 from ecellm.models.families import find_family
@@ -26,8 +26,7 @@ def write_model_card(model: Path, scores: str = "") -> None:
     Raises ModelError where the folder is no finished model.
     """
     text = model_card(read_info(model), read_log(model / LOG), (model / ADAPTER).is_file(), scores)
-    with atomic_write(model / CARD) as path:
-        path.write_text(text, encoding="utf-8")
+    write_text(text, model / CARD)
 
 
 def model_card(info: ModelInfo, log: Sequence[LogRow], is_adapter: bool, scores: str) -> str:

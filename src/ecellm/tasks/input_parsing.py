@@ -13,6 +13,8 @@ Path = tuple[str | int, ...]
 
 #: Before each text of a list.
 LETTER = re.compile(r"^[A-Z]: ")
+#: All options are shortened evenly, at this rank.
+OPTION_RANK = 9
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,9 @@ def option_pieces(options: str | None, rank: int) -> tuple[Piece, ...]:
     return json_pieces(options, lambda path, value: Truncation(rank=rank, label=True))
 
 
-def input_and_options(example: Example, rule: Rule, option_rank: int = 9) -> Pieces:
-    """Return the pieces of an example with a JSON input and a JSON list of options (or none)."""
-    return Pieces(json_pieces(example.input, rule), option_pieces(example.options, option_rank))
+def pieces_by(rule: Rule) -> Callable[[Example], Pieces]:
+    """Return a function that gives the pieces of examples with a JSON input and a JSON list of options (or none)."""
+    return lambda example: Pieces(json_pieces(example.input, rule), option_pieces(example.options, OPTION_RANK))
 
 
 def _walk(value: object, path: Path, rule: Rule) -> list[Piece]:

@@ -11,11 +11,10 @@ Source: Shopping Queries (ESCI), US. A is an exact answer, B a substitute, C a c
 import json
 
 from ecellm.tasks.answers import LETTERS, Letter
-from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
+from ecellm.tasks.input_parsing import Path, Truncation, pieces_by, texts_under
 from ecellm.tasks.judgements import COLUMNS, facts_in, shown
-from ecellm.tasks.task import Form, Given, Pieces, Task
+from ecellm.tasks.task import Form, Given, Task
 from ecellm.tasks.text_pairs import two_values
-from ecellm.types import Example
 
 LABELS = "ESCI"
 NAMES = ("exact", "substitute", "complement", "irrelevant")
@@ -42,13 +41,9 @@ def read(answer: str, given: Given) -> str:
     return NAMES[LETTERS.index(answer)]
 
 
-def pieces(example: Example) -> Pieces:
+def truncation(path: Path, value: str) -> Truncation | None:
     """Truncate the title first, then the options, the query last."""
-
-    def rule(path: Path, value: str) -> Truncation | None:
-        return Truncation(rank=1) if path == ("product title",) else Truncation(rank=10)
-
-    return input_and_options(example, rule)
+    return Truncation(rank=1) if path == ("product title",) else Truncation(rank=10)
 
 
 TASK = Task(
@@ -66,7 +61,7 @@ TASK = Task(
     answer=Letter("ABCDE", whole_option=True),
     metric="accuracy",
     out_of_domain=False,
-    pieces=pieces,
+    pieces=pieces_by(truncation),
     form=Form(COLUMNS, write, read),
     facts=facts_in,
     texts=texts_under("query", "product title"),

@@ -22,8 +22,8 @@ from dataclasses import replace
 
 from ecellm.errors import DataError
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
-from ecellm.tasks.task import Column, Form, Given, Pieces, Task
+from ecellm.tasks.input_parsing import Path, Truncation, pieces_by, texts_under
+from ecellm.tasks.task import Column, Form, Given, Task
 from ecellm.tasks.text_pairs import BREAK, TextPair
 from ecellm.types import Example
 
@@ -131,14 +131,10 @@ def _joined(record: Mapping[str, object]) -> str:
     return BREAK.join(str(record[name]) for name in (*READ_FIRST, *others, *READ_LAST) if name in record)
 
 
-def pieces(example: Example) -> Pieces:
+def truncation(path: Path, value: str) -> Truncation | None:
     """Truncate the descriptions first, evenly, with fields that are not the published ones, then the two titles."""
-
-    def rule(path: Path, value: str) -> Truncation | None:
-        rank = RANKS.get(str(path[-1]), 1)
-        return None if rank is None else Truncation(rank=rank)
-
-    return input_and_options(example, rule)
+    rank = RANKS.get(str(path[-1]), 1)
+    return None if rank is None else Truncation(rank=rank)
 
 
 TASK = Task(
@@ -156,7 +152,7 @@ TASK = Task(
     answer=YesNo(),
     metric="f1",
     out_of_domain=False,
-    pieces=pieces,
+    pieces=pieces_by(truncation),
     form=_form(),
     texts=texts_under("title"),
     exchanged=exchanged,

@@ -12,10 +12,9 @@ import json
 
 from ecellm.errors import DataError
 from ecellm.tasks.answers import Letter
-from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
-from ecellm.tasks.task import Column, Form, Given, Pieces, Task
+from ecellm.tasks.input_parsing import Path, Truncation, pieces_by, texts_under
+from ecellm.tasks.task import Column, Form, Given, Task
 from ecellm.tasks.text_pairs import two_values
-from ecellm.types import Example
 
 LETTERS = {"also_buy": "A", "also_view": "B", "similar": "C"}
 OPTIONS = [
@@ -38,13 +37,9 @@ def read(answer: str, given: Given) -> str:
     return {letter: relation for relation, letter in LETTERS.items()}[answer]
 
 
-def pieces(example: Example) -> Pieces:
+def truncation(path: Path, value: str) -> Truncation | None:
     """Shorten the two titles evenly, then the options."""
-
-    def rule(path: Path, value: str) -> Truncation | None:
-        return Truncation(rank=1)
-
-    return input_and_options(example, rule)
+    return Truncation(rank=1)
 
 
 TASK = Task(
@@ -62,7 +57,7 @@ TASK = Task(
     answer=Letter("ABCDE"),
     metric="macro_f1",
     out_of_domain=True,
-    pieces=pieces,
+    pieces=pieces_by(truncation),
     form=Form((Column("title_1", "title of a product"), Column("title_2", "title of another")), write, read),
     texts=texts_under("Product 1:", "Product 2:"),
     compared=two_values,

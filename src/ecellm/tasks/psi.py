@@ -10,11 +10,10 @@ Source: Shopping Queries (ESCI), US; yes where the pair is judged a substitute.
 import json
 
 from ecellm.tasks.answers import YesNo
-from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
+from ecellm.tasks.input_parsing import Path, Truncation, pieces_by, texts_under
 from ecellm.tasks.judgements import COLUMNS, facts_in, shown
-from ecellm.tasks.task import Form, Given, Pieces, Task
+from ecellm.tasks.task import Form, Given, Task
 from ecellm.tasks.text_pairs import two_values
-from ecellm.types import Example
 
 
 def published(query: str, title: str) -> str:
@@ -27,13 +26,9 @@ def write(given: Given) -> tuple[str, None]:
     return published(shown(given["query"], "query"), shown(given["title"], "title")), None
 
 
-def pieces(example: Example) -> Pieces:
+def truncation(path: Path, value: str) -> Truncation | None:
     """Truncate the product's title first, the query last."""
-
-    def rule(path: Path, value: str) -> Truncation | None:
-        return Truncation(rank=1) if path == ("product",) else Truncation(rank=10)
-
-    return input_and_options(example, rule)
+    return Truncation(rank=1) if path == ("product",) else Truncation(rank=10)
 
 
 TASK = Task(
@@ -53,7 +48,7 @@ TASK = Task(
     answer=YesNo(),
     metric="f1",
     out_of_domain=False,
-    pieces=pieces,
+    pieces=pieces_by(truncation),
     form=Form(COLUMNS, write),
     facts=facts_in,
     texts=texts_under("query", "product"),

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from ecellm.errors import DataError
 from ecellm.tasks.answers import LETTERS, Answers, Ranking
-from ecellm.tasks.input_parsing import LETTER, Path, Truncation, input_and_options, texts_under, words
+from ecellm.tasks.input_parsing import LETTER, Path, Truncation, pieces_by, texts_under, words
 from ecellm.tasks.judgements import (
     COLUMNS,
     facts_in,
     shown,
 )
 from ecellm.tasks.metrics import GAINS
-from ecellm.tasks.task import Column, Form, Given, Pieces, Task
+from ecellm.tasks.task import Column, Form, Given, Task
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 
@@ -68,13 +68,9 @@ def _by_similarity(example: Example) -> list[str]:
     return [LETTERS[place] for place in order]
 
 
-def pieces(example: Example) -> Pieces:
+def truncation(path: Path, value: str) -> Truncation | None:
     """Shorten the titles evenly, their letters never; the query last."""
-
-    def rule(path: Path, value: str) -> Truncation | None:
-        return Truncation(rank=1, label=True) if path[0] == LIST else Truncation(rank=10)
-
-    return input_and_options(example, rule)
+    return Truncation(rank=1, label=True) if path[0] == LIST else Truncation(rank=10)
 
 
 TASK = Task(
@@ -95,7 +91,7 @@ TASK = Task(
     answer=Ranking(LIST, GAINS),
     metric="ndcg",
     out_of_domain=False,
-    pieces=pieces,
+    pieces=pieces_by(truncation),
     form=Form((COLUMNS[0], Column("titles", "two to four products' titles", many=True)), write, read),
     facts=facts_in,
     texts=texts_under("query", LIST),

@@ -3,8 +3,8 @@
 import json
 from functools import partial
 
-from ecellm.tasks.input_parsing import Path, Truncation, input_and_options, texts_under
-from ecellm.tasks.task import Column, Form, Given, Pieces, Task
+from ecellm.tasks.input_parsing import Path, Truncation, pieces_by, texts_under
+from ecellm.tasks.task import Column, Form, Given, Task
 from ecellm.tasks.text_pairs import BREAK, TextPair
 from ecellm.types import Example
 
@@ -36,25 +36,21 @@ def compared(example: Example) -> list[TextPair]:
     return [TextPair(str(read["question"]), BREAK.join(snippets), snippets)]
 
 
-def question_pieces(example: Example) -> Pieces:
+def truncation(path: Path, value: str) -> Truncation | None:
     """Drop snippets from the last one on, shorten the first, then the question."""
-
-    def rule(path: Path, value: str) -> Truncation | None:
-        match path:
-            case ("document", 0):
-                return Truncation(rank=2, mark="snippet")
-            case ("document", int()):
-                return Truncation(rank=1, how="drop", mark="snippet")
-        return Truncation(rank=3)
-
-    return input_and_options(example, rule)
+    match path:
+        case ("document", 0):
+            return Truncation(rank=2, mark="snippet")
+        case ("document", int()):
+            return Truncation(rank=1, how="drop", mark="snippet")
+    return Truncation(rank=3)
 
 
 #: A task of such questions, but for its name, instructions, answer and metric.
 question_task = partial(
     Task,
     out_of_domain=True,
-    pieces=question_pieces,
+    pieces=pieces_by(truncation),
     form=FORM,
     facts=facts_in,
     texts=texts_under("question"),

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ecellm.io.files import atomic_write
+from ecellm.io.files import write_text
 from ecellm.models.model_card import LOG
 from ecellm.models.training.arguments import SCORE
 from ecellm.training.memory import GIB, peak_memory
@@ -36,7 +36,7 @@ class Progress(TrainerCallback):
         self.first_step = 0
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """Start bar and log where the run starts, which a resumed one does in the middle."""
         self._forget(state.global_step)
@@ -44,9 +44,7 @@ class Progress(TrainerCallback):
         self.bar.start()
         self.row = self.bar.add_task("tuning", total=state.max_steps, completed=state.global_step, speed="")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Move the bar."""
         if self.row is not None:
             speed = f"{self._speed(state):,.0f} tokens/s"
@@ -58,7 +56,7 @@ class Progress(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         logs: dict[str, float] | None = None,
-        **kept: object,
+        **_: object,
     ) -> None:
         """Append what Trainer logs (loss, learning rate, gradient norm, validation losses), speed and memory.
 
@@ -76,7 +74,7 @@ class Progress(TrainerCallback):
             self.console.print(f"step {state.global_step}: validation loss {logs['eval_loss']:.4f}{score}")
 
     def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """Stop the bar."""
         self.bar.stop()
@@ -87,8 +85,7 @@ class Progress(TrainerCallback):
             return
         lines = self.log_file.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if _step(line) <= step]
-        with atomic_write(self.log_file) as path:
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_text("".join(f"{line}\n" for line in kept), self.log_file)
 
     def _speed(self, state: TrainerState) -> float:
         """Return tokens per second since this process began, without padding."""

@@ -62,9 +62,7 @@ class SampleAnswers(TrainerCallback):
         self.console = console
         self.log = log
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Predict, append one line to the log and print the answers."""
         with ready_to_answer(self.model, self.answering):
             found = sample_answers(self.make_generator(), self.rows)

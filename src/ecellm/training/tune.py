@@ -15,7 +15,7 @@ from transformers import set_seed
 
 from ecellm.data.dataset import Dataset, spread
 from ecellm.errors import ConfigError
-from ecellm.io.files import atomic_write, refuse_existing
+from ecellm.io.files import refuse_existing, write_text
 from ecellm.io.locks import write_lock
 from ecellm.io.progress import QuestionProgress
 from ecellm.models.calibration.fitting import fit_calibration
@@ -95,8 +95,7 @@ def _begun(out: Path, run: Mapping[str, object]) -> Iterator[None]:
     with ExitStack() as stack:
         if (out / LOCK).is_file():  # of a run that is going on, or was killed
             stack.enter_context(write_lock(out / LOCK))
-        with atomic_write(out / RUN) as path:
-            path.write_text(json.dumps(run, indent=2), encoding="utf-8")
+        write_text(json.dumps(run, indent=2), out / RUN)
         if not (out / LOCK).is_file():
             stack.enter_context(write_lock(out / LOCK))
         yield

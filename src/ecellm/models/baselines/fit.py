@@ -14,7 +14,7 @@ from pathlib import Path
 from ecellm import __version__
 from ecellm.data.dataset import Dataset
 from ecellm.errors import ModelError
-from ecellm.io.files import atomic_write, refuse_existing, reporting_disk_full
+from ecellm.io.files import refuse_existing, reporting_disk_full, write_text
 from ecellm.models.baselines.base import Choices, FitProgress
 from ecellm.models.baselines.family import BASELINE
 from ecellm.models.baselines.generator import BaselineGenerator
@@ -112,5 +112,4 @@ def _begun(out: Path, facts: Mapping[str, object]) -> Iterator[dict[str, str]]:
 
 
 def _note(out: Path, facts: Mapping[str, object], parts: dict[str, str]) -> None:
-    with atomic_write(out / BEGUN) as path:
-        path.write_text(json.dumps({**facts, "parts": parts}, indent=2) + "\n", encoding="utf-8")
+    write_text(json.dumps({**facts, "parts": parts}, indent=2) + "\n", out / BEGUN)

@@ -1,7 +1,7 @@
 """The baselines by name: what each is for, and the module and class that answer a task."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -10,40 +10,17 @@ from ecellm.models.baselines.base import Baseline
 from ecellm.tasks import TASKS, Task
 from ecellm.tasks.text_pairs import whole_input
 
-
-def _tfidf(task: Task) -> str | None:
-    if task.answer.has_classes:
-        return "TfidfClassifier"
-    return {
-        "choice": "TfidfRecommender" if task.history else None,
-        "ranking": "TfidfRanker",
-        "spans": "TrainingValues",
-        "text": _copying("TfidfSnippet")(task),
-    }[task.answer.kind]
-
-
-def _encoder(task: Task) -> str | None:
-    if task.answer.has_classes:
-        return "PairClassifier"
-    return "Ranker" if task.answer.kind == "ranking" else None
-
-
-def _ranking(name: str) -> Callable[[Task], str | None]:
-    return lambda task: name if task.answer.kind == "ranking" else None
-
-
-def _next(name: str) -> Callable[[Task], str | None]:
-    """Tasks whose options are what may follow a history."""
-    return lambda task: name if task.history else None
-
-
-def _values(name: str) -> Callable[[Task], str | None]:
-    return lambda task: name if task.answer.kind == "spans" else None
-
-
-def _copying(name: str) -> Callable[[Task], str | None]:
-    """Free text that may be copied from one of several texts that are compared with a question."""
-    return lambda task: name if task.answer.kind == "text" and task.compared is not whole_input else None
+#: What a task may ask of a model.
+WANTS: dict[str, Callable[[Task], bool]] = {
+    "a class": lambda task: task.answer.has_classes,
+    "an order": lambda task: task.answer.kind == "ranking",
+    "values": lambda task: task.answer.kind == "spans",
+    # Free text that may be copied from one of several texts that are compared with a question.
+    "a text": lambda task: task.answer.kind == "text" and task.compared is not whole_input,
+    # Of options, the one that follows a history.
+    "the next": lambda task: task.history is not None,
+    "a relation": lambda task: task.relates_products,
+}
 
 
 @dataclass(frozen=True)
@@ -51,23 +28,36 @@ class Kind:
     """A baseline; its module is imported when it is fitted or loaded, as some need libraries that others do not."""
 
     module: str
-    class_for: Callable[[Task], str | None]
-    """The name of the class that answers a task; None where it is not for it."""
+    classes: Mapping[str, str]
+    """The name of the class for each of WANTS that it is for."""
+
+    def class_for(self, task: Task) -> str | None:
+        """Return the name of the class that answers a task; None where it is not for it."""
+        return next((name for wanted, name in self.classes.items() if WANTS[wanted](task)), None)
 
 
 #: What `ecellm baseline NAME` takes.
 KINDS: dict[str, Kind] = {
-    "tfidf": Kind("tfidf", _tfidf),
-    "bm25": Kind("heuristics", _ranking("BM25")),
-    "popularity": Kind("heuristics", _next("Popularity")),
-    "last": Kind("heuristics", _next("LastItem")),
-    "snippet": Kind("heuristics", _copying("Snippet")),
-    "encoder": Kind("encoder", _encoder),
-    "rgcn": Kind("rgcn", lambda task: "RGCN" if task.relates_products else None),
-    "gsasrec": Kind("gsasrec", _next("GSASRec")),
-    "recformer": Kind("recformer", _next("Recformer")),
-    "suopentag": Kind("suopentag", _values("SUOpenTag")),
-    "aveqa": Kind("aveqa", _values("AVEQA")),
+    "tfidf": Kind(
+        "tfidf",
+        {
+            "a class": "TfidfClassifier",
+            "an order": "TfidfRanker",
+            "values": "TrainingValues",
+            "a text": "TfidfSnippet",
+            "the next": "TfidfRecommender",
+        },
+    ),
+    "bm25": Kind("heuristics", {"an order": "BM25"}),
+    "popularity": Kind("heuristics", {"the next": "Popularity"}),
+    "last": Kind("heuristics", {"the next": "LastItem"}),
+    "snippet": Kind("heuristics", {"a text": "Snippet"}),
+    "encoder": Kind("encoder", {"a class": "PairClassifier", "an order": "Ranker"}),
+    "rgcn": Kind("rgcn", {"a relation": "RGCN"}),
+    "gsasrec": Kind("gsasrec", {"the next": "GSASRec"}),
+    "recformer": Kind("recformer", {"the next": "Recformer"}),
+    "suopentag": Kind("suopentag", {"values": "SUOpenTag"}),
+    "aveqa": Kind("aveqa", {"values": "AVEQA"}),
 }
 
 

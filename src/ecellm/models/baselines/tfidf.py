@@ -5,9 +5,9 @@ class probabilities as expected gain for QPR, similarity to the history for SR, 
 and a dictionary of seen values for AVE.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ecellm.models.lexical.linear_fitting import fit_classifier, fit_recommender
 from ecellm.models.lexical.logistic_regression import LinearClassifier
 from ecellm.models.lexical.pair_features import Terms
 from ecellm.models.lexical.recommendation import Recommender
-from ecellm.models.lexical.task_files import Arrays, TaskFiles
+from ecellm.models.lexical.task_files import TaskFiles
 from ecellm.models.lexical.text_pairs import text_pair, text_pairs, weighted_pair
 from ecellm.models.lexical.value_dictionary import Dictionary, Manner, fit_dictionary
 from ecellm.tasks import TASKS
@@ -31,22 +31,15 @@ from ecellm.tasks.task import Task
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 
-
-class Fitted(Protocol):
-    """What fitting returns."""
-
-    def state(self) -> tuple[Mapping[str, object], Arrays]:
-        """Return all that was learned: what JSON holds, and arrays."""
-
-
-ModelT = TypeVar("ModelT", bound=Fitted)
+ModelT = TypeVar("ModelT", LinearClassifier, Recommender, Terms)
 
 
 class TfidfModel(Generic[ModelT]):
     """A baseline of one fitted model."""
 
     def __init__(self, task: Task, model: ModelT):
-        self.task, self.model = task, model
+        self.task = task
+        self.model: ModelT = model
 
     def save(self, part: TaskFiles) -> None:
         """Write the model."""

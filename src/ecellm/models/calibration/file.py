@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ecellm.errors import ModelError
-from ecellm.io.files import atomic_write
+from ecellm.io.files import write_text
 from ecellm.io.hashing import keyed_hash
 from ecellm.tasks import TASKS
 
@@ -30,8 +30,7 @@ class CalibrationFile(BaseModel):
 
 def write_calibration(path: Path, calibration: CalibrationFile) -> None:
     """Write the file atomically."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(calibration.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_text(calibration.model_dump_json(indent=1) + "\n", path)
 
 
 def read_calibration(path: Path, model: str) -> CalibrationFile:

@@ -17,9 +17,7 @@ class Checkpoints(TrainerCallback):
     def __init__(self, steps: int):
         self.steps = steps
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kept: object
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Request a checkpoint."""
         if state.global_step % self.steps == 0:
             control.should_save = True

@@ -38,11 +38,7 @@ PLACE = re.compile(r"\{(?:instruction|input|options)\}")
 
 
 def write_gguf(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    info: ModelInfo,
-    folder: Path,
-    precision: Precision,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, info: ModelInfo, folder: Path, precision: Precision
 ) -> None:
     """Write `model.gguf` and `Modelfile` to a folder; `info` is what ecellm.json holds.
 

@@ -15,8 +15,11 @@ from ecellm.types import Example
 #: Constant orders permute this many first letters; published lists have 2 to 4 products.
 MOST_PERMUTED = 4
 
+#: Letters, best first.
+Order = list[str]
 
-class Ranking(AnswerType[list[str]]):
+
+class Ranking(AnswerType[Order]):
     """All letters of a list in the input, best first, as "B,A,C" (QPR). The answer is a list of letters."""
 
     name = "ranking"
@@ -66,9 +69,7 @@ class Ranking(AnswerType[list[str]]):
         """Return the order by its letters: texts would be long."""
         return candidate
 
-    def unparsed_published(
-        self, examples: Sequence[Example], texts: Sequence[str], answers: Answers[list[str]]
-    ) -> int:
+    def unparsed_published(self, examples: Sequence[Example], texts: Sequence[str], answers: Answers[Order]) -> int:
         """Return how many pieces between commas are skipped, as the published script counts them."""
         pieces = sum(text.strip().count(",") + 1 for text in texts)
         kept = sum(
@@ -77,21 +78,19 @@ class Ranking(AnswerType[list[str]]):
         )
         return pieces - kept
 
-    def row_scorer(
-        self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None
-    ) -> RowScorer[list[str]]:
+    def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer[Order]:
         """NDCG: strict against the full ideal order, published against the ideal order of what was named."""
         gains = [tuple(self.gains[label] for label in self._labels(example)) for example in examples]
         value = _strict_ndcg if scoring == "strict" else _published_ndcg
 
-        def score(answers: Answers[list[str]]) -> Scored:
+        def score(answers: Answers[Order]) -> Scored:
             values = [value(row, tuple(answer or ())) for row, answer in zip(gains, answers, strict=True)]
             stats = np.array([values, np.ones(len(values))], dtype=np.float64).T
             return Scored(stats, partial(mean_figures, names=("ndcg",)))
 
         return score
 
-    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[list[str]]]:
+    def trivial_answers(self, scoring: Scoring, examples: Sequence[Example]) -> dict[str, Answers[Order]]:
         """Return every constant order; under the published rules also those that name one or two letters only."""
         rows = [self.letters(example) for example in examples]
         letters = max(rows, key=len)
@@ -99,16 +98,14 @@ class Ranking(AnswerType[list[str]]):
         sizes = [len(first)] if scoring == "strict" else [len(first), 1, 2]
         orders = dict.fromkeys(order for size in sizes for order in permutations(first, size))
 
-        def shortened(order: tuple[str, ...]) -> Answers[list[str]]:
+        def shortened(order: tuple[str, ...]) -> Answers[Order]:
             whole = (*order, *(rest if len(order) == len(first) else ""))
             known = {row: [letter for letter in whole if letter in row] for row in dict.fromkeys(rows)}
             return [known[row] for row in rows]
 
         return {"always " + ",".join(order): shortened(order) for order in orders}
 
-    def random_answers(
-        self, examples: Sequence[Example], generator: np.random.Generator
-    ) -> Sequence[Answers[list[str]]]:
+    def random_answers(self, examples: Sequence[Example], generator: np.random.Generator) -> Sequence[Answers[Order]]:
         """Draw orders."""
         letters = [self.letters(example) for example in examples]
         most = max(map(len, letters), default=0)

@@ -1,7 +1,7 @@
 """The next purchase: how similar to the history a candidate is, and what other shoppers bought beside it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Literal, Self, TypedDict
@@ -17,19 +17,13 @@ from ecellm.tasks.metrics import Floats
 from ecellm.types import Example
 
 
-class PurchaseNotes(TypedDict):
-    """What JSON holds of `PurchaseCounts`."""
-
-    items: list[str]
-
-
 class NextNotes(TypedDict):
     """What JSON holds of `NextScores`."""
 
     kind: Literal["next"]
     words: TermsNotes
     characters: TermsNotes
-    purchases: PurchaseNotes
+    purchases: dict[Literal["items"], list[str]]
 
 
 @dataclass
@@ -57,7 +51,7 @@ class PurchaseCounts:
             rows.append((np.log1p(max(bought, 0)), np.log1p(max(together, 0)), float(item in past)))
         return np.array(rows, dtype=np.float64)
 
-    def state(self) -> tuple[PurchaseNotes, Arrays]:
+    def state(self) -> tuple[dict[Literal["items"], list[str]], Arrays]:
         """Return the items, how often each was bought, and the pairs with their counts."""
         items = sorted(self.bought)
         numbers = {item: number for number, item in enumerate(items)}
@@ -70,7 +64,7 @@ class PurchaseCounts:
         return {"items": items}, {"bought": bought, "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 3)}
 
     @classmethod
-    def restored(cls, notes: PurchaseNotes, arrays: Arrays) -> Self:
+    def restored(cls, notes: Mapping[Literal["items"], list[str]], arrays: Arrays) -> Self:
         """Restore a model from what `state` returned."""
         items = notes["items"]
         found = cls(Counter(dict(zip(items, arrays["bought"].tolist(), strict=True))))
