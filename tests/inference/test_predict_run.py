@@ -173,8 +173,9 @@ def test_a_torn_last_line_is_answered_again(dataset: Dataset, tmp_path: Path, sh
 def test_a_killed_process_goes_on_to_the_same_file(dataset: Dataset, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     code = f"""
-        import time
+        import sys, time
         from pathlib import Path
+        sys.path.append({str(Path(__file__).parents[1])!r})
         from ecellm.data.dataset import read_dataset
         from ecellm.inference.predict import predict
         from ecellm.inference.selection import questions

@@ -13,11 +13,7 @@ from collections.abc import Sequence
 from ecellm.errors import DataError
 from ecellm.tasks.answers import LETTERS, Answers, Ranking
 from ecellm.tasks.input_parsing import LETTER, Path, Truncation, pieces_by, texts_under, words
-from ecellm.tasks.judgements import (
-    COLUMNS,
-    facts_in,
-    shown,
-)
+from ecellm.tasks.judgements import COLUMNS, facts_in, shown
 from ecellm.tasks.metrics import GAINS
 from ecellm.tasks.task import Column, Form, Given, Task
 from ecellm.tasks.text_pairs import TextPair
