@@ -14,6 +14,7 @@ from ecellm.errors import ModelError
 from ecellm.models.lexical.task_files import TaskFiles
 from ecellm.models.xs.lexical.classes import ClassScores, OrderScores
 from ecellm.models.xs.lexical.purchases import NextScores
+from ecellm.models.xs.lexical.quotes import QuoteScores
 from ecellm.models.xs.lexical.scores import NOTHING, KnownValue, Lexical, TaskScores
 from ecellm.models.xs.lexical.values import ValueScores
 from ecellm.types import Example
@@ -72,5 +73,6 @@ KINDS: dict[str, type[TaskScores]] = {
     "classes": ClassScores,
     "order": OrderScores,
     "next": NextScores,
+    "quotes": QuoteScores,
     "values": ValueScores,
 }
