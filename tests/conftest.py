@@ -103,7 +103,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_recipe(tiny_base: Path) -> Recipe:
     """A recipe that starts from it."""
     changes = (

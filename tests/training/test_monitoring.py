@@ -119,7 +119,7 @@ def test_what_is_shown_at_the_end_is_what_predict_answers(
     tune(watched, tiny_data, tmp_path / "model", show_samples=6)
     log = log_of(tmp_path / "model")
     checks = [row for row in log if "eval_loss" in row]
-    best = min(checks, key=lambda row: row["eval_loss"])["step"]
+    best = max(checks, key=lambda row: row.get("eval_score", -row["eval_loss"]))["step"]
     (shown,) = [row["samples"] for row in log if "samples" in row and row["step"] == best]
     by_id = {one.example.id: one for one in tiny_data.view("IND_Diverse_Instruction", "validation")}
     replies = replies_to(load_generator(tmp_path / "model"), [by_id[example["id"]] for example in shown])

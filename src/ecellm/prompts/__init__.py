@@ -1,6 +1,7 @@
 """Prompts: their layout (`templates.py`), and their text and tokens within a token budget (`rendering.py`)."""
 
 from ecellm.prompts.rendering import (
+    PIECES_DROPPED,
     Mark,
     Prompt,
     encode_response,
@@ -15,6 +16,7 @@ from ecellm.prompts.tokenizers import Tokenizer
 
 __all__ = [
     "CHAT",
+    "PIECES_DROPPED",
     "TEMPLATES",
     "Mark",
     "Prompt",

@@ -13,7 +13,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ecellm.models.xs.lexical import Lexical
-from ecellm.prompts import Mark, Prompt, Tokenizer, end_token
+from ecellm.models.xs.quotes import closest_snippet, snippets_of
+from ecellm.prompts import PIECES_DROPPED, Mark, Prompt, Tokenizer, end_token
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS, NONE, AnswerType, Triple
 from ecellm.types import Example, Question
@@ -49,9 +50,9 @@ class EncodedExample:
     task: str
     ids: list[int]
     tokens: list[int] = field(default_factory=list)
-    """The first token of each candidate (a word or a letter)."""
+    """The first token of each candidate (a word or a letter); the same for all snippets."""
     options: list[Span] = field(default_factory=list)
-    """Each option's span, its letter included; empty where the candidates are plain words."""
+    """Each option's span, its letter included, or each snippet's; empty where the candidates are plain words."""
     attributes: list[Span] = field(default_factory=list)
     """The span of each target attribute in the prompt."""
     fields: list[Span] = field(default_factory=list)
@@ -69,7 +70,7 @@ class EncodedExample:
     trusted: list[tuple[int, Span, float]] = field(default_factory=list)
     """Known values: the attribute's place among the target attributes, a span of the prompt, and a score."""
     label: int = 0
-    """The right candidate's index."""
+    """The right candidate's index; of snippets that of the one most like the right answer."""
     order: list[int] = field(default_factory=list)
     """The candidates best first."""
     values: list[list[Span]] = field(default_factory=list)
@@ -80,12 +81,17 @@ class EncodedExample:
     id: str = ""
     """The example's."""
 
+    @property
+    def has_candidates(self) -> bool:
+        """Whether it is answered by choosing: an option, an order of options, or a snippet to quote."""
+        return bool(self.tokens)
+
     def guessing_loss(self) -> float:
         """Return about what the loss is where every answer is as likely: the scale of the task's loss."""
         if self.kind == SPANS:
             return 2 * math.log(1 + sum(end - start for start, end in self.fields))
         if self.kind == TEXT:
-            return math.log(WORDS)
+            return math.log(WORDS) + math.log(max(1, len(self.options)))
         choices = max(2, len(self.tokens))
         return math.lgamma(1 + choices) if self.kind == RANKING else math.log(choices)
 
@@ -104,14 +110,18 @@ def encode_question(question: Question, prompt: Prompt, tokenizer: Tokenizer) ->
         encoded.fields = [(mark.start, mark.end) for mark in field_marks(prompt)]
         targets = answer.attributes(example)
         assert len(encoded.attributes) == len(targets), (example.id, targets)
+    else:
+        encoded.options = snippet_spans(prompt, len(snippets_of(example)))
+        encoded.tokens = [end_token(tokenizer)] * len(encoded.options)
     encoded.words = words_of(prompt, () if answer.has_classes else encoded.options, tokenizer)
     encoded.marks = word_marks(prompt.ids, encoded.words, tokenizer)
     return encoded
 
 
 def add_lexical(example: EncodedExample, prompt: Prompt, found: Lexical, tokenizer: Tokenizer) -> None:
-    """Add the lexical scores of a question; values that were truncated away are omitted."""
-    example.lexical = list(found.candidates) if len(found.candidates) == len(example.tokens) else []
+    """Add the lexical scores of a question; values and snippets that were truncated away are omitted."""
+    scores = list(found.candidates[: len(example.tokens)] if example.kind == TEXT else found.candidates)
+    example.lexical = scores if len(scores) == len(example.tokens) else []
     marks = field_marks(prompt) if found.values else []
     for value in found.values:
         run = _tokens_of(json.dumps(value.text)[1:-1], tokenizer)
@@ -134,6 +144,8 @@ def encode_example(
     elif answer.kind == SPANS:
         encoded.values = _value_spans(example, answer, prompt, tokenizer)
     else:
+        if encoded.options:
+            encoded.label = closest_snippet(snippets_of(example)[: len(encoded.options)], example.output)
         ids = tokenizer(example.output, add_special_tokens=False).input_ids
         encoded.response = [*ids[: max_response_tokens - 1], end_token(tokenizer)]
     return encoded
@@ -212,6 +224,13 @@ def letter_spans(prompt: Prompt) -> list[Span]:
     spans = list(pairwise(starts))
     longest = max((end - start for start, end in spans), default=len(prompt.ids))
     return [*spans, (starts[-1], min(starts[-1] + longest, len(prompt.ids) - 1))]
+
+
+def snippet_spans(prompt: Prompt, snippets: int) -> list[Span]:
+    """Return the spans of those of so many snippets that the prompt shows, which are the first ones; none where they
+    are not marked one by one, as where one has no token."""
+    spans = [(mark.start, mark.end) for mark in prompt.marks if mark.name == SNIPPET]
+    return spans if len(spans) + prompt.truncated.get(PIECES_DROPPED, 0) == snippets else []
 
 
 def field_marks(prompt: Prompt) -> list[Mark]:

@@ -1,4 +1,4 @@
-"""Inference with XS: candidate scoring in one pass, values as spans, free text by greedy decoding."""
+"""Inference with XS: candidate scoring in one pass, values as spans, free text quoted or by greedy decoding."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,6 @@ from ecellm.models.folder import ModelInfo, read_info
 from ecellm.models.masking import padded
 from ecellm.models.precision import FP32, lower_precision
 from ecellm.models.xs.examples import (
-    CHOICE,
     RANKING,
     SPANS,
     TEXT,
@@ -30,6 +29,7 @@ from ecellm.models.xs.examples import (
 from ecellm.models.xs.lexical import Lexical, LexicalScores
 from ecellm.models.xs.lexical.pooling import EVEN, pooled
 from ecellm.models.xs.model import XSModel, make_batch
+from ecellm.models.xs.quotes import snippets_of
 from ecellm.models.xs.shortening import without_punctuation
 from ecellm.models.xs.spans import value_spans
 from ecellm.models.xs.tokenizer import XSTokenizer
@@ -88,10 +88,10 @@ class XSGenerator:
         found = self.lexical.read([request.question.example for request in requests])
         examples = [self._encoded(request, scores) for request, scores in zip(requests, found, strict=True)]
         replies: list[Reply | None] = [None] * len(requests)
-        pointing = [row for row, example in enumerate(examples) if example.kind != TEXT]
+        writing = [row for row, example in enumerate(examples) if example.kind == TEXT and not example.has_candidates]
+        pointing = [row for row in range(len(requests)) if row not in set(writing)]
         for group in packed_groups([len(examples[row].ids) for row in pointing], self.device.type):
             self._point(requests, examples, [pointing[place] for place in group], replies)
-        writing = [row for row, example in enumerate(examples) if example.kind == TEXT]
         if writing:
             texts = self._write([examples[row] for row in writing])
             for row, text in zip(writing, texts, strict=True):
@@ -111,12 +111,13 @@ class XSGenerator:
         rows: list[int],
         replies: list[Reply | None],
     ) -> None:
-        """Set the replies of multiple-choice questions, rankings and attribute values: all but free text."""
+        """Set the replies of multiple-choice questions, rankings and attribute values, and of free text that is
+        quoted."""
         chosen = [examples[row] for row in rows]
         batch = make_batch(chosen, self._pad, self.device)
         states = pad_sequence(self.model.prompt_states(chosen), batch_first=True)
         answers = self.model.answer_states(states, batch)
-        scored = [place for place, example in enumerate(chosen) if example.kind in (CHOICE, RANKING)]
+        scored = [place for place, example in enumerate(chosen) if example.has_candidates]
         if scored:
             scores = self.model.option_scores(states, answers, batch, scored).cpu().numpy()
             for place, row_scores in zip(scored, scores, strict=True):
@@ -131,6 +132,8 @@ class XSGenerator:
     def _choose(self, question: Question, example: EncodedExample, scores: Floats) -> Reply:
         scores = np.array(pooled(scores.tolist(), example.lexical, self.pools.get(example.task, EVEN)))
         logs = scores.tolist()
+        if example.kind == TEXT:
+            return Reply(snippets_of(question.example)[int(scores.argmax())].strip())
         if example.kind == RANKING:
             orders = [
                 [LETTERS.index(letter) for letter in order.split(",")]

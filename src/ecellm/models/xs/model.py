@@ -285,7 +285,12 @@ class XSModel(nn.Module):
         writing = here.gather(1, places[:, :, None].expand(-1, -1, here.shape[-1]))
         inside = torch.arange(states.shape[1], device=states.device) < batch.prompt_lengths[rows][:, None]
         found = self.word_scores(self.copy_pointer.key(here), writing, batch.ids[rows], inside).of(targets)
-        return -(found * real).sum(1) / real.sum(1)
+        losses = -(found * real).sum(1) / real.sum(1)
+        quoting = [place for place, example in enumerate(examples) if example.has_candidates]
+        if not quoting:
+            return losses
+        chosen = self._choice_losses(states, answers, batch, [rows[place] for place in quoting])
+        return losses.index_add(0, torch.tensor(quoting, device=losses.device), chosen)
 
 
 def prefix_mask(prompt_lengths: Tensor, lengths: Tensor, width: int) -> Tensor:

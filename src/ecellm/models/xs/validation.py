@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ecellm.models.calibration.thresholds import CLASS_METRICS, score_with_thresholds
-from ecellm.models.xs.examples import CHOICE, RANKING, SPANS, EncodedExample, Span
+from ecellm.models.xs.examples import CHOICE, SPANS, EncodedExample, Span
 from ecellm.models.xs.lexical.pool_fitting import ScoredCandidates, fit_pool
 from ecellm.models.xs.lexical.pooling import EVEN, pooled
 from ecellm.models.xs.model import Batch, XSModel
@@ -43,7 +43,7 @@ def outcomes(model: XSModel, batch: Batch) -> list[Outcome]:
     states = model.states(batch)
     answers = model.answer_states(states, batch)
     losses = model.losses(states, answers, batch).tolist()
-    choosing = [row for row, example in enumerate(batch.examples) if example.kind in (CHOICE, RANKING)]
+    choosing = [row for row, example in enumerate(batch.examples) if example.has_candidates]
     scores: dict[int, tuple[float, ...]] = {}
     if choosing:
         found = model.option_scores(states, answers, batch, choosing).tolist()

@@ -19,8 +19,10 @@ from ecellm.models.lexical.value_dictionary import Dictionary, collect_trust
 from ecellm.models.xs.lexical import LexicalScores
 from ecellm.models.xs.lexical.classes import ClassScores, OrderScores
 from ecellm.models.xs.lexical.purchases import NextScores, PurchaseCounts
+from ecellm.models.xs.lexical.quotes import QuoteScores
 from ecellm.models.xs.lexical.scores import LOWEST, TaskScores, pair_of
 from ecellm.models.xs.lexical.values import ValueScores
+from ecellm.models.xs.quotes import closest_snippet
 from ecellm.tasks import TASKS
 from ecellm.types import Example
 
@@ -46,13 +48,17 @@ def fit_lexical(examples: Sequence[Example], seed: int) -> LexicalScores:
 
 
 def _fit_of(task: str) -> Callable[[str, Rows, int], TaskScores | None] | None:
-    """Return how a task's model is fitted; None for free text, and for options of which nothing is known before."""
+    """Return how a task's model is fitted; None for options of which nothing is known before."""
     answer, past = TASKS[task].answer, TASKS[task].history
     if answer.has_classes:
         return fit_classes
     if answer.kind == "choice":
         return None if past is None else fit_next
-    fits: dict[str, Callable[[str, Rows, int], TaskScores | None]] = {"ranking": fit_order, "spans": fit_values}
+    fits: dict[str, Callable[[str, Rows, int], TaskScores | None]] = {
+        "ranking": fit_order,
+        "spans": fit_values,
+        "text": fit_quotes,
+    }
     return fits.get(answer.kind)
 
 
@@ -108,6 +114,23 @@ def fit_next(task: str, rows: Rows, seed: int) -> NextScores | None:
     found.scale = fit_scale(np.concatenate(each))
     model = LogisticRegression(class_weight="balanced", max_iter=1000)
     found.weights = model.fit(found.scale.transform(np.concatenate(each)), chosen).coef_[0]
+    return found
+
+
+def fit_quotes(task: str, rows: Rows, seed: int) -> QuoteScores | None:
+    """Fit on the rows that have snippets to choose among: is it the one that reads most like the right answer?"""
+    read = [(pair_of(example), example.output) for example in rows[task]]
+    known = [(pair, closest_snippet(pair.parts, output)) for pair, output in read if pair and len(pair.parts) > 1]
+    if not known:
+        return None
+    texts = [text for pair, _ in known for text in (pair.left, *pair.parts)]
+    words, characters = fit_terms(texts, longest=2), fit_terms(texts, "char_wb", 4, 3)
+    found = QuoteScores(words, characters, Scale(np.zeros(1), np.ones(1)), np.zeros(1))
+    each = np.concatenate([found.features(pair) for pair, _ in known])
+    closest = np.concatenate([np.arange(len(pair.parts)) == place for pair, place in known])
+    found.scale = fit_scale(each)
+    model = LogisticRegression(class_weight="balanced", max_iter=1000)
+    found.weights = model.fit(found.scale.transform(each), closest).coef_[0]
     return found
 
 
