@@ -170,6 +170,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+#: A row of an expression, by its columns: the expression says which they are, and of what types.
+Row = dict[str, Any]
+
+
 class Engine(Protocol):
     """What computes the expressions, and the only way from them to Python's rows and back."""
 
@@ -185,7 +189,7 @@ class Engine(Protocol):
     def drop(self, names: Sequence[str]) -> None:
         """Let go of kept tables that were noted."""
 
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+    def rows(self, table: ir.Table) -> list[Row]:
         """Collect an expression's rows. Only what is sampled may be collected, whatever the shop's size."""
 
     def write(self, table: ir.Table, path: Path) -> None:
@@ -215,9 +219,9 @@ class IbisEngine:
     def drop(self, names: Sequence[str]) -> None:
         """Leave tables to Python."""
 
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+    def rows(self, table: ir.Table) -> list[Row]:
         """Collect an expression's rows."""
-        found: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
+        found: list[Row] = table.to_pyarrow().to_pylist()
         return found
 
     def write(self, table: ir.Table, path: Path) -> None:
@@ -269,7 +273,7 @@ class Store:
         products = self["products"]
         return products.filter(products.catalogue == name)
 
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+    def rows(self, table: ir.Table) -> list[Row]:
         """Collect an expression's rows, which must be few: those sampled."""
         return self.engine.rows(table)
 
@@ -281,7 +285,7 @@ class Store:
         """Return the sum of a column of whole numbers, 0 where there is no row."""
         return int(self.rows(table.aggregate(sum=table[column].sum()))[0]["sum"] or 0)
 
-    def first(self, table: ir.Table, key: str, count: int) -> list[dict[str, Any]]:
+    def first(self, table: ir.Table, key: str, count: int) -> list[Row]:
         """Collect the `count` rows with the smallest values of the key column, in that order.
 
         The key must tell rows apart, or rows of equal key must be equal.
@@ -299,7 +303,7 @@ class Store:
                 self.shared[name] = self.keep(make())
         return self.shared[name]
 
-    def given(self, rows: Iterable[Mapping[str, Any]], **kinds: str) -> ir.Table:
+    def given(self, rows: Iterable[Mapping[str, object]], **kinds: str) -> ir.Table:
         """Return columns (name to Arrow type) of a few rows of our own as a table to join with."""
         listed = list(rows)
         columns = {name: pa.array([row[name] for row in listed], kind) for name, kind in kinds.items()}

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from ecellm import __version__
 from ecellm.data.dataset import split_setting
@@ -203,7 +203,7 @@ def _size_chart(grid: Grid, setting: str, table: Table) -> Markup:
     sizes = {side.name: side.size or 0 for side in grid.study.sides}
     rows = {task: sides for (task, of), sides in table.items() if of == setting}
 
-    def paint(axes: Any) -> None:
+    def paint(axes: Axes) -> None:
         for number, (task, sides) in enumerate(rows.items()):
             points = sorted((sizes[name], found) for name, found in sides.items())
             colour = COLOURS[number % len(COLOURS)]

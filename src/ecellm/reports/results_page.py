@@ -25,9 +25,8 @@ page is the introduction alone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -281,7 +280,7 @@ def _score_table(domain: str, model: str, scores: Sequence[ScoreRow], tfidf: Seq
     return markdown_table([*names, "published rules", "rows", "unparsed", "missing"], lines)
 
 
-def _count_table(manifest: dict[str, Any], run: Path) -> str:
+def _count_table(manifest: Mapping[str, object], run: Path) -> str:
     counts = manifest.get("counts")
     if not isinstance(counts, dict):
         raise DataError(f"{run / 'manifest.json'} has no counts: copy the dataset's manifest.")

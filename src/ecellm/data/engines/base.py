@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TypedDict
 
 import ibis
 import ibis.expr.types as ir
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ecellm.data.conversion.convert import Rejection, TableForm, convert
 from ecellm.data.conversion.lines import DAMAGED, opened
+from ecellm.data.manifest import InputFile
 from ecellm.data.schema import IbisEngine
 from ecellm.errors import DataError
 from ecellm.io.files import NO_ROOM
@@ -45,16 +46,21 @@ NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
 #: Tables of the Store that a source gives, by name.
 Tables = Mapping[str, ir.Table]
 NOWHERE: Mapping[Path, Path] = MappingProxyType({})
+#: The type of a JSON value: DuckDB's name of it, a list of one type, or an object's types by key.
+JsonType = str | list["JsonType"] | dict[str, "JsonType"]
+#: The types of the keys that are read of JSON objects.
+Structure = Mapping[str, JsonType]
 
 
-@dataclass(frozen=True)
-class InputFile:
-    """One raw file that was read."""
+class RejectedRow(TypedDict):
+    """A row of a raw file that was rejected."""
 
-    path: str
-    """Relative to the sources folder, with forward slashes."""
-    bytes: int
-    sha256: str
+    file: str
+    """As `InputFile.path`."""
+    line: int | None
+    """From 1; None where it is not known."""
+    reason: str
+    excerpt: str | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Workbench(IbisEngine, ABC):
     def json_lines(
         self,
         parts: Sequence[Part],
-        structure: Mapping[str, Any],
+        structure: Structure,
         needed: Sequence[str],
         checks: Mapping[str, Check] = NO_CHECKS,
         by: Sequence[str] = (),
@@ -163,7 +169,7 @@ class Workbench(IbisEngine, ABC):
         """Add rows of a file to the rejects."""
 
     @abstractmethod
-    def rejected(self) -> list[dict[str, Any]]:
+    def rejected(self) -> list[RejectedRow]:
         """Return the rejected rows (file, line, reason, excerpt), in that order; line is null where unknown."""
 
     @abstractmethod

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import ibis
@@ -25,6 +24,8 @@ from ecellm.data.engines.base import (
     NO_CHECKS,
     Check,
     Part,
+    RejectedRow,
+    Structure,
     Tables,
     Workbench,
     either,
@@ -83,7 +84,7 @@ class DuckWorkbench(Workbench):
     def json_lines(
         self,
         parts: Sequence[Part],
-        structure: Mapping[str, Any],
+        structure: Structure,
         needed: Sequence[str],
         checks: Mapping[str, Check] = NO_CHECKS,
         by: Sequence[str] = (),
@@ -160,12 +161,12 @@ class DuckWorkbench(Workbench):
     def _reject(self, file: str, rejections: Sequence[Rejection]) -> None:
         self._rejects.add(quoted(file), [(one.line, one.reason, one.excerpt) for one in rejections])
 
-    def rejected(self) -> list[dict[str, Any]]:
+    def rejected(self) -> list[RejectedRow]:
         """Return the rejected rows; see `Workbench`."""
         rows = self._sql(
             "SELECT file, line, reason, excerpt FROM rejects ORDER BY file, line NULLS LAST, reason, excerpt"
         ).fetchall()
-        return [dict(zip(("file", "line", "reason", "excerpt"), row, strict=True)) for row in rows]
+        return [RejectedRow(file=file, line=line, reason=reason, excerpt=text) for file, line, reason, text in rows]
 
     def keep(self, table: ir.Table) -> ir.Table:
         """Compute an expression once and return the table that holds it."""
@@ -393,8 +394,8 @@ class DuckWorkbench(Workbench):
         self._owned[-1].append(name)
         return name
 
-    def _one(self, sql: str) -> Any:
+    def _one(self, sql: str) -> object:
         return self._sql(sql).fetchall()[0][0]
 
-    def _sql(self, sql: str) -> Any:
+    def _sql(self, sql: str) -> duckdb.DuckDBPyConnection:
         return self.con.raw_sql(sql)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -19,6 +18,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel, cloudpickle
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, Window
+from pyspark.sql import Row as SparkRow
 from pyspark.sql import functions as F
 
 from ecellm.data.conversion.convert import Rejection
@@ -31,6 +31,8 @@ from ecellm.data.engines.base import (
     REPEATED,
     Check,
     Part,
+    RejectedRow,
+    Structure,
     Tables,
     Workbench,
     either,
@@ -49,6 +51,7 @@ from ecellm.data.engines.spark_sql import (
     spark_type,
     wrong_type,
 )
+from ecellm.data.schema import Row
 from ecellm.errors import DataError
 
 #: What is wrong with a line before it is parsed.
@@ -78,12 +81,12 @@ class SparkWorkbench(Workbench):
         with quiet():
             self.con = ibis.pyspark.connect(self._session)
         self._rejects: list[Rejects] = []
-        self._listed: list[dict[str, Any]] = []
+        self._listed: list[RejectedRow] = []
 
     def json_lines(
         self,
         parts: Sequence[Part],
-        structure: Mapping[str, Any],
+        structure: Structure,
         needed: Sequence[str],
         checks: Mapping[str, Check] = NO_CHECKS,
         by: Sequence[str] = (),
@@ -151,15 +154,14 @@ class SparkWorkbench(Workbench):
 
     def _reject(self, file: str, rejections: Sequence[Rejection]) -> None:
         self._listed += [
-            {"file": file, "line": one.line, "reason": one.reason, "excerpt": one.excerpt} for one in rejections
+            RejectedRow(file=file, line=one.line, reason=one.reason, excerpt=one.excerpt) for one in rejections
         ]
 
-    def rejected(self) -> list[dict[str, Any]]:
+    def rejected(self) -> list[RejectedRow]:
         """Return the rejected rows; see `Workbench`."""
         found = [*self._listed]
         for rejects in self._rejects:
-            rows = [row.asDict() for row in rejects.rows.collect()]
-            found += _numbered(rows, rejects.paths)
+            found += _numbered(rejects.rows.collect(), rejects.paths)
         return sorted(
             found,
             key=lambda row: (row["file"], row["line"] is None, row["line"] or 0, row["reason"], row["excerpt"] or ""),
@@ -182,10 +184,10 @@ class SparkWorkbench(Workbench):
         # Spark notes which columns happen to hold no null; the Store's types do not.
         return kept.cast({name: kind.copy(nullable=True) for name, kind in kept.schema().items()})
 
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+    def rows(self, table: ir.Table) -> list[Row]:
         """Collect an expression's rows."""
         with quiet():
-            found: list[dict[str, Any]] = self._frame(table).toArrow().to_pylist()
+            found: list[Row] = self._frame(table).toArrow().to_pylist()
         return found
 
     def given(self, rows: pa.Table) -> ir.Table:
@@ -332,7 +334,7 @@ def _as_objects(rows: DataFrame) -> DataFrame:
     return rows.selectExpr(f"{json_text(rows.columns)} AS line", "*", "cast(NULL AS string) AS problem")
 
 
-def _numbered(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _numbered(rows: Sequence[SparkRow], paths: Mapping[str, Path]) -> list[RejectedRow]:
     """Return rejects with the numbers of their lines, equal lines in turn; null where the file has very many."""
     found = []
     for file in sorted({row["file"] for row in rows}):
@@ -344,5 +346,5 @@ def _numbered(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, Path]) -> l
         turns = {mark: iter(lines) for mark, lines in numbers.items()}
         for row in own:
             line = next(turns[row["mark"]], None) if row["mark"] in turns else None
-            found.append({"file": file, "line": line, "reason": row["reason"], "excerpt": row["excerpt"]})
+            found.append(RejectedRow(file=file, line=line, reason=row["reason"], excerpt=row["excerpt"]))
     return found

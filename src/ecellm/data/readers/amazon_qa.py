@@ -8,11 +8,11 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.engines.base import Part, Workbench, no_texts
+from ecellm.data.engines.base import Part, Structure, Workbench, no_texts
 from ecellm.data.schema import conform
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
-STRUCTURE = {
+STRUCTURE: Structure = {
     "asin": "VARCHAR",
     "category": "VARCHAR",
     "questionText": "VARCHAR",

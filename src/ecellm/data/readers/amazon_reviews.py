@@ -14,13 +14,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.conversion.lines import opened
-from ecellm.data.engines.base import Part, Tables, Workbench, no_texts, pieces
+from ecellm.data.engines.base import Part, Structure, Tables, Workbench, no_texts, pieces
 from ecellm.data.schema import conform
 
 REVIEW = {
@@ -31,7 +30,7 @@ REVIEW = {
     "unixReviewTime": "BIGINT",
 }
 STARS = (1.0, 2.0, 3.0, 4.0, 5.0)
-META = {
+META: Structure = {
     "asin": "VARCHAR",
     "title": "VARCHAR",
     "description": ["VARCHAR"],
@@ -43,7 +42,7 @@ META = {
     "also_view": ["VARCHAR"],
     "similar_item": "VARCHAR",
 }
-META_2014: dict[str, Any] = {"asin": "VARCHAR", "title": "VARCHAR", "brand": "VARCHAR", "categories": [["VARCHAR"]]}
+META_2014: Structure = {"asin": "VARCHAR", "title": "VARCHAR", "brand": "VARCHAR", "categories": [["VARCHAR"]]}
 #: Where a product's number stands in the markup of `similar_item`: in a parameter, an attribute or a link.
 SIMILAR = r"(?:asin=[\"'\\]*|/dp/|/gp/product/)([A-Z0-9]{10})\b"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.engines.base import Part, Workbench, no_texts
+from ecellm.data.engines.base import Part, Structure, Workbench, no_texts
 from ecellm.data.schema import conform
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 FIELDS = ("title", "description", "feature", "price", "brand")
-STRUCTURE = {
+STRUCTURE: Structure = {
     "id": "VARCHAR",
     "category": "VARCHAR",
     "paragraphs": [{"text": "VARCHAR", "source": "VARCHAR"}],

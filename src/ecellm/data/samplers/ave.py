@@ -1,13 +1,12 @@
 """Drawing AVE: products of MAVE with attributes to extract, some held out of training."""
 
 import json
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import ATTRIBUTE, Draw, Plan, Sampler
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.answers import JOINER, NONE
 from ecellm.tasks.ave import FIELDS, published
 from ecellm.types import Domain, Example, Split, sample_id
@@ -82,15 +81,15 @@ def _keys(store: Store, seed: int) -> ir.Table:
     return store.keep(texts.select("product_id", key=keyed(seed, "AVE", texts.product_id)))
 
 
-def _triples(store: Store, attributes: ir.Table) -> dict[str, list[dict[str, Any]]]:
+def _triples(store: Store, attributes: ir.Table) -> dict[str, list[Row]]:
     """Collect the attribute rows by product, in the source's order."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Row]] = {}
     for row in store.rows(attributes.order_by(["product_id", "position", "field", "value"])):
         found.setdefault(row["product_id"], []).append(row)
     return found
 
 
-def _sample(row: dict[str, Any], attributes: list[dict[str, Any]], split: Split, domain: Domain) -> Example:
+def _sample(row: Row, attributes: list[Row], split: Split, domain: Domain) -> Example:
     targets = list(dict.fromkeys(attribute["attribute"] for attribute in attributes))
     text = published({name: row[name] for name in row["fields"]}, targets)
     triples = [_triple(attribute) for attribute in attributes]
@@ -109,7 +108,7 @@ def _sample(row: dict[str, Any], attributes: list[dict[str, Any]], split: Split,
     )
 
 
-def _triple(attribute: dict[str, Any]) -> dict[str, str]:
+def _triple(attribute: Row) -> dict[str, str]:
     name = attribute["attribute"].lower()
     if attribute["value"] is None or attribute["field"] is None:
         return {"attribute": name, "value": NONE, "source": NONE}

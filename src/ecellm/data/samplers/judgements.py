@@ -12,8 +12,8 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import Draw, Plan
-from ecellm.data.samplers.drawing import Row, draw_rows
-from ecellm.data.schema import Store, keyed
+from ecellm.data.samplers.drawing import draw_rows
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.judgements import fact, normalised_words, shown_query, shown_title
 from ecellm.types import Example, Split, sample_id
 

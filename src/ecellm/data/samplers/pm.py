@@ -1,15 +1,13 @@
 """Drawing PM: the matches of Amazon-Google Products and as many non-matches, or labelled pairs of one's own."""
 
-from typing import Any
-
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import Draw, Plan, Sampler
 from ecellm.data.samplers.drawing import first_by_split, stripped
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.pm import RECORD, records_text, write
-from ecellm.types import Example, sample_id
+from ecellm.types import Example, Split, sample_id
 
 #: Negatives that read alike: of so many nearest titles each, by words that so many products have at most.
 NEAR, NEAREST, COMMON = "near", 5, 200
@@ -156,7 +154,7 @@ def _no_split() -> ir.StringValue:
     return ibis.null("string")
 
 
-def _sample(row: dict[str, Any], split: Any) -> Example:
+def _sample(row: Row, split: Split) -> Example:
     sides = {"left": 1, "right": 2}
     if row["left_shown"] is None:
         values = {f"{name}_{number}": row[f"{side}_{name}"] for side, number in sides.items() for name in RECORD}

@@ -8,9 +8,8 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import Draw, Plan, Sampler
-from ecellm.data.samplers.drawing import Row
 from ecellm.data.samplers.judgements import NO_TEXT, in_domain, judged, product_key
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.io.hashing import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.judgements import fact, shown_query, shown_title

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from ecellm.errors import DataError, EcellmError
 from ecellm.experiments.benchmarks.formats import Converted, Format, inputs
@@ -78,13 +77,14 @@ def _products(path: Path) -> Iterator[LabelledProduct]:
     with path.open(encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield _product(json.loads(line), path.stem, number)
+                yield _product(line, path.stem, number)
             except (EcellmError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 problem = f"{path}, line {number}: it is no object with input, category and target_scores ({error})."
                 raise DataError(problem) from error
 
 
-def _product(row: dict[str, Any], file: str, number: int) -> LabelledProduct:
+def _product(line: str, file: str, number: int) -> LabelledProduct:
+    row = json.loads(line)
     title, category = row["input"], row["category"]
     if not (isinstance(title, str) and title.strip() and isinstance(category, str)):
         raise DataError("input or category is no text")
