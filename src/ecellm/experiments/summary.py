@@ -21,7 +21,7 @@ from ecellm.reports.pages.charts import COLOURS, INK, picture
 from ecellm.reports.report import read_report
 from ecellm.reports.report_charts import overview_picture
 from ecellm.reports.report_page import report_page
-from ecellm.reports.tables import metric_text
+from ecellm.reports.tables import figure_text, metric_text
 from ecellm.tasks import TASKS
 
 NONE = "-"
@@ -52,7 +52,7 @@ class SideScore:
     def text(self) -> str:
         """Return "0.512 [0.481, 0.543], better"."""
         verdict = f", {self.verdict}" if self.verdict else ""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{verdict}"
+        return figure_text(self.value, self.low, self.high) + verdict
 
 
 #: By (task, setting), then by the side's name.
