@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ecellm.data.conversion.convert import Rejection, TableForm, convert
 from ecellm.data.conversion.lines import DAMAGED, opened
 from ecellm.data.manifest import InputFile
-from ecellm.data.schema import IbisEngine
+from ecellm.data.schema import Engine
 from ecellm.errors import DataError
 from ecellm.io.files import NO_ROOM
 
@@ -93,7 +93,7 @@ def pieces(parts: Sequence[Part]) -> list[Part]:
     return found
 
 
-class Workbench(IbisEngine, ABC):
+class Workbench(Engine, ABC):
     """An engine for one build, the files it read, and the rows it rejected."""
 
     def __init__(self, root: Path, temporary: Path):

@@ -9,7 +9,7 @@ from ecellm.data.samplers.base import ATTRIBUTE, Draw, Plan, Sampler
 from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.answers import JOINER, NONE
 from ecellm.tasks.ave import FIELDS, published
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 #: Where the plan names no attributes to hold out, at most this share of the attribute names is drawn.
 MOST_HELD_OUT = 0.2
@@ -94,18 +94,10 @@ def _sample(row: Row, attributes: list[Row], split: Split, domain: Domain) -> Ex
     text = published({name: row[name] for name in row["fields"]}, targets)
     triples = [_triple(attribute) for attribute in attributes]
     distinct = list({json.dumps(triple): triple for triple in triples}.values())
-    return Example(
-        id=sample_id("AVE", domain, text, None),
-        task="AVE",
-        domain=domain,
-        split=split,
-        input=text,
-        options=None,
-        output=json.dumps(distinct),
-        category=row["category"],
-        # The id without split and kind: one product may stand as a positive and as a negative.
-        products=(f"mave|{row['product_id'].split('/')[0]}",),
-    )
+    # The id without split and kind: one product may stand as a positive and as a negative.
+    products = (f"mave|{row['product_id'].split('/')[0]}",)
+    output = json.dumps(distinct)
+    return new_example("AVE", domain, split, text, None, output, category=row["category"], products=products)
 
 
 def _triple(attribute: Row) -> dict[str, str]:

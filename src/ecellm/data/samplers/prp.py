@@ -9,7 +9,7 @@ from ecellm.data.samplers.base import BRAND, CATEGORY, Draw, Plan, Sampler
 from ecellm.data.samplers.drawing import draw_rows, is_code, outside, split_of, stripped
 from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.prp import LETTERS, write
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 EQUAL = "pair of equal titles"
 
@@ -154,17 +154,8 @@ def _shown(store: Store, rows: list[Row]) -> dict[tuple[str, str], str]:
 def _sample(row: Row, titles: dict[tuple[str, str], str], split: Split, domain: Domain) -> Example:
     first, second = (titles[row["category"], row[side]] for side in ("first_id", "second_id"))
     text, options = write({"title_1": first, "title_2": second})
-    return Example(
-        id=sample_id("PRP", domain, text, options),
-        task="PRP",
-        domain=domain,
-        split=split,
-        input=text,
-        options=options,
-        output=LETTERS[row["relation"]],
-        category=row["category"],
-        products=(f"amazon_2018|{row['first_id']}", f"amazon_2018|{row['second_id']}"),
-    )
+    output, products = LETTERS[row["relation"]], (f"amazon_2018|{row['first_id']}", f"amazon_2018|{row['second_id']}")
+    return new_example("PRP", domain, split, text, options, output, category=row["category"], products=products)
 
 
 SAMPLER = Sampler(draw, needs=("products", "relations"), domains=(CATEGORY, BRAND), has_classes=True)

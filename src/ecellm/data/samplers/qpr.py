@@ -14,7 +14,7 @@ from ecellm.io.hashing import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.judgements import fact, shown_query, shown_title
 from ecellm.tasks.qpr import LABELS, MAX_PRODUCTS, MIN_PRODUCTS, published
-from ecellm.types import Example, Split, sample_id
+from ecellm.types import Split, new_example
 
 #: Lists drawn from one query at most: more would show little but the same products again.
 MOST_PER_QUERY = 12
@@ -122,14 +122,13 @@ def _add(drawn: Draw, ranked: Ranked, split: Split) -> None:
     labels = [item["label"] for item in items]
     text = published(query, titles)
     order = sorted(range(len(items)), key=lambda place: LABELS.index(labels[place]))
-    example = Example(
-        id=sample_id("QPR", "IND", text, None),
-        task="QPR",
-        domain="IND",
-        split=split,
-        input=text,
-        options=None,
-        output=",".join(LETTERS[place] for place in order),
+    example = new_example(
+        "QPR",
+        "IND",
+        split,
+        text,
+        None,
+        ",".join(LETTERS[place] for place in order),
         labels=tuple(labels),
         facts=tuple(fact(query, title) for title in titles),
         products=tuple(product_key(item) for item in items),

@@ -15,7 +15,7 @@ from ecellm.data.samplers.drawing import draw_rows, normalised, outside
 from ecellm.data.schema import Row, Store, keyed
 from ecellm.io.hashing import SEPARATOR
 from ecellm.tasks.questions import write
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 NO_SNIPPETS = "question has no review snippets"
 NO_VOTE = "question has no answer with a helpful vote"
@@ -72,14 +72,13 @@ def _texts(store: Store, drawn: list[Row]) -> dict[str, Row]:
 def question_sample(task: str, split: Split, domain: Domain, row: Row, output: str) -> Example:
     """Return the sample of one question, as `drawn_questions` gives it."""
     text, _ = write(row)
-    return Example(
-        id=sample_id(task, domain, text, None),
-        task=task,
-        domain=domain,
-        split=split,
-        input=text,
-        options=None,
-        output=output,
+    return new_example(
+        task,
+        domain,
+        split,
+        text,
+        None,
+        output,
         category=row["category"],
         facts=(f"question|{row['name']}",),
         products=(f"amazon_qa|{row['product_id']}",),

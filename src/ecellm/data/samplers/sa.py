@@ -7,7 +7,7 @@ from ecellm.data.samplers.base import BRAND, CATEGORY, TIME, Draw, Plan, Sampler
 from ecellm.data.samplers.drawing import branded, draw_rows, outside, split_of, stripped
 from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.sa import MOST_STARS, OPTIONS, write
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 FEWEST_WORDS = 10
 
@@ -70,17 +70,8 @@ def _shown(store: Store, rows: list[Row], seed: int) -> dict[str, str]:
 
 def _sample(row: Row, split: Split, domain: Domain) -> Example:
     text, options = write(row)
-    return Example(
-        id=sample_id("SA", domain, text, options),
-        task="SA",
-        domain=domain,
-        split=split,
-        input=text,
-        options=options,
-        output=OPTIONS[MOST_STARS - row["stars"]],
-        category=row["category"],
-        products=(f"amazon_2018|{row['product_id']}",),
-    )
+    output, products = OPTIONS[MOST_STARS - row["stars"]], (f"amazon_2018|{row['product_id']}",)
+    return new_example("SA", domain, split, text, options, output, category=row["category"], products=products)
 
 
 SAMPLER = Sampler(draw, needs=("reviews",), domains=(CATEGORY, BRAND, TIME), has_classes=True)

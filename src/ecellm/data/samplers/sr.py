@@ -16,7 +16,7 @@ from ecellm.data.schema import Row, Store, keyed
 from ecellm.io.hashing import keyed_hash, keyed_shuffle
 from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.sr import CANDIDATES, MOST_PURCHASES, write
-from ecellm.types import DOMAINS, Domain, Example, Split, sample_id
+from ecellm.types import DOMAINS, Domain, Example, Split, new_example
 
 #: The target's place from the end of a history, by split.
 TARGETS: dict[Split, int] = {"test": 1, "validation": 2, "train": 3}
@@ -204,17 +204,9 @@ def _sample(row: UnfinishedExample) -> Example:
     target = shown[row.place]
     candidates = keyed_shuffle([target, *row.negatives], *row.key, "order")
     text, options = write({"history": shown[: row.place], "options": candidates})
-    return Example(
-        id=sample_id("SR", row.domain, text, options),
-        task="SR",
-        domain=row.domain,
-        split=row.split,
-        input=text,
-        options=options,
-        output=LETTERS[candidates.index(target)],
-        category=row.target["category"],
-        products=tuple(f"amazon_2018|{item['product_id']}" for item in row.bought[: row.place + 1]),
-    )
+    output, category = LETTERS[candidates.index(target)], row.target["category"]
+    products = tuple(f"amazon_2018|{item['product_id']}" for item in row.bought[: row.place + 1])
+    return new_example("SR", row.domain, row.split, text, options, output, category=category, products=products)
 
 
 SAMPLER = Sampler(

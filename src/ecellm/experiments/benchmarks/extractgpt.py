@@ -20,7 +20,7 @@ from ecellm.experiments.benchmarks.formats import Converted, Format, inputs
 from ecellm.io.hashing import keyed_number
 from ecellm.tasks.answers import JOINER, NONE
 from ecellm.tasks.ave import TASK, published
-from ecellm.types import Example, Split, sample_id
+from ecellm.types import Example, Split, new_example
 
 FILES = ("train.jsonl", "test.jsonl")
 ABSENT = "n/a"
@@ -103,17 +103,8 @@ def _examples(product: LabelledProduct, wanted: list[str], benchmark: str) -> It
     for some in chunks(wanted):
         text = published({SOURCE: product.title}, some)
         triples = [triple for name in some for triple in _triples(name, product.values.get(name, (ABSENT,)))]
-        yield Example(
-            id=sample_id(TASK.name, "IND", text, None),
-            task=TASK.name,
-            domain="IND",
-            split=product.split,
-            input=text,
-            options=None,
-            output=json.dumps(triples),
-            category=product.category,
-            products=(product_key(benchmark, product),),
-        )
+        output, products = json.dumps(triples), (product_key(benchmark, product),)
+        yield new_example(TASK.name, "IND", product.split, text, None, output, product.category, products=products)
 
 
 def chunks(names: list[str]) -> list[list[str]]:
