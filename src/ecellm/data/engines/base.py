@@ -39,6 +39,8 @@ MOST_NUMBERED = 10_000
 #: The column that says which file a row came from, for rejects.
 FILE = "file"
 REPEATED = "product stands there already"
+#: The type of a column that keeps its own.
+AS_IT_IS = ""
 
 #: Says which rows of a table are bad.
 Check = Callable[[ir.Table], ir.BooleanValue]
@@ -104,7 +106,6 @@ class Workbench(Engine, ABC):
         self._tables = 0
         self._converted = 0
 
-    @abstractmethod
     def json_lines(
         self,
         parts: Sequence[Part],
@@ -122,13 +123,13 @@ class Workbench(Engine, ABC):
         them is kept: the one whose columns, as JSON, have the smallest md5, whatever the order of the rows.
         Raises DataError where a file is missing, damaged, empty or has no usable line.
         """
+        return self._collect(parts, partial(self._json_sql, structure, needed), list(structure), checks, by)
 
-    @abstractmethod
     def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
         """Return unquoted comma-separated lines without header as text columns, with the parts' shared values;
         lines of another width or that meet a check are rejected. Raises as `json_lines`."""
+        return self._collect(parts, partial(self._csv_sql, names), names, checks, ())
 
-    @abstractmethod
     def parquet(
         self,
         path: Path,
@@ -140,6 +141,8 @@ class Workbench(Engine, ABC):
         """Return columns (name to DuckDB type) of a Parquet file, of the rows `where` holds; rows that meet a
         check are rejected, and repeats as in `json_lines`. Raises DataError where the file is missing, no
         Parquet, lacks a column or has it of another type, or has no usable row."""
+        select = partial(self._parquet_sql, columns, where)
+        return self._collect([Part(path)], select, list(columns), checks, by, numbered=False)
 
     def table(self, part: Part, form: TableForm, by: Sequence[str] = ()) -> ir.Table:
         """Return the columns of a table file (.csv, .tsv, .jsonl, .ndjson, .json lines or .parquet, text files also
@@ -155,14 +158,37 @@ class Workbench(Engine, ABC):
             path = self.temporary / f"converted-{self._converted}.parquet"
             convert(piece.path, piece.origin, path, form, partial(self._reject, self.relative(piece.origin)))
             converted.append(replace(piece, path=path, converted_from=piece.origin))
-        found = self._read_converted(converted, list(form.columns), by)
+        select = partial(self._parquet_sql, dict.fromkeys(form.columns, AS_IT_IS), "true")
+        found = self._collect(converted, select, list(form.columns), NO_CHECKS, by, numbered=False)
         for piece in converted:
             self.discard(piece.path)
         return found
 
     @abstractmethod
-    def _read_converted(self, parts: Sequence[Part], names: Sequence[str], by: Sequence[str]) -> ir.Table:
-        """Return what `convert` wrote as a table; repeats are rejected."""
+    def _json_sql(self, structure: Structure, needed: Sequence[str], path: Path) -> str:
+        """Return the SQL that reads JSON lines: `line`, a column for each key, and `problem`, which is null where the
+        row is good."""
+
+    @abstractmethod
+    def _csv_sql(self, names: Sequence[str], path: Path) -> str:
+        """Return the SQL that reads unquoted lines, as `_json_sql`."""
+
+    @abstractmethod
+    def _parquet_sql(self, columns: Mapping[str, str], where: str, path: Path) -> str:
+        """Return the SQL that reads a Parquet file, as `_json_sql`; a column's type may be `AS_IT_IS`."""
+
+    @abstractmethod
+    def _collect(
+        self,
+        parts: Sequence[Part],
+        select: Callable[[Path], str],
+        names: Sequence[str],
+        checks: Mapping[str, Check],
+        by: Sequence[str],
+        numbered: bool = True,
+    ) -> ir.Table:
+        """Read the parts by the SQL that `select` gives for a file, into one table, and reject the bad rows, with the
+        numbers of their lines where rows are lines."""
 
     @abstractmethod
     def _reject(self, file: str, rejections: Sequence[Rejection]) -> None:
@@ -345,6 +371,13 @@ def _decodes(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def judged(rows: ir.Table, checks: Mapping[str, Check], columns: Sequence[str]) -> ir.Table:
+    """Return the line and some columns of rows, with the reason why a row is bad, null where it is good."""
+    met = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
+    own = ibis.cases(*met) if met else ibis.null("string")
+    return rows.select("line", *columns, reason=ibis.coalesce(rows.problem, own))
 
 
 def either(parts: Iterable[Part]) -> str:

@@ -19,9 +19,9 @@ import pyarrow as pa
 from ecellm.data.conversion.convert import Rejection
 from ecellm.data.conversion.lines import EXCERPT
 from ecellm.data.engines.base import (
+    AS_IT_IS,
     LAST,
     MOST_NUMBERED,
-    NO_CHECKS,
     Check,
     Part,
     RejectedRow,
@@ -30,6 +30,7 @@ from ecellm.data.engines.base import (
     Workbench,
     either,
     full_disk,
+    judged,
     line_numbers,
     pieces,
 )
@@ -81,15 +82,7 @@ class DuckWorkbench(Workbench):
         self._owned: list[list[str]] = [[]]
         self._rejects = DuckRejects(self.con)
 
-    def json_lines(
-        self,
-        parts: Sequence[Part],
-        structure: Structure,
-        needed: Sequence[str],
-        checks: Mapping[str, Check] = NO_CHECKS,
-        by: Sequence[str] = (),
-    ) -> ir.Table:
-        """Return JSON lines as a table; see `Workbench`."""
+    def _json_sql(self, structure: Structure, needed: Sequence[str], path: Path) -> str:
         keys = quoted(json.dumps(dict(structure)))
         columns = ", ".join(f'"row"."{name}" AS "{name}"' for name in structure)
         wrong = " ".join(f"WHEN {wrong_type(name, kind)} THEN '{name} has the wrong type'"
@@ -98,65 +91,25 @@ class DuckWorkbench(Workbench):
             f'WHEN "row"."{name}" IS NULL{or_empty(name, structure[name])} THEN \'{name} is missing\''
             for name in needed
         )
-        problem = (
-            "CASE WHEN \"row\" IS NULL THEN 'not valid JSON' "
-            f"WHEN NOT ({OBJECT}) THEN 'not a JSON object' {wrong} {missing} END"
-        )
-        return self._collect(
-            parts,
-            lambda part: (
-                f"SELECT line, {columns}, {problem} AS problem FROM "
-                f'(SELECT line, TRY(from_json(line, {keys})) AS "row" FROM {lines_of(part.path)})'
-            ),
-            list(structure),
-            checks,
-            by,
+        return (
+            f"SELECT line, {columns}, CASE WHEN \"row\" IS NULL THEN 'not valid JSON' "
+            f"WHEN NOT ({OBJECT}) THEN 'not a JSON object' {wrong} {missing} END AS problem FROM "
+            f'(SELECT line, TRY(from_json(line, {keys})) AS "row" FROM {lines_of(path)})'
         )
 
-    def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
-        """Return unquoted lines as a table; see `Workbench`."""
+    def _csv_sql(self, names: Sequence[str], path: Path) -> str:
         columns = ", ".join(f'{trimmed(f"cells[{place}]")} AS "{name}"' for place, name in enumerate(names, 1))
-        problem = f"CASE WHEN len(cells) <> {len(names)} THEN 'not {len(names)} columns' END"
-        return self._collect(
-            parts,
-            lambda part: (
-                f"SELECT line, {columns}, {problem} AS problem FROM "
-                f"(SELECT line, string_split(line, ',') AS cells FROM {lines_of(part.path)})"
-            ),
-            names,
-            checks,
-            (),
+        return (
+            f"SELECT line, {columns}, CASE WHEN len(cells) <> {len(names)} THEN 'not {len(names)} columns' END "
+            f"AS problem FROM (SELECT line, string_split(line, ',') AS cells FROM {lines_of(path)})"
         )
 
-    def parquet(
-        self,
-        path: Path,
-        columns: Mapping[str, str],
-        checks: Mapping[str, Check] = NO_CHECKS,
-        by: Sequence[str] = (),
-        where: str = "true",
-    ) -> ir.Table:
-        """Return a Parquet file as a table; see `Workbench`."""
-        wanted = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in columns.items())
-        return self._collect(
-            [Part(path)],
-            lambda part: (
-                f'{AS_OBJECTS} (SELECT {wanted} FROM read_parquet({file_text(part.path)})) AS "row" WHERE {where}'
-            ),
-            list(columns),
-            checks,
-            by,
-            numbered=False,
-            text=OBJECT_TEXT,
+    def _parquet_sql(self, columns: Mapping[str, str], where: str, path: Path) -> str:
+        wanted = ", ".join(
+            f'CAST("{name}" AS {kind}) AS "{name}"' if kind != AS_IT_IS else f'"{name}"'
+            for name, kind in columns.items()
         )
-
-    def _read_converted(self, parts: Sequence[Part], names: Sequence[str], by: Sequence[str]) -> ir.Table:
-        columns = ", ".join(f'"{name}"' for name in names)
-
-        def select(part: Part) -> str:
-            return f'{AS_OBJECTS} (SELECT {columns} FROM read_parquet({file_text(part.path)})) AS "row"'
-
-        return self._collect(parts, select, names, NO_CHECKS, by, numbered=False, text=OBJECT_TEXT)
+        return f'{AS_OBJECTS} (SELECT {wanted} FROM read_parquet({file_text(path)})) AS "row" WHERE {where}'
 
     def _reject(self, file: str, rejections: Sequence[Rejection]) -> None:
         self._rejects.add(quoted(file), [(one.line, one.reason, one.excerpt) for one in rejections])
@@ -238,18 +191,13 @@ class DuckWorkbench(Workbench):
     def _collect(
         self,
         parts: Sequence[Part],
-        select: Callable[[Part], str],
+        select: Callable[[Path], str],
         names: Sequence[str],
         checks: Mapping[str, Check],
         by: Sequence[str],
         numbered: bool = True,
-        text: str = "line",
     ) -> ir.Table:
-        """Read the parts into one table, in one pass each, and move the bad rows to the rejects.
-
-        `select` gives the SQL that reads a part: its `line`, of which `text` makes a text, the named columns, and
-        `problem`, which is null where the row is good.
-        """
+        """Read the parts into one table, in one pass each, and move the bad rows to the rejects."""
         assert parts
         parts = pieces(parts)
         self.look(parts)
@@ -267,7 +215,7 @@ class DuckWorkbench(Workbench):
                 plain = unpacked.result()
                 unpacked = beside.submit(self._unpacked, after)
                 there = {**some, **plain}
-                self._load(into, there, select, names, kinds, checks, text)
+                self._load(into, there, select, names, kinds, checks, "line" if numbered else OBJECT_TEXT)
                 bad += self._bad(name, there, numbered, beside, plain)
                 into = f'INSERT INTO "{name}"'
             hashed.result()
@@ -293,34 +241,30 @@ class DuckWorkbench(Workbench):
         self,
         into: str,
         parts: Mapping[int, Part],
-        select: Callable[[Part], str],
+        select: Callable[[Path], str],
         names: Sequence[str],
         kinds: Mapping[str, str],
         checks: Mapping[str, Check],
         text: str,
     ) -> None:
         """Put the parts' rows into a table with the number of their part, bad ones with reason, md5 mark and excerpt.
-        `kinds` are the types of the shared values."""
+        `kinds` are the types of the shared values; `text` makes a text of a row's `line`."""
         try:
             readings = []
             for number, part in parts.items():
                 shared = "".join(f'{quoted(part.shared[name])}::{kind} AS "{name}", ' for name, kind in kinds.items())
                 place = f"{number}::SMALLINT AS {PART}"
-                readings.append(f"SELECT *, {shared}{place} FROM ({select(part)})")
+                readings.append(f"SELECT *, {shared}{place} FROM ({select(part.path)})")
             self._sql(f'CREATE OR REPLACE TEMP VIEW "reading" AS {" UNION ALL ".join(readings)}')
-            rows = self.con.table("reading")
-            found = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
-            own = ibis.cases(*found) if found else ibis.null("string")
-            kept = [*names, *kinds, PART]
-            judged = rows.select("line", *kept, reason=ibis.coalesce(rows.problem, own))
-            columns = "".join(f'"{name}", ' for name in kept)
+            rows = judged(self.con.table("reading"), checks, [*names, *kinds, PART])
+            columns = "".join(f'"{name}", ' for name in (*names, *kinds, PART))
             # A select around Ibis's own, so that the reason is computed once.
             self._sql(
                 f"{into} SELECT {columns}reason, "
                 f"CASE WHEN reason IS NOT NULL THEN md5({text}) END AS mark, "
                 f"CASE WHEN reason IS NOT NULL THEN left({text}, {EXCERPT}) END AS excerpt, "
                 f"CASE WHEN reason IS NOT NULL THEN strlen({text}) || '|' || right({text}, {LAST}) END AS hint "
-                f"FROM ({ibis.to_sql(judged, dialect='duckdb')})"
+                f"FROM ({ibis.to_sql(rows, dialect='duckdb')})"
             )
         except duckdb.BinderException as error:
             raise DataError(f"{either(parts.values())} lacks one of the columns {', '.join(names)}.") from error
