@@ -94,14 +94,15 @@ def _show(manifest: "Manifest", console: "Console") -> None:
     """Print the counts per task beside the quotas, and which parts have no rows."""
     from rich.table import Table
 
-    parts = ("train IND", "validation IND", "test IND", "test OOD")
+    from ecellm.data.manifest import PARTS
+
     table = Table("task", title="Rows (quota)")
-    for part in parts:
+    for part in PARTS:
         table.add_column(part, justify="right")
     warnings = []
     for task, counts in manifest["counts"].items():
         quotas = manifest["quotas"][task]
-        table.add_row(task, *(f"{counts[part]:,} ({quotas[part]:,})" if part in counts else "-" for part in parts))
+        table.add_row(task, *(f"{counts[part]:,} ({quotas[part]:,})" if part in counts else "-" for part in PARTS))
         empty = [part for part, count in counts.items() if quotas[part] and not count]
         warnings += [f"Warning: {task} has no rows in {', '.join(empty)}."] if empty else []
     console.print(table)

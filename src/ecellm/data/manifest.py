@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import TypedDict
 
+#: What a dataset's rows are counted by: split and domain.
+PARTS = ("train IND", "validation IND", "test IND", "test OOD")
+
 
 @dataclass(frozen=True)
 class InputFile:

@@ -109,8 +109,11 @@ SCHEMAS: Mapping[str, ibis.Schema] = {
     name: ibis.schema({column: kind for column, (kind, _) in columns.items()}) for name, columns in TABLES.items()
 }
 
-#: Columns that a source need not give: they are null then.
-OPTIONAL: Mapping[str, Sequence[str]] = {"products": ("shown",)}
+#: Columns that a source need not give: they are null then, lists empty.
+OPTIONAL: Mapping[str, Sequence[str]] = {
+    "products": ("description", "feature", "price", "categories", "fields", "shown"),
+    "relations": ("split",),
+}
 
 #: A row of an expression, by its columns: the expression says which they are, and of what types.
 Row = dict[str, Any]
@@ -240,11 +243,18 @@ def keyed(seed: int | str, *columns: ir.Value | str) -> ir.StringValue:
     return reduce(lambda left, right: left + SEPARATOR + right, parts).hexdigest("md5")
 
 
+def no_texts() -> ir.ArrayValue:
+    """Return an empty array of texts. An empty literal would have no element type in DuckDB."""
+    return ibis.array([ibis.literal("")])[:0]
+
+
 def conform(table: ir.Table, name: str) -> ir.Table:
     """Return the table with exactly the columns and types of `SCHEMAS[name]`; raises if one is missing that is not of
     `OPTIONAL`."""
-    missing = {column for column in OPTIONAL.get(name, ()) if column not in table.columns}
-    columns = SCHEMAS[name].items()
-    return table.select(
-        **{column: ibis.null(kind) if column in missing else table[column].cast(kind) for column, kind in columns}
-    )
+    columns = {}
+    for column, (kind, _) in TABLES[name].items():
+        if column in table.columns or column not in OPTIONAL.get(name, ()):
+            columns[column] = table[column].cast(kind)
+        else:
+            columns[column] = no_texts() if kind == "array<string>" else ibis.null(kind)
+    return table.select(**columns)

@@ -25,6 +25,7 @@ from ecellm.reports.tables import figure_text, metric_text
 from ecellm.tasks import TASKS
 
 NONE = "-"
+ONE_SEED = "One seed: what another draw of order and dropout would change is not in the intervals."
 AGREED = {frozenset({"better"}): "better", frozenset({"worse"}): "worse"}
 
 
@@ -139,14 +140,13 @@ def _notes(grid: Grid) -> list[str]:
         f"Main metrics, strict scoring, {spread}. Better and worse are against “{first}”, by paired tests on the "
         "same test rows with Holm's correction over all tasks and settings"
         + (", where every seed's test says so." if len(grid.seeds) > 1 else "."),
-        *(["One seed: what another draw of order and dropout would change is not in the intervals."] * _alone(grid)),
+        *(
+            ["One seed: what another draw of order and dropout would change is not in the intervals."]
+            * (len(grid.seeds) == 1)
+        ),
         f"Dataset {grid.dataset.hash()[:16]}, seeds {', '.join(map(str, grid.seeds))}, ecellm {__version__}."
         + (f" Changed in the recipes: {', '.join(grid.changes)}." if grid.changes else ""),
     ]
-
-
-def _alone(grid: Grid) -> int:
-    return int(len(grid.seeds) == 1)
 
 
 def _markdown(grid: Grid, table: Table) -> str:

@@ -67,10 +67,11 @@ class CsvTable:
         """Return the rows, at most CHUNK at a time."""
         width = len(self.header)
         for cells in _by_chunks(self._body()):
-            yield [
-                Row(number, dict(zip(self.header, row, strict=False)), self._fault(row, width))
-                for number, row in cells
-            ]
+            rows = []
+            for number, row in cells:
+                fault = "" if len(row) == width else f"the row has {len(row)} cells, the header {width}."
+                rows.append(Row(number, dict(zip(self.header, row, strict=False)), fault))
+            yield rows
 
     def write(self, out: Path, columns: Mapping[str, pa.DataType], added: Iterable[Added]) -> None:
         """Write the rows; lists are JSON, missing values empty cells."""
@@ -114,10 +115,6 @@ class CsvTable:
             next(lines)
             kept = ((row or [""]) for row in lines if row or len(self.header) == 1)
             yield from enumerate(kept, start=1)
-
-    @staticmethod
-    def _fault(row: Sequence[str], width: int) -> str:
-        return "" if len(row) == width else f"the row has {len(row)} cells, the header {width}."
 
 
 class JsonLines:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from ecellm import __version__
 from ecellm.data.dataset import split_setting
+from ecellm.data.manifest import PARTS
 from ecellm.evaluation.compare import Difference
 from ecellm.evaluation.evaluate import NO_PREDICTIONS
 from ecellm.evaluation.published_scores import SCORER
@@ -16,7 +17,7 @@ from ecellm.evaluation.score_rows import NotScored, ScoreRow
 from ecellm.reports.pages import render
 from ecellm.reports.report import QUOTED, SHOWN_IN_DEPTH, Report
 from ecellm.reports.report_charts import Calibrations, overview_picture, reliability_picture, training_picture
-from ecellm.reports.results_page import COUNTS, read_run_facts
+from ecellm.reports.results_page import read_run_facts
 from ecellm.reports.score_grid import DOMAIN_NAMES, ScoreGrid
 from ecellm.reports.tables import NONE, TableColumn, TextTable, difference_cells, score_cells
 from ecellm.tasks import TASKS, Task
@@ -93,7 +94,7 @@ def report_page(report: Report) -> str:
         unscored=_unscored(report.runs),
         training=[(run.name, training_picture(log, run.name)) for run in report.runs if (log := run.log())],
         data=_data(report.runs),
-        parts=COUNTS,
+        parts=PARTS,
         facts=[(run, read_run_facts(file)) for run in report.runs if (file := run.facts_file())],
         again=[(run.name, _reproduction(run)) for run in report.runs],
         quoted_note=QUOTED,

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ecellm.data.manifest import PARTS
 from ecellm.errors import DataError
 from ecellm.evaluation.compare import holm, read_differences
 from ecellm.evaluation.published_scores import BEST, NAMES, SOURCE, quoted_rows
@@ -38,13 +39,12 @@ from ecellm.evaluation.score_rows import ScoreRow
 from ecellm.io.config_files import first_problem
 from ecellm.io.files import atomic_write
 from ecellm.io.markdown import markdown_table
+from ecellm.reports.score_grid import DOMAIN_NAMES
 from ecellm.reports.tables import NONE, interval_text, metric_text
 from ecellm.tasks import TASKS
 from ecellm.types import DIVERSE, DOMAINS, UNSEEN
 
 INTRODUCTION, RUN, STUDY = "introduction.md", "run.json", "study.md"
-COUNTS = ("train IND", "validation IND", "test IND", "test OOD")
-DOMAIN_NAMES = {"IND": "In domain", "OOD": "Out of domain"}
 
 
 class RunFacts(BaseModel):
@@ -284,7 +284,7 @@ def _count_table(manifest: Mapping[str, object], run: Path) -> str:
     counts = manifest.get("counts")
     if not isinstance(counts, dict):
         raise DataError(f"{run / 'manifest.json'} has no counts: copy the dataset's manifest.")
-    lines = [[task, *(f"{counts[task].get(part, 0):,}" for part in COUNTS)] for task in TASKS if task in counts]
+    lines = [[task, *(f"{counts[task].get(part, 0):,}" for part in PARTS)] for task in TASKS if task in counts]
     return markdown_table(["task", "train", "validation", "test, in domain", "test, out of domain"], lines)
 
 

@@ -273,11 +273,6 @@ def full_disk(folder: Path) -> OSError:
     return OSError(errno.ENOSPC, "No space left on device", str(folder))
 
 
-def no_texts() -> ir.ArrayValue:
-    """Return an empty array of texts. An empty literal would have no element type in DuckDB."""
-    return ibis.array([ibis.literal("")])[:0]
-
-
 def unpack(path: Path, into: Path) -> None:
     """Write what a gzip file holds; raises DataError where it is cut short or damaged."""
     try:
@@ -303,7 +298,8 @@ def line_numbers(
     split = [hint.partition("|") for hint in hints]
     lengths = np.array([int(length) for length, _, end in split if end], dtype=np.int64)
     bare = np.array([int(length) for length, _, end in split if not end], dtype=np.int64)
-    endings = np.array([_ending(end.encode("utf-8", "surrogatepass")) for _, _, end in split], dtype=np.uint64)
+    last = (end.encode("utf-8", "surrogatepass")[-LAST:] for _, _, end in split)
+    endings = np.array([int.from_bytes(end, "big") for end in last], dtype=np.uint64)
     first = 1
     for block in _blocks(path):
         starts, stops = _lines_of(block)
@@ -356,11 +352,6 @@ def _endings(block: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) 
         there = stops - place >= starts
         found[there] |= signs[stops[there] - place].astype(np.uint64) << np.uint64(8 * (place - 1))
     return found
-
-
-def _ending(end: bytes) -> int:
-    """Return the last bytes of a line as `_endings` does."""
-    return int.from_bytes(end[-LAST:], "big")
 
 
 def _decodes(text: bytes) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.engines.base import Part, Structure, Workbench, no_texts
-from ecellm.data.schema import conform
+from ecellm.data.engines.base import Part, Structure, Workbench
+from ecellm.data.schema import conform, no_texts
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 STRUCTURE: Structure = {

@@ -50,8 +50,16 @@ def normalised(text: ir.StringValue) -> ir.StringValue:
 
 
 def trimmed(text: ir.StringValue) -> ir.StringValue:
-    """Return the text without spaces at its ends; many times as fast as stripping all white space."""
-    return _trim(text)
+    """Return the text without spaces at its ends; many times as fast as stripping all white space.
+
+    DuckDB and Spark both have the function.
+    """
+
+    @ibis.udf.scalar.builtin(name="trim", signature=(("string",), "string"))
+    def trim(text):  # type: ignore[no-untyped-def]
+        """Cut spaces off a text."""
+
+    return trim(text)
 
 
 def stripped(text: ir.StringValue) -> ir.StringValue:
@@ -59,16 +67,6 @@ def stripped(text: ir.StringValue) -> ir.StringValue:
     # White space sorts before "!". To look at the last character takes many times as long: all before it are counted.
     spaced = reduce(or_, (text.endswith(sign) for sign in WHITE), text < "!")
     return ibis.ifelse(spaced, text.strip(), text)
-
-
-def _trim(text: ir.StringValue) -> ir.StringValue:
-    """Call the function that DuckDB and Spark both have."""
-
-    @ibis.udf.scalar.builtin(name="trim", signature=(("string",), "string"))
-    def trim(text):  # type: ignore[no-untyped-def]
-        """Cut spaces off a text."""
-
-    return trim(text)
 
 
 def is_code(title: ir.StringValue) -> ir.BooleanValue:
