@@ -47,12 +47,13 @@ from ecellm.data.engines.duckdb_sql import (
     trimmed,
     wrong_type,
 )
-from ecellm.data.engines.file_batches import file_batches, is_gzipped
 from ecellm.errors import DataError
 
 #: Gzip files up to this size are unpacked to disk before they are read, which takes a third of the time that DuckDB
 #: takes, and lets several threads read one file; those of two or three queries lie there at a time.
 MOST_UNPACKED = 1 << 30
+#: Files read in one query: so many, and gzip files of so many bytes together, or one.
+AT_ONCE, PACKED_AT_ONCE = 8, 128 << 20
 #: The numbers of bad lines by mark, and those of lines that are not UTF-8.
 Numbers = tuple[Mapping[str, Sequence[int]], Sequence[int]]
 
@@ -343,3 +344,22 @@ class DuckWorkbench(Workbench):
 
     def _sql(self, sql: str) -> duckdb.DuckDBPyConnection:
         return self.con.raw_sql(sql)
+
+
+def file_batches(parts: Sequence[Part]) -> Iterator[dict[int, Part]]:
+    """Yield the parts by number, so many at a time as are read in one query."""
+    some: dict[int, Part] = {}
+    packed = 0
+    for number, part in enumerate(parts):
+        size = part.path.stat().st_size if is_gzipped(part) else 0
+        if some and (len(some) == AT_ONCE or packed + size > PACKED_AT_ONCE):
+            yield some
+            some, packed = {}, 0
+        some[number] = part
+        packed += size
+    yield some
+
+
+def is_gzipped(part: Part) -> bool:
+    """Say whether a part's file is compressed."""
+    return part.path.suffix == ".gz"
