@@ -25,7 +25,7 @@ from pydantic_core import PydanticUndefined
 import ecellm
 from ecellm.cli.app import app
 from ecellm.data.config import BuildConfig, OwnTables, TaskPlan
-from ecellm.data.schema import COLUMNS, SCHEMAS
+from ecellm.data.schema import TABLES
 from ecellm.tasks import TASKS
 from ecellm.training.recipe import Recipe, recipe_names, recipe_text
 
@@ -86,9 +86,9 @@ def columns_page() -> str:
         "The tables that every source is read into, and that your own may stand for.",
         "",
     ]
-    for table, schema in SCHEMAS.items():
+    for table, columns in TABLES.items():
         parts += [f"### {table}", "", "| column | type | holds |", "|---|---|---|"]
-        parts += [f"| `{name}` | {kind} | {cell(COLUMNS[table][name])} |" for name, kind in schema.items()]
+        parts += [f"| `{name}` | {kind} | {cell(text)} |" for name, (kind, text) in columns.items()]
         parts.append("")
     return "\n".join(parts)
 

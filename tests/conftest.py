@@ -48,8 +48,8 @@ def real_data() -> Path:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process; returns exit code, standard output, standard error."""
-    from ecellm.cli import guarded
     from ecellm.cli.app import app
+    from ecellm.cli.main import guarded
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["ecellm", *(str(argument) for argument in arguments)])

@@ -1,5 +1,5 @@
 """`python -m ecellm`: the command without its installed script."""
 
-from ecellm.cli import main
+from ecellm.cli.main import main
 
 main()

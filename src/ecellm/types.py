@@ -58,6 +58,23 @@ def sample_id(task: str, domain: Domain, input: str, options: str | None, occurr
     return f"{task}-{domain}-{digest[:16]}"
 
 
+def new_example(
+    task: str,
+    domain: Domain,
+    split: Split,
+    input: str,
+    options: str | None,
+    output: str,
+    category: str | None = None,
+    labels: tuple[str, ...] | None = None,
+    facts: tuple[str, ...] = (),
+    products: tuple[str, ...] = (),
+) -> Example:
+    """Return an example with its id; the other fields as in `Example`."""
+    identity = sample_id(task, domain, input, options)
+    return Example(identity, task, domain, split, input, options, output, category, labels, facts, products)
+
+
 @dataclass(frozen=True)
 class Question:
     """An example as a setting asks it."""

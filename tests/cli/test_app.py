@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ecellm import __version__
-from ecellm.cli import guarded
+from ecellm.cli.main import guarded
 from ecellm.errors import DataError
 from repository import REPOSITORY
 

@@ -101,7 +101,7 @@ def test_a_command_that_is_still_loading_ends_with_one_sentence(module: str, tmp
         f"        if name == {module!r}:\n"
         "            signal.raise_signal(signal.SIGINT)\n"
         "sys.meta_path.insert(0, Pressing())\n"
-        "from ecellm.cli import main\n"
+        "from ecellm.cli.main import main\n"
         "main()\n"
     )
     line = [sys.executable, "-c", pressing, "simulate", "--out", str(tmp_path / "shop"), "--scale", "20"]

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecellm.data.config import Sources
-from ecellm.data.engines.base import InputFile, Workbench
+from ecellm.data.engines.base import Workbench
+from ecellm.data.manifest import InputFile
 from ecellm.data.schema import SCHEMAS, Store
 from ecellm.data.sources import EngineChoice, Wanted, open_shelf
 

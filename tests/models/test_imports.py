@@ -31,8 +31,8 @@ def importing(name, globals=None, locals=None, fromlist=(), level=0):
     return plain(name, globals, locals, fromlist, level)
 
 builtins.__import__ = importing
-from ecellm.cli import guarded
 from ecellm.cli.app import app
+from ecellm.cli.main import guarded
 sys.argv = ["ecellm", "ask", "PM", sys.argv[1], "--set", "title_1=a mug", "--set", "title_2=a pot"]
 code = guarded(app)
 print(json.dumps({"code": code, "ours": sorted(ours - set(sys.stdlib_module_names)), "all": sorted(sys.modules)}))

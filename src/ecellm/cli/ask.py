@@ -13,6 +13,7 @@ from ecellm.cli.options import (
     MaxCost,
     MaxNewTokens,
     Named,
+    Overwrite,
     Precision,
     PriceIn,
     PriceOut,
@@ -47,7 +48,6 @@ AllScores = Annotated[bool, typer.Option("--scores", help="Write every candidate
 SkipFailed = Annotated[
     bool, typer.Option("--skip-failed", help="Write OUT although some rows got no answer: these are rejected.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there.")]
 
 
 def ask(

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from ecellm.cli.options import Data, Tasks, task_names
+
 
 def baseline(
     name: Annotated[str, typer.Argument(help="Which one: see docs/baselines.md.")],
-    data: Annotated[Path, typer.Option(help="The DATASET folder.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="The MODEL folder to write, for `ecellm predict`.")],
-    tasks: Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")] = None,
+    tasks: Tasks = None,
     base: Annotated[
         str, typer.Option(help="Of encoder and aveqa: minilm, a model's folder or its name on the hub.")
     ] = "minilm",
@@ -25,14 +27,12 @@ def baseline(
     from ecellm.models.baselines.progress import Fitting
     from ecellm.models.baselines.registry import tasks_of
     from ecellm.models.load import best_device
-    from ecellm.tasks import chosen_tasks
 
     tasks_of(name)
-    chosen = None if tasks is None else [task.name for task in chosen_tasks(tasks)]
     choices = Choices(base, epochs, limit, seed, best_device())
     notes: list[str] = []
     with Fitting() as fitting:
-        fitted = fit_baseline(name, read_dataset(data), out, chosen, choices, fitting, notes.append)
+        fitted = fit_baseline(name, read_dataset(data), out, task_names(tasks), choices, fitting, notes.append)
     for line in notes:
         typer.echo(line)
     typer.echo(f"Fitted {name} on {', '.join(fitted)}; model written to {out}.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecellm.cli.options import Changes
 from ecellm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ Models = Annotated[
 ]
 Baselines = Annotated[
     list[str] | None, typer.Option(help="Fit this baseline too, by default tfidf; may be repeated.")
-]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a key of the recipe: optimisation.epochs=1.")
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Tune and fit on at most this many training rows.")]
 

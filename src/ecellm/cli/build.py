@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ecellm.data.builder import Say
+    from ecellm.data.manifest import Manifest
 
 #: A size of memory that both engines understand.
 SIZE = re.compile(r"[1-9][0-9]*(MB|GB)", re.IGNORECASE)
@@ -89,18 +90,19 @@ def _progress(console: "Console", steps: int) -> Iterator["Say"]:
         yield say
 
 
-def _show(manifest: dict[str, Any], console: "Console") -> None:
+def _show(manifest: "Manifest", console: "Console") -> None:
     """Print the counts per task beside the quotas, and which parts have no rows."""
     from rich.table import Table
 
-    parts = ("train IND", "validation IND", "test IND", "test OOD")
+    from ecellm.data.manifest import PARTS
+
     table = Table("task", title="Rows (quota)")
-    for part in parts:
+    for part in PARTS:
         table.add_column(part, justify="right")
     warnings = []
     for task, counts in manifest["counts"].items():
         quotas = manifest["quotas"][task]
-        table.add_row(task, *(f"{counts[part]:,} ({quotas[part]:,})" if part in counts else "-" for part in parts))
+        table.add_row(task, *(f"{counts[part]:,} ({quotas[part]:,})" if part in counts else "-" for part in PARTS))
         empty = [part for part, count in counts.items() if quotas[part] and not count]
         warnings += [f"Warning: {task} has no rows in {', '.join(empty)}."] if empty else []
     console.print(table)
@@ -108,14 +110,12 @@ def _show(manifest: dict[str, Any], console: "Console") -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _summary(manifest: dict[str, Any], out: Path) -> str:
+def _summary(manifest: "Manifest", out: Path) -> str:
     """Say in one line how much was filtered and rejected, and where it is listed."""
-    from ecellm.data.builder import REJECTS
-    from ecellm.data.dataset import MANIFEST
+    from ecellm.data.dataset import MANIFEST, REJECTS
 
-    filtered, rejected = (
-        sum(sum(reasons.values()) for reasons in manifest[key].values()) for key in ("dropped", "rejected")
-    )
+    counted = (manifest["dropped"], manifest["rejected"])
+    filtered, rejected = (sum(sum(reasons.values()) for reasons in found.values()) for found in counted)
     if not filtered and not rejected:
         return "Nothing was filtered or rejected."
     lines = f", {out / REJECTS} has the lines" if rejected else ""
@@ -125,7 +125,7 @@ def _summary(manifest: dict[str, Any], out: Path) -> str:
     )
 
 
-def _details(manifest: dict[str, Any]) -> list[str]:
+def _details(manifest: "Manifest") -> list[str]:
     """Say what was filtered from each task and rejected from each file, by reason."""
     return [
         *(f"Filtered from {task}: {_listed(reasons)}." for task, reasons in manifest["dropped"].items() if reasons),

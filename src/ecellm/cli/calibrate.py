@@ -18,6 +18,7 @@ from ecellm.cli.options import (
     Tasks,
     Timeout,
     server_and_budget,
+    task_names,
 )
 from ecellm.errors import ConfigError, EcellmError
 from ecellm.types import DIVERSE
@@ -65,7 +66,6 @@ def calibrate(
     from ecellm.data.dataset import read_dataset
     from ecellm.io.files import refuse_existing
     from ecellm.models.load import is_tuned, tasks_of
-    from ecellm.tasks import chosen_tasks
 
     reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
     if is_tuned(model) and (out or template):
@@ -78,7 +78,7 @@ def calibrate(
             "is written to a file: name it with --out."
         )
     dataset = read_dataset(data)
-    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else tasks_of(model)
+    chosen = task_names(tasks) or tasks_of(model)
     if out is None:
         _calibrate_folder(model, dataset, chosen, thresholds)
     else:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ecellm.cli.options import Overwrite
+
 
 class Scoring(StrEnum):
     """Which rules."""
@@ -21,7 +23,7 @@ def compare(
     scoring: Annotated[Scoring, typer.Option(help="By which rules.")] = Scoring.strict,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 42,
     out: Annotated[Path | None, typer.Option(help="Write the differences here too, as JSON.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Say what changed by task and setting, beyond noise or not; exit code 1 where something got worse beyond it.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ecellm.cli.options import Changes
 from ecellm.errors import ConfigError
 from ecellm.types import DIVERSE, DOMAINS, UNSEEN
 
@@ -25,9 +26,7 @@ def demo(
     ] = Path("runs/demo"),
     scale: Annotated[float, typer.Option(min=0.01, help="How large the simulated shop is.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The seed of the shop, the dataset and the tuning.")] = 42,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key of the recipe: optimisation.epochs=1.")
-    ] = None,
+    set_: Changes = None,
 ) -> None:
     """Simulate a shop, build data for the ten tasks, tune XS on it, predict and score: all on this machine."""
     from importlib.resources import as_file, files

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ecellm.cli.options import Overwrite
+
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Lines with id, task, setting and text.")],
@@ -28,7 +30,7 @@ def evaluate(
     ] = None,
     bertscore_layer: Annotated[int, typer.Option(min=1, help="The layer of that model; roberta-large's is 17.")] = 17,
     seed: Annotated[int, typer.Option(help="The seed of the bootstrap and of the random baseline.")] = 42,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score predictions by the strict and the published rules, beside the best trivial baseline."""
     from ecellm.data.dataset import read_dataset

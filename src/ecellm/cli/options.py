@@ -1,4 +1,5 @@
-"""Options that several verbs share: the dataset, how a base or a server's model is prompted, and what it may cost."""
+"""Options that several verbs share: the dataset, changes of a recipe, what a study runs, how a base or a server's
+model is prompted, and what it may cost."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,6 +22,11 @@ Named = Annotated[
 ]
 Data = Annotated[Path, typer.Option(help="The DATASET folder.")]
 Tasks = Annotated[str | None, typer.Option(help="Only these tasks, such as PM,SA.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: optimisation.epochs=1.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Repeat every run with so many seeds.")]
+TestRows = Annotated[int | None, typer.Option(min=1, help="Ask at most this many test rows under each setting.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one on each accelerator, or one.")]
 Layout = Annotated[
     str | None,
     typer.Option(help="How a base or a server's model is prompted: a layout's name or a JSON file of one."),
@@ -43,6 +49,13 @@ Calibration = Annotated[
     Path | None,
     typer.Option("--calibration", help="What `ecellm calibrate --out` fitted for a base or a server's model."),
 ]
+
+
+def task_names(tasks: str | None) -> list[str] | None:
+    """Return the names of the tasks that an option gives; None where it is omitted."""
+    from ecellm.tasks import chosen_tasks
+
+    return None if tasks is None else [task.name for task in chosen_tasks(tasks)]
 
 
 def server_and_budget(

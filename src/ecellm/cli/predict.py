@@ -22,6 +22,7 @@ from ecellm.cli.options import (
     Tasks,
     Timeout,
     server_and_budget,
+    task_names,
 )
 from ecellm.errors import ConfigError, ServerError
 
@@ -103,9 +104,8 @@ def _questions(
     from ecellm.inference.selection import questions
     from ecellm.inference.selection import shard as part
     from ecellm.models.load import tasks_of
-    from ecellm.tasks import chosen_tasks
 
-    named = [task.name for task in chosen_tasks(tasks)] if tasks is not None else tasks_of(model)
+    named = task_names(tasks) or tasks_of(model)
     found = questions(dataset, None if setting is None else [setting], named, limit)
     return found if shard is None else part(found, *_part(shard))
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ecellm.cli.options import Overwrite
+
 
 def report(
     runs: Annotated[
@@ -16,7 +18,7 @@ def report(
     data: Annotated[Path | None, typer.Option(help="The runs' DATASET folder, where they do not hold it.")] = None,
     title: Annotated[str, typer.Option(help="The page's title.")] = "Scores",
     seed: Annotated[int, typer.Option(help="The seed of the tests between runs.")] = 42,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write one self-contained page: scores beside the published ones, differences, errors, how it was made."""
     from rich.console import Console

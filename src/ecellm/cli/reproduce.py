@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecellm.cli.options import Changes, Jobs, Seeds, TestRows
 from ecellm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,16 +20,10 @@ def reproduce(
     recipe: Annotated[
         list[str] | None, typer.Option(help="These recipes instead of the paper's six; the first is studied most.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat every run with so many seeds.")] = 1,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key of every recipe: optimisation.epochs=1.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask at most this many test rows under each setting.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; without it, one on each accelerator, or one.")
-    ] = None,
+    seeds: Seeds = 1,
+    set_: Changes = None,
+    limit: TestRows = None,
+    jobs: Jobs = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print what it will take.")] = False,
 ) -> None:
     """Tune and score the paper's models, run its three studies, and report; the plan is printed first."""

@@ -5,27 +5,22 @@ from typing import Annotated
 
 import typer
 
+from ecellm.cli.options import Changes, Data, Jobs, Seeds, TestRows
 from ecellm.errors import ConfigError
 
 
 def study(
     name: Annotated[str, typer.Argument(help="generalist, instructions, scale or bases.")],
     recipe: Annotated[list[str], typer.Option(help="A recipe's name or file; bases takes several.")],
-    data: Annotated[Path, typer.Option(help="The DATASET folder.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="The folder of the study; an interrupted one is resumed.")],
     sizes: Annotated[
         str | None, typer.Option(help="scale: training rows, such as 500,2000; without it, the paper's shares.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat every run with so many seeds.")] = 1,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key of every recipe: optimisation.epochs=1.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask at most this many test rows under each setting.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; without it, one on each accelerator, or one.")
-    ] = None,
+    seeds: Seeds = 1,
+    set_: Changes = None,
+    limit: TestRows = None,
+    jobs: Jobs = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print the commands that it consists of.")] = False,
 ) -> None:
     """Tune and score the models of a study, and compare them: study.html, study.md and report.html."""

@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ecellm.cli.options import Data, Tasks
+from ecellm.cli.options import Changes, Data, Tasks, task_names
 
 Recipe = Annotated[str, typer.Argument(help="A shipped recipe's name (see `ecellm recipes`) or a .toml file.")]
 Out = Annotated[Path, typer.Option(help="The MODEL folder to write.")]
 Setting = Annotated[str, typer.Option(help="The setting whose train and validation rows are used.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: optimisation.epochs=1.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many training rows, spread evenly over tasks.")]
 Samples = Annotated[
     int, typer.Option(min=0, help="Answer so many validation rows at each validation and show the answers.")
@@ -37,12 +36,11 @@ def tune(
     """Tune a model on a dataset and write a MODEL folder."""
     from ecellm.data.dataset import read_dataset
     from ecellm.io.files import reporting_disk_full
-    from ecellm.tasks import chosen_tasks
     from ecellm.training.recipe import read_recipe
     from ecellm.training.tune import check as preflight
     from ecellm.training.tune import tune as run
 
-    chosen = [task.name for task in chosen_tasks(tasks)] if tasks is not None else None
+    chosen = task_names(tasks)
     read, dataset = read_recipe(recipe, set_), read_dataset(data)
     if check:
         found = preflight(read, dataset, tasks=chosen, setting=setting, limit=limit)

@@ -1,22 +1,20 @@
 """Building a dataset: open the Store, let each task's sampler draw, select, write the folder atomically."""
 
-import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from ecellm.data.config import BuildConfig, TaskPlan
-from ecellm.data.dataset import MANIFEST, write_split
-from ecellm.data.dropped import sample_row, write_dropped
-from ecellm.data.engines.base import Workbench
+from ecellm.data.dataset import write_dataset
+from ecellm.data.dropped import write_dropped
+from ecellm.data.engines.base import RejectedRow, Workbench
 from ecellm.data.filters.quality import unfit
 from ecellm.data.filters.selection import BEYOND, Part, Rules, Selection, select
-from ecellm.data.hub_card import HUB_CARD, hub_card
+from ecellm.data.manifest import Manifest
 from ecellm.data.paper_deviations import deviations
 from ecellm.data.readers.custom_tables import own_columns
 from ecellm.data.readers.custom_tables_columns import Columns
@@ -30,7 +28,6 @@ from ecellm.io.files import atomic_folder, refuse_existing
 from ecellm.tasks import TASKS, Task, chosen_tasks
 from ecellm.types import SPLITS, Example
 
-REJECTS = "rejects.jsonl"
 #: What is drawn beyond a quota grows fourfold while a quota is missed, up to so many times the quota.
 MOST_RESERVE = 8
 
@@ -54,7 +51,7 @@ def build(
     say: Say,
     engine: EngineChoice | None = None,
     dropped_dir: Path | None = None,
-) -> dict[str, Any]:
+) -> Manifest:
     """Build the dataset folder `out` and return its manifest.
 
     `say(step)` is called as each step begins. The rows that samplers and rules filter are written to the folder
@@ -91,7 +88,8 @@ def build(
                 say("writing the filtered rows")
                 write_dropped(shelf.bench, draws, selection, stack.enter_context(atomic_folder(dropped_dir)))
         say("writing")
-        _write(stack.enter_context(atomic_folder(out)), manifest, selection, rejected)
+        examples = {split: selection.split(split) for split in SPLITS}
+        write_dataset(stack.enter_context(atomic_folder(out)), examples, manifest, rejected)
     return manifest
 
 
@@ -180,7 +178,7 @@ def _drop_unfit(draw: Draw, task: Task, config: BuildConfig) -> None:
     max_words = config.tasks.get(task.name, TaskPlan()).max_words
     unfitting = unfit(draw.examples, task, config.language(task), max_words, draw.written)
     for reason, example in unfitting:
-        draw.drop(reason, 1, [sample_row(example)])
+        draw.drop(reason, 1, [asdict(example)])
     out = {id(example) for _, example in unfitting}
     draw.examples = [example for example in draw.examples if id(example) not in out]
 
@@ -192,20 +190,6 @@ def _rules(task: Task, config: BuildConfig, plan: Plan) -> Rules:
         near_apart=not config.tasks.get(task.name, TaskPlan()).near_duplicates,
         as_given=plan.given_split,
     )
-
-
-def _write(
-    folder: Path, manifest: Mapping[str, Any], selection: Selection, rejected: Sequence[Mapping[str, Any]]
-) -> None:
-    """Write a dataset's files."""
-    for split in SPLITS:
-        write_split(selection.split(split), folder / f"{split}.parquet")
-    if rejected:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rejected)
-        (folder / REJECTS).write_text("".join(lines), encoding="utf-8")
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
-    (folder / HUB_CARD).write_text(hub_card(manifest), encoding="utf-8")
 
 
 def _check_folders(out: Path, dropped_dir: Path | None) -> None:
@@ -329,10 +313,10 @@ def _manifest(
     plans: Mapping[str, Plan],
     draws: Mapping[str, Draw],
     selection: Selection,
-    rejected: Iterable[dict[str, Any]],
+    rejected: Iterable[RejectedRow],
     bench: Workbench,
     engine: EngineChoice,
-) -> dict[str, Any]:
+) -> Manifest:
     """Return the manifest; nothing in it depends on time, machine or path."""
     return {
         "seed": seed,
@@ -351,10 +335,7 @@ def _manifest(
             "python": platform.python_version(),
             **{name: version(name) for name in ("ecellm", engine.package, "ibis-framework", "pyarrow")},
         },
-        "inputs": [
-            {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
-            for file in sorted(bench.inputs, key=lambda file: file.path)
-        ],
+        "inputs": [asdict(file) for file in sorted(bench.inputs, key=lambda file: file.path)],
     }
 
 
@@ -372,7 +353,7 @@ def _losses(dropped: Counter[str]) -> Counter[str]:
     return Counter({reason: count for reason, count in dropped.items() if reason != BEYOND})
 
 
-def _by_file(rejected: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+def _by_file(rejected: Iterable[RejectedRow]) -> dict[str, dict[str, int]]:
     """Return how many raw lines were rejected, by file and reason."""
     found: dict[str, Counter[str]] = {}
     for row in rejected:

@@ -7,7 +7,7 @@ A setting is a view: it adds an instruction and, in the 1-shot settings, a worke
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ecellm.data.hub_card import HUB_CARD, hub_card
+from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError
 from ecellm.io.hashing import keyed_choice, keyed_hash
 from ecellm.tasks import TASKS
@@ -24,6 +26,8 @@ from ecellm.types import DIVERSE, ONE_SHOT, SETTINGS, SINGLE, SPLITS, UNSEEN, Do
 MANIFEST = "manifest.json"
 #: Of imported datasets only: what the published rows say beside their samples (`ecinstruct/format.py`).
 PUBLISHED = "published.parquet"
+#: Rejected input, a JSON object a line.
+REJECTS = "rejects.jsonl"
 
 SCHEMA = pa.schema(
     [
@@ -48,7 +52,7 @@ class Dataset:
     """A dataset folder, read lazily by split."""
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def seed(self) -> int:
@@ -168,12 +172,32 @@ def read_dataset(path: Path) -> Dataset:
         if missing:
             raise DataError(f"{file} has no column {', '.join(missing)}.")
     try:
-        values = json.loads(manifest.read_text(encoding="utf-8"))
+        values: Manifest = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{manifest} is not valid JSON: build the dataset again.") from error
     if not isinstance(values, dict):
         raise DataError(f"{manifest} is not a JSON object: build the dataset again.")
     return Dataset(path, values)
+
+
+def write_dataset(
+    folder: Path,
+    examples: Mapping[Split, Iterable[Example]],
+    manifest: Manifest,
+    rejected: Iterable[Mapping[str, object]] = (),
+) -> None:
+    """Write the files of a dataset folder: samples by split, manifest, card, and the rejected rows, if any."""
+    for split in SPLITS:
+        write_split(examples[split], folder / f"{split}.parquet")
+    texts = {
+        REJECTS: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rejected),
+        MANIFEST: json.dumps(manifest, indent=2, ensure_ascii=False) + "\n",
+        HUB_CARD: hub_card(manifest),
+    }
+    for name, text in texts.items():
+        if text:
+            # A lone half of a surrogate pair, which UTF-8 cannot hold, becomes JSON's escape for it.
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_split(examples: Iterable[Example], file: Path) -> None:
@@ -208,7 +232,7 @@ def spread(questions: Sequence[Question], limit: int | None, seed: int) -> list[
 _FIELDS = {field.name for field in fields(Example)}
 
 
-def _sample(row: dict[str, Any], split: Split) -> Example:
+def _sample(row: Mapping[str, Any], split: Split) -> Example:
     values = {name: value for name, value in row.items() if name in _FIELDS}
     for name in ("facts", "products"):
         values[name] = tuple(values.get(name) or ())

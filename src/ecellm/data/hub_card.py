@@ -1,8 +1,6 @@
 """The README.md of a dataset folder: what `datasets.load_dataset(folder)` and a hub's page read."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from ecellm.data.manifest import Manifest
 from ecellm.tasks import TASKS
 from ecellm.types import SPLITS
 
@@ -23,7 +21,7 @@ COLUMNS = {
 }
 
 
-def hub_card(manifest: Mapping[str, Any]) -> str:
+def hub_card(manifest: Manifest) -> str:
     """Return the card of a dataset with this manifest; nothing in it depends on time, machine or path."""
     parts = [f"{split} {domain}" for split in SPLITS for domain in ("IND", "OOD")]
     shown = [part for part in parts if any(counts.get(part) for counts in manifest["counts"].values())]

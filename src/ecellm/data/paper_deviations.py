@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from ecellm.data.config import BuildConfig, Sources, TaskPlan
+from ecellm.data.manifest import DeviationRow
 from ecellm.data.samplers import SAMPLERS
 from ecellm.data.samplers.base import BRAND, NATURAL, TIME
 from ecellm.tasks import TASKS
@@ -153,18 +154,18 @@ DEVIATIONS: tuple[Deviation, ...] = (
 )
 
 
-def deviations(config: BuildConfig, tasks: Collection[str], given_splits: Collection[str]) -> list[dict[str, object]]:
+def deviations(config: BuildConfig, tasks: Collection[str], given_splits: Collection[str]) -> list[DeviationRow]:
     """Return the differences that hold for the tasks of a build, each with its tasks and its text.
 
     `given_splits` names the tasks whose rows come with their splits.
     """
     choices = {name: _choice(config, name, name in given_splits) for name in tasks}
-    found: list[dict[str, object]] = []
+    found: list[DeviationRow] = []
     for deviation in DEVIATIONS:
         holding = [name for name in tasks if name in deviation.tasks and not deviation.unless(choices[name])]
         if holding:
-            found.append({"tasks": holding, "text": deviation.text})
-    found += [{"tasks": [name], "text": text} for name in tasks for text in _chosen(name, choices[name])]
+            found.append(DeviationRow(tasks=holding, text=deviation.text))
+    found += [DeviationRow(tasks=[name], text=text) for name in tasks for text in _chosen(name, choices[name])]
     return found
 
 

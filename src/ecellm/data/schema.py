@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -18,218 +18,142 @@ import pyarrow as pa
 from ecellm.errors import DataError
 from ecellm.io.hashing import SEPARATOR
 
-#: Column names and Ibis types of every table. `COLUMNS` describes what each column holds.
-SCHEMAS: Mapping[str, ibis.Schema] = {
-    "products": ibis.schema(
-        {
-            "catalogue": "string",
-            "category": "string",
-            "product_id": "string",
-            "title": "string",
-            "description": "string",
-            "feature": "string",
-            "brand": "string",
-            "price": "string",
-            "categories": "array<string>",
-            "fields": "array<string>",
-            "shown": "array<struct<name: string, text: string>>",
-        }
-    ),
-    "reviews": ibis.schema(
-        {
-            "category": "string",
-            "product_id": "string",
-            "user_id": "string",
-            "stars": "int8",
-            "text": "string",
-            "time": "int64",
-        }
-    ),
-    "purchases": ibis.schema({"category": "string", "product_id": "string", "user_id": "string", "time": "int64"}),
-    "relations": ibis.schema(
-        {
-            "category": "string",
-            "product_id": "string",
-            "other_id": "string",
-            "relation": "string",
-            "split": "string",
-        }
-    ),
-    "matches": ibis.schema({"left_id": "string", "right_id": "string"}),
-    "pairs": ibis.schema({"left_id": "string", "right_id": "string", "label": "string", "split": "string"}),
-    "judgements": ibis.schema(
-        {
-            "query": "string",
-            "product_id": "string",
-            "label": "string",
-            "small": "boolean",
-            "split": "string",
-        }
-    ),
-    "attributes": ibis.schema(
-        {
-            "category": "string",
-            "product_id": "string",
-            "attribute": "string",
-            "position": "int64",
-            "value": "string",
-            "field": "string",
-            "split": "string",
-        }
-    ),
-    "questions": ibis.schema(
-        {
-            "category": "string",
-            "product_id": "string",
-            "question": "string",
-            "kind": "string",
-            "answerable": "boolean",
-            "snippets": "array<string>",
-            "answers": "array<struct<text: string, helpful: int64>>",
-            "split": "string",
-        }
-    ),
-}
-
-#: Columns that a source need not give: they are null then.
-OPTIONAL: Mapping[str, Sequence[str]] = {"products": ("shown",)}
-
-#: What each column holds. Times are seconds since 1970 (UTC). Strings are as the source wrote them.
-COLUMNS: Mapping[str, Mapping[str, str]] = {
+#: The columns of every table, with their Ibis types and what they hold. Times are seconds since 1970 (UTC). Strings
+#: are as the source wrote them.
+TABLES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "products": {
-        "catalogue": "where the record stands: amazon_2018, amazon_2014, amazon, google, esci or mave",
-        "category": "the source's category (its file name for Amazon Review); empty where it has none",
-        "product_id": "unique within catalogue and category",
-        "title": "as written, markup included; null where missing",
-        "description": "paragraphs joined by ', '; null where missing",
-        "feature": "bullet points joined by ', '; null where missing",
-        "brand": "brand or manufacturer; null where missing",
-        "price": "text as the source wrote it, no unit added (amazon: of a float); null where missing",
-        "categories": "category path from the root; empty where missing",
-        "fields": "MAVE: which of title, description, feature, price, brand exist, in the order of "
-        "their first paragraph; empty elsewhere",
-        "shown": "the fields of the user's own records, in order; null where they show the published ones",
+        "catalogue": ("string", "where the record stands: amazon_2018, amazon_2014, amazon, google, esci or mave"),
+        "category": ("string", "the source's category (its file name for Amazon Review); empty where it has none"),
+        "product_id": ("string", "unique within catalogue and category"),
+        "title": ("string", "as written, markup included; null where missing"),
+        "description": ("string", "paragraphs joined by ', '; null where missing"),
+        "feature": ("string", "bullet points joined by ', '; null where missing"),
+        "brand": ("string", "brand or manufacturer; null where missing"),
+        "price": ("string", "text as the source wrote it, no unit added (amazon: of a float); null where missing"),
+        "categories": ("array<string>", "category path from the root; empty where missing"),
+        "fields": (
+            "array<string>",
+            "MAVE: which of title, description, feature, price, brand exist, in the order of "
+            "their first paragraph; empty elsewhere",
+        ),
+        "shown": (
+            "array<struct<name: string, text: string>>",
+            "the fields of the user's own records, in order; null where they show the published ones",
+        ),
     },
     "reviews": {
-        "category": "the review file's category",
-        "product_id": "the reviewed product",
-        "user_id": "the reviewer",
-        "stars": "1 to 5",
-        "text": "the review's text; never null",
-        "time": "seconds since 1970, UTC",
+        "category": ("string", "the review file's category"),
+        "product_id": ("string", "the reviewed product"),
+        "user_id": ("string", "the reviewer"),
+        "stars": ("int8", "1 to 5"),
+        "text": ("string", "the review's text; never null"),
+        "time": ("int64", "seconds since 1970, UTC"),
     },
     "purchases": {
-        "category": "the rating file's category",
-        "product_id": "the product rated, taken as bought",
-        "user_id": "the shopper",
-        "time": "seconds since 1970, UTC",
+        "category": ("string", "the rating file's category"),
+        "product_id": ("string", "the product rated, taken as bought"),
+        "user_id": ("string", "the shopper"),
+        "time": ("int64", "seconds since 1970, UTC"),
     },
     "relations": {
-        "category": "the metadata file's category",
-        "product_id": "the page's product",
-        "other_id": "the product it points to, in any category",
-        "relation": "also_buy, also_view or similar",
-        "split": "the split of a user's own labelled pair: train, validation or test; null where none is given",
+        "category": ("string", "the metadata file's category"),
+        "product_id": ("string", "the page's product"),
+        "other_id": ("string", "the product it points to, in any category"),
+        "relation": ("string", "also_buy, also_view or similar"),
+        "split": (
+            "string",
+            "the split of a user's own labelled pair: train, validation or test; null where none is given",
+        ),
     },
     "matches": {
-        "left_id": "product_id in catalogue amazon",
-        "right_id": "product_id in catalogue google that is the same product",
+        "left_id": ("string", "product_id in catalogue amazon"),
+        "right_id": ("string", "product_id in catalogue google that is the same product"),
     },
     "pairs": {
-        "left_id": "product_id in catalogue amazon",
-        "right_id": "product_id in catalogue google",
-        "label": "yes where both are the same product, no where they are not",
-        "split": "train, validation or test; null where none is given",
+        "left_id": ("string", "product_id in catalogue amazon"),
+        "right_id": ("string", "product_id in catalogue google"),
+        "label": ("string", "yes where both are the same product, no where they are not"),
+        "split": ("string", "train, validation or test; null where none is given"),
     },
     "judgements": {
-        "query": "the shopper's query",
-        "product_id": "the judged product, in catalogue esci",
-        "label": "E exact, S substitute, C complement, I irrelevant",
-        "small": "whether the row is in the source's small version (the ranking task)",
-        "split": "the source's own split: train or test; in a user's own table also validation",
+        "query": ("string", "the shopper's query"),
+        "product_id": ("string", "the judged product, in catalogue esci"),
+        "label": ("string", "E exact, S substitute, C complement, I irrelevant"),
+        "small": ("boolean", "whether the row is in the source's small version (the ranking task)"),
+        "split": ("string", "the source's own split: train or test; in a user's own table also validation"),
     },
     "attributes": {
-        "category": "the product's category",
-        "product_id": "the product, in catalogue mave",
-        "attribute": "the attribute to extract",
-        "position": "the attribute's place in the product's list, from 0",
-        "value": "the value as it stands in the text; null where the text does not give one",
-        "field": "title, description, feature, price or brand: where the value stands; null with value",
-        "split": "the source's own split: train, validation or test",
+        "category": ("string", "the product's category"),
+        "product_id": ("string", "the product, in catalogue mave"),
+        "attribute": ("string", "the attribute to extract"),
+        "position": ("int64", "the attribute's place in the product's list, from 0"),
+        "value": ("string", "the value as it stands in the text; null where the text does not give one"),
+        "field": ("string", "title, description, feature, price or brand: where the value stands; null with value"),
+        "split": ("string", "the source's own split: train, validation or test"),
     },
     "questions": {
-        "category": "the question's category",
-        "product_id": "the product that it is about",
-        "question": "the question's text",
-        "kind": "descriptive or yesno",
-        "answerable": "whether the snippets answer it",
-        "snippets": "review snippets, best first",
-        "answers": "shoppers' answers in the source's order, with their helpful votes (null where not known)",
-        "split": "the source's own split: train, validation or test",
+        "category": ("string", "the question's category"),
+        "product_id": ("string", "the product that it is about"),
+        "question": ("string", "the question's text"),
+        "kind": ("string", "descriptive or yesno"),
+        "answerable": ("boolean", "whether the snippets answer it"),
+        "snippets": ("array<string>", "review snippets, best first"),
+        "answers": (
+            "array<struct<text: string, helpful: int64>>",
+            "shoppers' answers in the source's order, with their helpful votes (null where not known)",
+        ),
+        "split": ("string", "the source's own split: train, validation or test"),
     },
 }
+SCHEMAS: Mapping[str, ibis.Schema] = {
+    name: ibis.schema({column: kind for column, (kind, _) in columns.items()}) for name, columns in TABLES.items()
+}
+
+#: Columns that a source need not give: they are null then, lists empty.
+OPTIONAL: Mapping[str, Sequence[str]] = {
+    "products": ("description", "feature", "price", "categories", "fields", "shown"),
+    "relations": ("split",),
+}
+
+#: A row of an expression, by its columns: the expression says which they are, and of what types.
+Row = dict[str, Any]
 
 
-class Engine(Protocol):
-    """What computes the expressions, and the only way from them to Python's rows and back."""
+class Engine:
+    """What computes the expressions, and the only way from them to Python's rows and back.
 
-    def keep(self, table: ir.Table) -> ir.Table:
-        """Compute an expression once and return the table that holds it."""
-
-    def forget(self, table: ir.Table, *columns: str) -> None:
-        """Let go of a kept table, or of columns of it, from which nothing is computed any more."""
-
-    def owning(self) -> AbstractContextManager[list[str]]:
-        """Note the tables that are kept within, but for those that a further `owning` within notes."""
-
-    def drop(self, names: Sequence[str]) -> None:
-        """Let go of kept tables that were noted."""
-
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
-        """Collect an expression's rows. Only what is sampled may be collected, whatever the shop's size."""
-
-    def write(self, table: ir.Table, path: Path) -> None:
-        """Write an expression's rows to a Parquet file, or to a folder of them, without collecting them."""
-
-    def given(self, rows: pa.Table) -> ir.Table:
-        """Return a few rows of our own as a table of the engine."""
-
-    def mapped(self, texts: ir.Table, function: Callable[[str], str]) -> ir.Table:
-        """Return the texts of a table of one column with a second column, `mapped`, that Python computes."""
-
-
-class IbisEngine:
-    """Whatever backend Ibis itself chooses: enough for tables in memory."""
+    This one leaves the backend to Ibis, which is enough for tables in memory.
+    """
 
     def keep(self, table: ir.Table) -> ir.Table:
         """Compute an expression once and return the table that holds it."""
         return self.given(table.to_pyarrow())
 
     def forget(self, table: ir.Table, *columns: str) -> None:
-        """Leave a table to Python."""
+        """Let go of a kept table, or of columns of it, from which nothing is computed any more."""
 
     def owning(self) -> AbstractContextManager[list[str]]:
-        """Note nothing: Python owns the tables."""
+        """Note the tables that are kept within, but for those that a further `owning` within notes."""
         return nullcontext([])
 
     def drop(self, names: Sequence[str]) -> None:
-        """Leave tables to Python."""
+        """Let go of kept tables that were noted."""
 
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
-        """Collect an expression's rows."""
-        found: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
+    def rows(self, table: ir.Table) -> list[Row]:
+        """Collect an expression's rows. Only what is sampled may be collected, whatever the shop's size."""
+        found: list[Row] = table.to_pyarrow().to_pylist()
         return found
 
     def write(self, table: ir.Table, path: Path) -> None:
-        """Write an expression's rows to a Parquet file, or to a folder of them."""
+        """Write an expression's rows to a Parquet file, or to a folder of them, without collecting them."""
         table.to_parquet(path)
 
     def given(self, rows: pa.Table) -> ir.Table:
-        """Return a few rows of our own as a table in memory."""
+        """Return a few rows of our own as a table of the engine."""
         return ibis.memtable(rows)
 
     def mapped(self, texts: ir.Table, function: Callable[[str], str]) -> ir.Table:
-        """Return the texts with what Python makes of them, by way of memory."""
+        """Return the texts of a table of one column with a second column, `mapped`, that Python computes."""
         (column,) = texts.columns
         found = [row[column] for row in self.rows(texts)]
         columns = {column: pa.array(found, pa.string()), "mapped": pa.array(map(function, found), pa.string())}
@@ -244,7 +168,7 @@ class Store:
     """Table name to expression; each has exactly the columns of `SCHEMAS[name]`, in that order."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Why an absent table is absent, for messages."""
-    engine: Engine = field(default_factory=IbisEngine)
+    engine: Engine = field(default_factory=Engine)
     """What computes the tables."""
     catalogues: Mapping[str, ir.Table] = field(default_factory=dict)
     """The products of one catalogue alone, where a source gives nothing else: that saves reading the others."""
@@ -269,7 +193,7 @@ class Store:
         products = self["products"]
         return products.filter(products.catalogue == name)
 
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+    def rows(self, table: ir.Table) -> list[Row]:
         """Collect an expression's rows, which must be few: those sampled."""
         return self.engine.rows(table)
 
@@ -281,7 +205,7 @@ class Store:
         """Return the sum of a column of whole numbers, 0 where there is no row."""
         return int(self.rows(table.aggregate(sum=table[column].sum()))[0]["sum"] or 0)
 
-    def first(self, table: ir.Table, key: str, count: int) -> list[dict[str, Any]]:
+    def first(self, table: ir.Table, key: str, count: int) -> list[Row]:
         """Collect the `count` rows with the smallest values of the key column, in that order.
 
         The key must tell rows apart, or rows of equal key must be equal.
@@ -299,7 +223,7 @@ class Store:
                 self.shared[name] = self.keep(make())
         return self.shared[name]
 
-    def given(self, rows: Iterable[Mapping[str, Any]], **kinds: str) -> ir.Table:
+    def given(self, rows: Iterable[Mapping[str, object]], **kinds: str) -> ir.Table:
         """Return columns (name to Arrow type) of a few rows of our own as a table to join with."""
         listed = list(rows)
         columns = {name: pa.array([row[name] for row in listed], kind) for name, kind in kinds.items()}
@@ -319,11 +243,18 @@ def keyed(seed: int | str, *columns: ir.Value | str) -> ir.StringValue:
     return reduce(lambda left, right: left + SEPARATOR + right, parts).hexdigest("md5")
 
 
+def no_texts() -> ir.ArrayValue:
+    """Return an empty array of texts. An empty literal would have no element type in DuckDB."""
+    return ibis.array([ibis.literal("")])[:0]
+
+
 def conform(table: ir.Table, name: str) -> ir.Table:
     """Return the table with exactly the columns and types of `SCHEMAS[name]`; raises if one is missing that is not of
     `OPTIONAL`."""
-    missing = {column for column in OPTIONAL.get(name, ()) if column not in table.columns}
-    columns = SCHEMAS[name].items()
-    return table.select(
-        **{column: ibis.null(kind) if column in missing else table[column].cast(kind) for column, kind in columns}
-    )
+    columns = {}
+    for column, (kind, _) in TABLES[name].items():
+        if column in table.columns or column not in OPTIONAL.get(name, ()):
+            columns[column] = table[column].cast(kind)
+        else:
+            columns[column] = no_texts() if kind == "array<string>" else ibis.null(kind)
+    return table.select(**columns)

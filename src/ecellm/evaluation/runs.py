@@ -15,9 +15,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 from ecellm.data.dataset import MANIFEST, Dataset, read_dataset
+from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError
 from ecellm.evaluation.predictions import json_lines
 from ecellm.evaluation.score_rows import ScoreRow, Scores
@@ -71,11 +72,11 @@ class ScoredRun:
             return self.dataset.hash()
         return None if self.scores is None else self.scores.get("dataset")
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Return the dataset's manifest, or a copy of it; empty where there is none."""
         if self.dataset is not None:
             return self.dataset.manifest
-        return self._json(MANIFEST)
+        return cast(Manifest, self._json(MANIFEST))
 
     def model_facts(self) -> ModelFacts:
         """Return the content of the model's ecellm.json; empty where there is none."""

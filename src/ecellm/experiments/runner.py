@@ -23,7 +23,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
 
 from ecellm.data.dataset import Dataset
 from ecellm.errors import ConfigError
@@ -131,7 +130,7 @@ class Grid:
         plan = json.loads(json.dumps(plan))
         record = self.out / RECORD
         if record.is_file():
-            before: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+            before: dict[str, object] = json.loads(record.read_text(encoding="utf-8"))
             different = [name for name in plan if plan[name] != before.get(name)]
             if different:
                 raise ConfigError(

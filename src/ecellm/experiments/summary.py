@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from ecellm import __version__
 from ecellm.data.dataset import split_setting
@@ -21,10 +21,11 @@ from ecellm.reports.pages.charts import COLOURS, INK, picture
 from ecellm.reports.report import read_report
 from ecellm.reports.report_charts import overview_picture
 from ecellm.reports.report_page import report_page
-from ecellm.reports.tables import metric_text
+from ecellm.reports.tables import figure_text, metric_text
 from ecellm.tasks import TASKS
 
 NONE = "-"
+ONE_SEED = "One seed: what another draw of order and dropout would change is not in the intervals."
 AGREED = {frozenset({"better"}): "better", frozenset({"worse"}): "worse"}
 
 
@@ -52,7 +53,7 @@ class SideScore:
     def text(self) -> str:
         """Return "0.512 [0.481, 0.543], better"."""
         verdict = f", {self.verdict}" if self.verdict else ""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{verdict}"
+        return figure_text(self.value, self.low, self.high) + verdict
 
 
 #: By (task, setting), then by the side's name.
@@ -139,14 +140,13 @@ def _notes(grid: Grid) -> list[str]:
         f"Main metrics, strict scoring, {spread}. Better and worse are against “{first}”, by paired tests on the "
         "same test rows with Holm's correction over all tasks and settings"
         + (", where every seed's test says so." if len(grid.seeds) > 1 else "."),
-        *(["One seed: what another draw of order and dropout would change is not in the intervals."] * _alone(grid)),
+        *(
+            ["One seed: what another draw of order and dropout would change is not in the intervals."]
+            * (len(grid.seeds) == 1)
+        ),
         f"Dataset {grid.dataset.hash()[:16]}, seeds {', '.join(map(str, grid.seeds))}, ecellm {__version__}."
         + (f" Changed in the recipes: {', '.join(grid.changes)}." if grid.changes else ""),
     ]
-
-
-def _alone(grid: Grid) -> int:
-    return int(len(grid.seeds) == 1)
 
 
 def _markdown(grid: Grid, table: Table) -> str:
@@ -203,7 +203,7 @@ def _size_chart(grid: Grid, setting: str, table: Table) -> Markup:
     sizes = {side.name: side.size or 0 for side in grid.study.sides}
     rows = {task: sides for (task, of), sides in table.items() if of == setting}
 
-    def paint(axes: Any) -> None:
+    def paint(axes: Axes) -> None:
         for number, (task, sides) in enumerate(rows.items()):
             points = sorted((sizes[name], found) for name, found in sides.items())
             colour = COLOURS[number % len(COLOURS)]

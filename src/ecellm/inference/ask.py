@@ -2,7 +2,7 @@
 
 Answers are appended to OUT.part.jsonl as they come. At the end OUT is written atomically: the table's rows and
 columns in their order, answers and probabilities as new columns. Rows that are no valid question are rejected
-into OUT.set-aside.jsonl with the reason.
+into OUT.rejected.jsonl with the reason.
 """
 
 import hashlib

@@ -48,7 +48,7 @@ class TableCounts:
 
 def rejects_file(out: Path) -> Path:
     """Return the file of the rejected rows."""
-    return out.with_name(out.name + ".set-aside.jsonl")
+    return out.with_name(out.name + ".rejected.jsonl")
 
 
 def new_columns(task: Task, options: TableOptions) -> dict[str, pa.DataType]:

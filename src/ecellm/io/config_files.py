@@ -2,14 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from ecellm.errors import ConfigError
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, object]:
     """Read a TOML file; raises ConfigError with one sentence where that cannot be done."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

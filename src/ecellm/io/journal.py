@@ -22,7 +22,7 @@ HEADER = "run"
 Key = TypeVar("Key")
 
 
-def append_entries(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+def append_entries(path: Path, entries: Iterable[Mapping[str, object]]) -> None:
     """Append a JSON line each, all of them or none."""
     append_or_roll_back(path, "".join(json.dumps(entry, ensure_ascii=False, default=str) + "\n" for entry in entries))
 
@@ -46,7 +46,7 @@ class Journal(Generic[Key]):
     """
 
     def __init__(
-        self, path: Path, identity: Mapping[str, Any], key: Callable[[Entry], Key], record: Path | None = None
+        self, path: Path, identity: Mapping[str, object], key: Callable[[Entry], Key], record: Path | None = None
     ):
         """Set up the journal at `path`; `key` returns what an entry answers.
 
@@ -112,14 +112,14 @@ class Journal(Generic[Key]):
         with atomic_write(self.record) as temporary:
             temporary.write_text(json.dumps(dict(self.identity), indent=2) + "\n", encoding="utf-8")
 
-    def append(self, entries: Iterable[Mapping[str, Any]]) -> None:
+    def append(self, entries: Iterable[Mapping[str, object]]) -> None:
         """Append entries, all of them or none."""
         append_entries(self.path, entries)
 
     def _is_empty(self) -> bool:
         return not (self.path.is_file() and self.path.stat().st_size)
 
-    def _recorded(self, record: Path) -> dict[str, Any]:
+    def _recorded(self, record: Path) -> dict[str, object]:
         before = read_record(record)
         if before is None:
             raise DataError(
@@ -127,7 +127,7 @@ class Journal(Generic[Key]):
             )
         return before
 
-    def _check(self, before: Mapping[str, Any]) -> None:
+    def _check(self, before: Mapping[str, object]) -> None:
         different = [name for name, value in self.identity.items() if before.get(name) != value]
         if different:
             raise DataError(
@@ -135,7 +135,7 @@ class Journal(Generic[Key]):
             )
 
 
-def read_record(record: Path) -> dict[str, Any] | None:
+def read_record(record: Path) -> dict[str, object] | None:
     """Return the identity in the file beside a journal; None where there is none."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,7 @@ from ecellm.io.files import atomic_write
 CHUNK = 4096
 #: Characters.
 LONGEST_CELL = 2**31 - 1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Row:
 
     number: int
     """From 1, the header not counted."""
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     fault: str = ""
     """Why it cannot be read."""
 
 
 #: What the rows of a chunk get: new values by column, or None to drop the row.
-Added = Sequence[Mapping[str, Any] | None]
+Added = Sequence[Mapping[str, object] | None]
 
 
 class Table(Protocol):
@@ -66,10 +67,11 @@ class CsvTable:
         """Return the rows, at most CHUNK at a time."""
         width = len(self.header)
         for cells in _by_chunks(self._body()):
-            yield [
-                Row(number, dict(zip(self.header, row, strict=False)), self._fault(row, width))
-                for number, row in cells
-            ]
+            rows = []
+            for number, row in cells:
+                fault = "" if len(row) == width else f"the row has {len(row)} cells, the header {width}."
+                rows.append(Row(number, dict(zip(self.header, row, strict=False)), fault))
+            yield rows
 
     def write(self, out: Path, columns: Mapping[str, pa.DataType], added: Iterable[Added]) -> None:
         """Write the rows; lists are JSON, missing values empty cells."""
@@ -113,10 +115,6 @@ class CsvTable:
             next(lines)
             kept = ((row or [""]) for row in lines if row or len(self.header) == 1)
             yield from enumerate(kept, start=1)
-
-    @staticmethod
-    def _fault(row: Sequence[str], width: int) -> str:
-        return "" if len(row) == width else f"the row has {len(row)} cells, the header {width}."
 
 
 class JsonLines:
@@ -174,7 +172,7 @@ class ParquetTable:
                 made = [pa.array([more[field.name] for more in there], field.type) for field in new]
                 writer.write_batch(pa.record_batch([*kept.columns, *made], schema=schema))
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.path) as file:
             yield from file.iter_batches(CHUNK)
 
@@ -207,8 +205,8 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         raise DataError(f"{path} has the column {twice[0]!r} more than once.")
 
 
-def _by_chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    chunk = []
+def _by_chunks(rows: Iterable[T]) -> Iterator[list[T]]:
+    chunk: list[T] = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == CHUNK:
@@ -222,7 +220,7 @@ class _TwiceError(Exception):
     """An object gives a name twice."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -242,7 +240,7 @@ def _json_row(number: int, line: str) -> Row:
     return Row(number, value)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     if value is None:
         return ""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from ecellm.data.checks import Finding
 from ecellm.data.dataset import Dataset
 from ecellm.data.filters.quality import words_of
+from ecellm.data.manifest import Manifest
 from ecellm.data.paper_deviations import heading
 from ecellm.data.readers.addresses import read_addresses
 from ecellm.io.hashing import keyed_hash
@@ -67,8 +68,9 @@ def data_card(dataset: Dataset, findings: Sequence[Finding]) -> str:
     )
 
 
-def _sources(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(manifest.get("config", {}).get("sources", {}))
+def _sources(manifest: Manifest) -> Mapping[str, object]:
+    found = manifest.get("config", {}).get("sources")
+    return found if isinstance(found, dict) else {}
 
 
 def _example(task: str, examples: Sequence[Example]) -> CardExample:
@@ -90,7 +92,7 @@ def _lengths(examples: Sequence[Example], tasks: Sequence[str]) -> Markup:
     for example in examples:
         words[example.task].append(words_of(example))
 
-    def paint(axes: Any) -> None:
+    def paint(axes: Axes) -> None:
         axes.boxplot(
             [words[task][1:] for task in tasks[::-1]],
             tick_labels=tasks[::-1],
@@ -100,7 +102,9 @@ def _lengths(examples: Sequence[Example], tasks: Sequence[str]) -> Markup:
             widths=0.6,
             patch_artist=True,
             boxprops={"facecolor": COLOURS[0]},
-            **{name: {"color": INK} for name in ("medianprops", "whiskerprops", "capprops")},
+            medianprops={"color": INK},
+            whiskerprops={"color": INK},
+            capprops={"color": INK},
         )
         axes.set_xlabel("words of input and options")
 
@@ -117,14 +121,14 @@ def _balance(examples: Sequence[Example], tasks: Sequence[str]) -> Markup:
     if not shown:
         return Markup("<p>No task has classes.</p>")
 
-    def paint(axes: Any) -> None:
-        for task, found in list(shown.items())[::-1]:
+    def paint(axes: Axes) -> None:
+        for row, (task, found) in enumerate(reversed(shown.items())):
             left, total = 0.0, sum(found.values())
             for place, name in enumerate(TASKS[task].answer.ordered(found)):
                 share = found[name] / total
                 axes.barh(task, share, left=left, color=COLOURS[place % len(COLOURS)], height=0.6)
                 if share > 0.04:
-                    axes.text(left + share / 2, task, name, ha="center", va="center", color="white")
+                    axes.text(left + share / 2, row, name, ha="center", va="center", color="white")
                 left += share
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of training rows")

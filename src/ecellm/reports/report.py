@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ecellm.errors import DataError, EcellmError
 from ecellm.evaluation.compare import Difference, compare_runs
@@ -46,7 +45,7 @@ class Report:
     runs: Sequence[ScoredRun]
     tables: Sequence[ScoreGrid]
     against: Sequence[Against]
-    errors: Mapping[str, Sequence[Mapping[str, Any]]]
+    errors: Mapping[str, Sequence[Mapping[str, object]]]
     """By the name of the run."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from ecellm.errors import DataError
 from ecellm.evaluation.score_rows import ScoredValue
@@ -19,6 +20,8 @@ LEGEND_COLUMNS, LEGEND_LINE = 2, 0.24
 #: Letters of a run's name in a picture.
 LONGEST_NAME = 32
 RELIABILITY = (2.9, 3.1)
+#: By domain what `evaluation.calibration_error.calibration` returns.
+Calibrations = Mapping[str, Mapping[str, Any]]
 
 
 def overview_picture(
@@ -32,7 +35,7 @@ def overview_picture(
 
     step = 0.72 / len(runs)
 
-    def paint(axes: Any) -> None:
+    def paint(axes: Axes) -> None:
         for place, task in enumerate(tasks):
             axes.axhspan(place - 0.4, place + 0.4, color=INK, alpha=0.07, linewidth=0)
             if task in trivial:
@@ -59,7 +62,7 @@ def overview_picture(
 
 
 def _plot_run(
-    axes: Any, tasks: Sequence[str], rows: Mapping[str, ScoredValue], name: str, number: int, shift: float
+    axes: Axes, tasks: Sequence[str], rows: Mapping[str, ScoredValue], name: str, number: int, shift: float
 ) -> None:
     """Plot a run's values and intervals, each `shift` beside its task's line."""
     shown = [(place, rows[task]) for place, task in enumerate(tasks) if task in rows]
@@ -78,7 +81,7 @@ def _plot_run(
     )
 
 
-def _plot_quoted(axes: Any, tasks: Sequence[str], quoted: Mapping[str, float]) -> None:
+def _plot_quoted(axes: Axes, tasks: Sequence[str], quoted: Mapping[str, float]) -> None:
     places = [place for place, task in enumerate(tasks) if task in quoted]
     axes.scatter(
         [quoted[tasks[place]] for place in places],
@@ -92,10 +95,10 @@ def _plot_quoted(axes: Any, tasks: Sequence[str], quoted: Mapping[str, float]) -
     )
 
 
-def reliability_picture(task: str, run: str, calibrated: Mapping[str, Mapping[str, Any]]) -> Markup:
+def reliability_picture(task: str, run: str, calibrated: Calibrations) -> Markup:
     """Draw the share of a run's right answers against the probability that it gave, a line for each domain."""
 
-    def paint(axes: Any) -> None:
+    def paint(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, alpha=0.4, linestyle="--", linewidth=1)
         for number, (name, found) in enumerate(calibrated.items()):
             bins = found["bins"]
@@ -134,7 +137,7 @@ def training_picture(log: Path, name: str) -> Markup:
     if not held_out and not training:
         return Markup("<p>The log has no loss yet.</p>")
 
-    def paint(axes: Any) -> None:
+    def paint(axes: Axes) -> None:
         for label, points, style in (("training", training, "-"), ("validation", held_out, "o-")):
             if points:
                 steps, losses = zip(*points, strict=True)

@@ -2,24 +2,26 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from ecellm import __version__
 from ecellm.data.dataset import split_setting
+from ecellm.data.manifest import PARTS
 from ecellm.evaluation.compare import Difference
 from ecellm.evaluation.evaluate import NO_PREDICTIONS
 from ecellm.evaluation.published_scores import SCORER
 from ecellm.evaluation.runs import ScoredRun, main_rows
 from ecellm.evaluation.score_rows import NotScored, ScoreRow
+from ecellm.inference.usage import UsageLine
 from ecellm.reports.pages import render
 from ecellm.reports.report import QUOTED, SHOWN_IN_DEPTH, Report
-from ecellm.reports.report_charts import overview_picture, reliability_picture, training_picture
-from ecellm.reports.results_page import COUNTS, read_run_facts
+from ecellm.reports.report_charts import Calibrations, overview_picture, reliability_picture, training_picture
+from ecellm.reports.results_page import read_run_facts
 from ecellm.reports.score_grid import DOMAIN_NAMES, ScoreGrid
 from ecellm.reports.tables import NONE, TableColumn, TextTable, difference_cells, score_cells
-from ecellm.tasks import TASKS
+from ecellm.tasks import TASKS, Task
 from ecellm.types import SETTINGS
 
 #: Of one text on the page, so much is shown.
@@ -28,6 +30,55 @@ SCORE_COLUMNS = ("strict", "published rules", "trivial baseline", "its rule", "r
 DIFFERENCE_COLUMNS = ("difference, 95 %", "p (Holm)", "rows", "detectable", "verdict")
 RULE = TableColumn("its rule", page_class="short")
 VERDICT_CLASSES = {"better": "good short", "worse": "bad short"}
+
+
+#: A run's name, a strict row of its scores, and the same metric by the published rules.
+ComparedRow = tuple[str, ScoreRow, ScoreRow | None]
+#: A run's name, a setting, and what stands behind the figures there (`evaluation.details`).
+Detail = tuple[str, str, Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class TaskSection:
+    """What the page shows of one task."""
+
+    task: Task
+    scores: Markup
+    others: Markup | None
+    details: Sequence[Detail]
+    calibrated: Mapping[str, Calibrations]
+    """By run."""
+    reliability: Sequence[Markup]
+    slices: Markup | None
+    errors: Sequence[tuple[str, str, Sequence[Mapping[str, object]]]]
+    """By run and setting."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the page shows of one dataset."""
+
+    hash: str
+    seed: int | None
+    files: int
+    counts: Sequence[tuple[str, Mapping[str, int]]]
+    """Rows by task and part."""
+    dropped: int
+    rejected: int
+    reasons: Sequence[tuple[str, str, int]]
+    """Rows by task or file, and by reason."""
+    config: str
+    """As JSON."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What reproducing a run takes."""
+
+    facts: Mapping[str, object]
+    recipe: str
+    """As JSON, as is the rest."""
+    rest: str
 
 
 def report_page(report: Report) -> str:
@@ -44,6 +95,7 @@ def report_page(report: Report) -> str:
         unscored=_unscored(report.runs),
         training=[(run.name, training_picture(log, run.name)) for run in report.runs if (log := run.log())],
         data=_data(report.runs),
+        parts=PARTS,
         facts=[(run, read_run_facts(file)) for run in report.runs if (file := run.facts_file())],
         again=[(run.name, _reproduction(run)) for run in report.runs],
         quoted_note=QUOTED,
@@ -95,9 +147,10 @@ def _overview(table: ScoreGrid) -> Markup:
     )
 
 
-def _task_section(task: str, report: Report) -> dict[str, Any]:
+def _task_section(task: str, report: Report) -> TaskSection:
     """Return what the page shows of one task."""
-    rows, details = [], []
+    rows: list[ComparedRow] = []
+    details: list[Detail] = []
     for run in report.runs:
         strict, published = main_rows(run.rows()), main_rows(run.rows(), "published")
         for setting in SETTINGS:
@@ -108,7 +161,7 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
             for found in (run.scores.get("details", []) if run.scores else [])
             if found["task"] == task and found["setting"] in SHOWN_IN_DEPTH
         ]
-    others: list[tuple[str, ScoreRow, ScoreRow | None]] = []
+    others: list[ComparedRow] = []
     for run in report.runs:
         known = {(row["setting"], row["scoring"], row["metric"]): row for row in run.rows() if row["task"] == task}
         others += [
@@ -116,33 +169,30 @@ def _task_section(task: str, report: Report) -> dict[str, Any]:
             for (setting, scoring, metric), row in known.items()
             if scoring == "strict" and not row["main"] and setting in SHOWN_IN_DEPTH
         ]
-    calibrated: dict[str, dict[str, Any]] = {}
+    calibrated: dict[str, Calibrations] = {}
     for name, setting, found in details:
-        if "calibration" in found:
+        calibration = found.get("calibration")
+        if isinstance(calibration, dict):
             domain = DOMAIN_NAMES[split_setting(setting)[0]].lower()
-            calibrated.setdefault(name, {})[domain] = found["calibration"]
-    return {
-        "task": TASKS[task],
-        "scores": _scores_html(rows),
-        "others": _others_html(others),
-        "details": details,
-        "calibrated": calibrated,
-        "reliability": [reliability_picture(task, name, found) for name, found in calibrated.items()],
-        "slices": _slices_html(task, report.runs),
-        "errors": [
-            (
-                name,
-                setting,
-                [_shown(error) for error in errors if (error["task"], error["setting"]) == (task, setting)],
-            )
+            calibrated[name] = {**calibrated.get(name, {}), domain: calibration}
+    return TaskSection(
+        TASKS[task],
+        _scores_html(rows),
+        _others_html(others),
+        details,
+        calibrated,
+        [reliability_picture(task, name, found) for name, found in calibrated.items()],
+        _slices_html(task, report.runs),
+        [
+            (name, setting, shown)
             for name, errors in report.errors.items()
             for setting in SHOWN_IN_DEPTH
-            if any((error["task"], error["setting"]) == (task, setting) for error in errors)
+            if (shown := [_shown(error) for error in errors if (error["task"], error["setting"]) == (task, setting)])
         ],
-    }
+    )
 
 
-def _scores_html(rows: Sequence[tuple[str, ScoreRow, ScoreRow | None]]) -> Markup:
+def _scores_html(rows: Sequence[ComparedRow]) -> Markup:
     cells = [(name, score_cells(row, published, percent=" %")) for name, row, published in rows]
     texts = [
         [name, _setting(one["setting"]), one["metric"], *(one[column] for column in SCORE_COLUMNS)]
@@ -151,7 +201,7 @@ def _scores_html(rows: Sequence[tuple[str, ScoreRow, ScoreRow | None]]) -> Marku
     return TextTable(_columns(("run", "setting", "metric"), SCORE_COLUMNS), texts).html()
 
 
-def _others_html(rows: Sequence[tuple[str, ScoreRow, ScoreRow | None]]) -> Markup | None:
+def _others_html(rows: Sequence[ComparedRow]) -> Markup | None:
     """Return the table of metrics beside the main one, or None where there is none."""
     cells = [(name, score_cells(row, published)) for name, row, published in rows]
     names = ("strict", "published rules")
@@ -177,7 +227,7 @@ def _slices_html(task: str, runs: Sequence[ScoredRun]) -> Markup | None:
     return TextTable(_columns(("run", "setting", "by", "part", "metric"), names), texts).html() if texts else None
 
 
-def _shown(error: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(error: Mapping[str, object]) -> dict[str, object]:
     """Return an error with its long texts truncated."""
     return {name: _truncated(value) if isinstance(value, str) else value for name, value in error.items()}
 
@@ -197,31 +247,31 @@ def _unscored(runs: Sequence[ScoredRun]) -> list[tuple[str, NotScored]]:
     ]
 
 
-def _data(runs: Sequence[ScoredRun]) -> list[dict[str, Any]]:
+def _data(runs: Sequence[ScoredRun]) -> list[DataFacts]:
     """Return the facts of each dataset that a run knows, once."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, DataFacts] = {}
     for run in runs:
         manifest = run.manifest()
         digest = run.dataset_hash() or ""
         if not isinstance(manifest.get("counts"), dict) or digest in found:
             continue
         counts = manifest["counts"]
-        found[digest] = {
-            "hash": digest,
-            "seed": manifest.get("seed"),
-            "files": len(manifest.get("inputs", [])),
-            "parts": COUNTS,
-            "counts": [(task, counts[task]) for task in TASKS if task in counts],
-            "dropped": _total(manifest.get("dropped", {})),
-            "rejected": _total(manifest.get("rejected", {})),
-            "reasons": [
+        dropped, rejected = manifest.get("dropped", {}), manifest.get("rejected", {})
+        found[digest] = DataFacts(
+            digest,
+            manifest.get("seed"),
+            len(manifest.get("inputs", [])),
+            [(task, counts[task]) for task in TASKS if task in counts],
+            _total(dropped),
+            _total(rejected),
+            [
                 (where, why, count)
-                for part in ("dropped", "rejected")
-                for where, reasons in manifest.get(part, {}).items()
+                for part in (dropped, rejected)
+                for where, reasons in part.items()
                 for why, count in reasons.items()
             ],
-            "config": json.dumps(manifest["config"], indent=1, ensure_ascii=False) if "config" in manifest else "",
-        }
+            json.dumps(manifest["config"], indent=1, ensure_ascii=False) if "config" in manifest else "",
+        )
     return list(found.values())
 
 
@@ -229,7 +279,7 @@ def _total(reasons: Mapping[str, Mapping[str, int]]) -> int:
     return sum(sum(counts.values()) for counts in reasons.values())
 
 
-def _reproduction(run: ScoredRun) -> dict[str, Any]:
+def _reproduction(run: ScoredRun) -> Reproduction:
     """Return what reproducing the run takes, by name."""
     facts, scores = run.model_facts(), run.scores
     answers = run.answer_facts()
@@ -245,24 +295,25 @@ def _reproduction(run: ScoredRun) -> dict[str, Any]:
     }
     recipe = facts.get("recipe")
     rest = {name: value for name, value in facts.items() if name not in ("recipe", "versions", "dataset")}
-    return {
-        "facts": {name: value for name, value in small.items() if value is not None},
-        "recipe": json.dumps(recipe, indent=1, ensure_ascii=False) if recipe else "",
-        "rest": json.dumps(rest, indent=1, ensure_ascii=False) if rest else "",
-    }
+    return Reproduction(
+        {name: value for name, value in small.items() if value is not None},
+        json.dumps(recipe, indent=1, ensure_ascii=False) if recipe else "",
+        json.dumps(rest, indent=1, ensure_ascii=False) if rest else "",
+    )
 
 
-def _usage(took: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _usage(took: Sequence[UsageLine]) -> dict[str, str]:
     """Return how long prediction took, with tokens and cost where a server counted them; by name."""
     if not took:
         return {}
-    total = {name: sum(row.get(name) or 0 for row in took) for name in ("seconds", "answered", "read", "written")}
-    found = {"prediction time": f"{total['answered']:,} answers in {total['seconds']:,.0f} s"}
+    answered, seconds = sum(row["answered"] for row in took), sum(row["seconds"] for row in took)
+    read, written = sum(row.get("read", 0) for row in took), sum(row.get("written", 0) for row in took)
+    found = {"prediction time": f"{answered:,} answers in {seconds:,.0f} s"}
     if len(took) > 1:
         found["prediction time"] += f", {len(took)} runs"
-    if total["read"]:
-        found["tokens"] = f"{total['read']:,} read, {total['written']:,} written"
-    costs = [row["cost"] for row in took if row.get("cost") is not None]
+    if read:
+        found["tokens"] = f"{read:,} read, {written:,} written"
+    costs = [cost for row in took if (cost := row.get("cost")) is not None]
     if costs:
         found["cost"] = f"{sum(costs):,.4f}" + (" of some runs" if len(costs) < len(took) else "")
     return found

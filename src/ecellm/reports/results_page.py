@@ -25,12 +25,12 @@ page is the introduction alone.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ecellm.data.manifest import PARTS
 from ecellm.errors import DataError
 from ecellm.evaluation.compare import holm, read_differences
 from ecellm.evaluation.published_scores import BEST, NAMES, SOURCE, quoted_rows
@@ -39,13 +39,12 @@ from ecellm.evaluation.score_rows import ScoreRow
 from ecellm.io.config_files import first_problem
 from ecellm.io.files import atomic_write
 from ecellm.io.markdown import markdown_table
+from ecellm.reports.score_grid import DOMAIN_NAMES
 from ecellm.reports.tables import NONE, interval_text, metric_text
 from ecellm.tasks import TASKS
 from ecellm.types import DIVERSE, DOMAINS, UNSEEN
 
 INTRODUCTION, RUN, STUDY = "introduction.md", "run.json", "study.md"
-COUNTS = ("train IND", "validation IND", "test IND", "test OOD")
-DOMAIN_NAMES = {"IND": "In domain", "OOD": "Out of domain"}
 
 
 class RunFacts(BaseModel):
@@ -281,11 +280,11 @@ def _score_table(domain: str, model: str, scores: Sequence[ScoreRow], tfidf: Seq
     return markdown_table([*names, "published rules", "rows", "unparsed", "missing"], lines)
 
 
-def _count_table(manifest: dict[str, Any], run: Path) -> str:
+def _count_table(manifest: Mapping[str, object], run: Path) -> str:
     counts = manifest.get("counts")
     if not isinstance(counts, dict):
         raise DataError(f"{run / 'manifest.json'} has no counts: copy the dataset's manifest.")
-    lines = [[task, *(f"{counts[task].get(part, 0):,}" for part in COUNTS)] for task in TASKS if task in counts]
+    lines = [[task, *(f"{counts[task].get(part, 0):,}" for part in PARTS)] for task in TASKS if task in counts]
     return markdown_table(["task", "train", "validation", "test, in domain", "test, out of domain"], lines)
 
 

@@ -119,8 +119,13 @@ def score_cells(row: ScoreRow, published: ScoreRow | None, percent: str = "%") -
 
 
 def interval_text(row: ScoredValue | ScoreRow) -> str:
+    """Return a score with its interval, as `figure_text`."""
+    return figure_text(row["value"], row["low"], row["high"])
+
+
+def figure_text(value: float, low: float, high: float) -> str:
     """Return "0.512 [0.481, 0.543]"."""
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def metric_text(row: ScoreRow) -> str:

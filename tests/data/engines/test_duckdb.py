@@ -9,7 +9,7 @@ import pytest
 from source_files import opened, read, review, review_file, write_lines
 
 from ecellm.data.config import Sources
-from ecellm.data.engines import base, duckdb, file_batches
+from ecellm.data.engines import base, duckdb
 from ecellm.data.sources import EngineChoice, Wanted
 from ecellm.errors import EcellmError
 
@@ -47,8 +47,8 @@ def test_what_does_not_fit_is_spilled_and_a_full_disk_is_said_then(
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [
-        pytest.param(file_batches, "PACKED_AT_ONCE", 1, id="one gzip file after the other"),
-        pytest.param(file_batches, "AT_ONCE", 2, id="two files at a time"),
+        pytest.param(duckdb, "PACKED_AT_ONCE", 1, id="one gzip file after the other"),
+        pytest.param(duckdb, "AT_ONCE", 2, id="two files at a time"),
         pytest.param(duckdb, "MOST_UNPACKED", 0, id="DuckDB unpacks"),
     ],
 )

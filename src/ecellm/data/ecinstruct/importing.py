@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 import ijson  # type: ignore[import-untyped]
 
-from ecellm.data.builder import REJECTS
-from ecellm.data.dataset import MANIFEST, PUBLISHED, split_setting, write_split
+from ecellm.data.dataset import PUBLISHED, split_setting, write_dataset
 from ecellm.data.ecinstruct.format import SPLIT_NAMES, PublishedRow, write_published
-from ecellm.data.hub_card import HUB_CARD, hub_card
+from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError, EcellmError
 from ecellm.io.files import atomic_folder, refuse_existing
 from ecellm.tasks import TASKS, Task, tasks_by_name
@@ -38,13 +37,22 @@ _SPLITS: dict[str, Split] = {
 }
 
 
+class RejectedEntry(TypedDict):
+    """A row of the file that was rejected."""
+
+    row: int
+    """From 1."""
+    reason: str
+    excerpt: str
+
+
 @dataclass
 class Imported:
     """What was read so far."""
 
     examples: list[Example] = field(default_factory=list)
     rows: list[PublishedRow] = field(default_factory=list)
-    rejected: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[RejectedEntry] = field(default_factory=list)
     _places: dict[tuple[bytes, int], int] = field(default_factory=dict)
     """Which sample is the n-th of equal content."""
     _seen: Counter[tuple[bytes, str]] = field(default_factory=Counter)
@@ -52,14 +60,14 @@ class Imported:
     _tasks: dict[str, Task] = field(default_factory=tasks_by_name)
     _ids: Counter[tuple[str, str, str, str | None]] = field(default_factory=Counter)
 
-    def add(self, row: Any) -> None:
+    def add(self, row: object) -> None:
         """Take a row of the file in, or set it aside."""
         number = len(self.rows) + len(self.rejected) + 1
         try:
             example, published = _read(row, self._tasks)
         except EcellmError as problem:
             excerpt = json.dumps(row, ensure_ascii=False, default=str)[:EXCERPT]
-            self.rejected.append({"row": number, "reason": str(problem), "excerpt": excerpt})
+            self.rejected.append(RejectedEntry(row=number, reason=str(problem), excerpt=excerpt))
             return
         content = json.dumps(
             [example.task, example.domain, example.split, example.input, example.options, example.output]
@@ -77,7 +85,7 @@ class Imported:
 
 def import_published(
     path: Path, out: Path, labels: Path | None = None, follow: Callable[[BinaryIO], BinaryIO] = lambda file: file
-) -> dict[str, Any]:
+) -> Manifest:
     """Write the rows of a published file as the dataset folder `out` and return its manifest.
 
     `follow` may wrap the open file to show how far reading is. `labels` is the JSON list of the QPR test rows'
@@ -97,20 +105,13 @@ def import_published(
         _join_labels(found, labels)
     manifest = _manifest(found, path.name, sha256)
     with atomic_folder(out) as folder:
-        for split in SPLITS:
-            write_split(
-                [example for example in found.examples if example.split == split], folder / f"{split}.parquet"
-            )
+        examples = {split: [one for one in found.examples if one.split == split] for split in SPLITS}
+        write_dataset(folder, examples, manifest, found.rejected)
         write_published(found.rows, folder / PUBLISHED)
-        if found.rejected:
-            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in found.rejected)
-            (folder / REJECTS).write_text("".join(lines), encoding="utf-8")
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        (folder / HUB_CARD).write_text(hub_card(manifest), encoding="utf-8")
     return manifest
 
 
-def _objects(file: BinaryIO, path: Path) -> Iterator[Any]:
+def _objects(file: BinaryIO, path: Path) -> Iterator[object]:
     """Yield the items of a JSON array, or one object after the other (JSON lines)."""
     start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     file.seek(0)
@@ -122,7 +123,7 @@ def _objects(file: BinaryIO, path: Path) -> Iterator[Any]:
         raise DataError(f"{path} is not a whole JSON file ({reason}): fetch or export it again.") from error
 
 
-def _read(row: Any, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow]:
+def _read(row: object, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow]:
     """Return a row's sample and what the row says beside it; raises DataError with a short reason."""
     if not isinstance(row, dict):
         raise DataError("not a JSON object")
@@ -156,12 +157,12 @@ def _read(row: Any, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow]:
     return example, published
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """Return a text; a list or object as JSON text."""
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def _shared(value: Any) -> str | None:
+def _shared(value: object) -> str | None:
     """Return a text of which many rows have the same, kept once."""
     text = _text(value)
     return None if text is None else sys.intern(text)
@@ -206,7 +207,7 @@ def _read_labels(labels: Path) -> list[tuple[str, ...]]:
     return [tuple(entry) for entry in entries]
 
 
-def _manifest(found: Imported, name: str, sha256: str) -> dict[str, Any]:
+def _manifest(found: Imported, name: str, sha256: str) -> Manifest:
     counts: dict[str, Counter[str]] = {}
     for example in found.examples:
         counts.setdefault(example.task, Counter())[f"{example.split} {example.domain}"] += 1
@@ -220,10 +221,10 @@ def _manifest(found: Imported, name: str, sha256: str) -> dict[str, Any]:
     }
 
 
-def _counted(rejected: Iterable[dict[str, Any]]) -> dict[str, int]:
+def _counted(rejected: Iterable[RejectedEntry]) -> dict[str, int]:
     return dict(sorted(Counter(row["reason"] for row in rejected).items()))
 
 
-def _reasons(rejected: Iterable[dict[str, Any]]) -> str:
+def _reasons(rejected: Iterable[RejectedEntry]) -> str:
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in _counted(rejected).items())
     return reasons or "it is empty"

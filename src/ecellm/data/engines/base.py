@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TypedDict
 
 import ibis
 import ibis.expr.types as ir
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from ecellm.data.conversion.convert import Rejection, TableForm, convert
 from ecellm.data.conversion.lines import DAMAGED, opened
-from ecellm.data.schema import IbisEngine
+from ecellm.data.manifest import InputFile
+from ecellm.data.schema import Engine
 from ecellm.errors import DataError
 from ecellm.io.files import NO_ROOM
 
@@ -38,6 +39,8 @@ MOST_NUMBERED = 10_000
 #: The column that says which file a row came from, for rejects.
 FILE = "file"
 REPEATED = "product stands there already"
+#: The type of a column that keeps its own.
+AS_IT_IS = ""
 
 #: Says which rows of a table are bad.
 Check = Callable[[ir.Table], ir.BooleanValue]
@@ -45,16 +48,21 @@ NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
 #: Tables of the Store that a source gives, by name.
 Tables = Mapping[str, ir.Table]
 NOWHERE: Mapping[Path, Path] = MappingProxyType({})
+#: The type of a JSON value: DuckDB's name of it, a list of one type, or an object's types by key.
+JsonType = str | list["JsonType"] | dict[str, "JsonType"]
+#: The types of the keys that are read of JSON objects.
+Structure = Mapping[str, JsonType]
 
 
-@dataclass(frozen=True)
-class InputFile:
-    """One raw file that was read."""
+class RejectedRow(TypedDict):
+    """A row of a raw file that was rejected."""
 
-    path: str
-    """Relative to the sources folder, with forward slashes."""
-    bytes: int
-    sha256: str
+    file: str
+    """As `InputFile.path`."""
+    line: int | None
+    """From 1; None where it is not known."""
+    reason: str
+    excerpt: str | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ def pieces(parts: Sequence[Part]) -> list[Part]:
     return found
 
 
-class Workbench(IbisEngine, ABC):
+class Workbench(Engine, ABC):
     """An engine for one build, the files it read, and the rows it rejected."""
 
     def __init__(self, root: Path, temporary: Path):
@@ -98,11 +106,10 @@ class Workbench(IbisEngine, ABC):
         self._tables = 0
         self._converted = 0
 
-    @abstractmethod
     def json_lines(
         self,
         parts: Sequence[Part],
-        structure: Mapping[str, Any],
+        structure: Structure,
         needed: Sequence[str],
         checks: Mapping[str, Check] = NO_CHECKS,
         by: Sequence[str] = (),
@@ -116,13 +123,13 @@ class Workbench(IbisEngine, ABC):
         them is kept: the one whose columns, as JSON, have the smallest md5, whatever the order of the rows.
         Raises DataError where a file is missing, damaged, empty or has no usable line.
         """
+        return self._collect(parts, partial(self._json_sql, structure, needed), list(structure), checks, by)
 
-    @abstractmethod
     def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
         """Return unquoted comma-separated lines without header as text columns, with the parts' shared values;
         lines of another width or that meet a check are rejected. Raises as `json_lines`."""
+        return self._collect(parts, partial(self._csv_sql, names), names, checks, ())
 
-    @abstractmethod
     def parquet(
         self,
         path: Path,
@@ -134,6 +141,8 @@ class Workbench(IbisEngine, ABC):
         """Return columns (name to DuckDB type) of a Parquet file, of the rows `where` holds; rows that meet a
         check are rejected, and repeats as in `json_lines`. Raises DataError where the file is missing, no
         Parquet, lacks a column or has it of another type, or has no usable row."""
+        select = partial(self._parquet_sql, columns, where)
+        return self._collect([Part(path)], select, list(columns), checks, by, numbered=False)
 
     def table(self, part: Part, form: TableForm, by: Sequence[str] = ()) -> ir.Table:
         """Return the columns of a table file (.csv, .tsv, .jsonl, .ndjson, .json lines or .parquet, text files also
@@ -149,21 +158,44 @@ class Workbench(IbisEngine, ABC):
             path = self.temporary / f"converted-{self._converted}.parquet"
             convert(piece.path, piece.origin, path, form, partial(self._reject, self.relative(piece.origin)))
             converted.append(replace(piece, path=path, converted_from=piece.origin))
-        found = self._read_converted(converted, list(form.columns), by)
+        select = partial(self._parquet_sql, dict.fromkeys(form.columns, AS_IT_IS), "true")
+        found = self._collect(converted, select, list(form.columns), NO_CHECKS, by, numbered=False)
         for piece in converted:
             self.discard(piece.path)
         return found
 
     @abstractmethod
-    def _read_converted(self, parts: Sequence[Part], names: Sequence[str], by: Sequence[str]) -> ir.Table:
-        """Return what `convert` wrote as a table; repeats are rejected."""
+    def _json_sql(self, structure: Structure, needed: Sequence[str], path: Path) -> str:
+        """Return the SQL that reads JSON lines: `line`, a column for each key, and `problem`, which is null where the
+        row is good."""
+
+    @abstractmethod
+    def _csv_sql(self, names: Sequence[str], path: Path) -> str:
+        """Return the SQL that reads unquoted lines, as `_json_sql`."""
+
+    @abstractmethod
+    def _parquet_sql(self, columns: Mapping[str, str], where: str, path: Path) -> str:
+        """Return the SQL that reads a Parquet file, as `_json_sql`; a column's type may be `AS_IT_IS`."""
+
+    @abstractmethod
+    def _collect(
+        self,
+        parts: Sequence[Part],
+        select: Callable[[Path], str],
+        names: Sequence[str],
+        checks: Mapping[str, Check],
+        by: Sequence[str],
+        numbered: bool = True,
+    ) -> ir.Table:
+        """Read the parts by the SQL that `select` gives for a file, into one table, and reject the bad rows, with the
+        numbers of their lines where rows are lines."""
 
     @abstractmethod
     def _reject(self, file: str, rejections: Sequence[Rejection]) -> None:
         """Add rows of a file to the rejects."""
 
     @abstractmethod
-    def rejected(self) -> list[dict[str, Any]]:
+    def rejected(self) -> list[RejectedRow]:
         """Return the rejected rows (file, line, reason, excerpt), in that order; line is null where unknown."""
 
     @abstractmethod
@@ -241,11 +273,6 @@ def full_disk(folder: Path) -> OSError:
     return OSError(errno.ENOSPC, "No space left on device", str(folder))
 
 
-def no_texts() -> ir.ArrayValue:
-    """Return an empty array of texts. An empty literal would have no element type in DuckDB."""
-    return ibis.array([ibis.literal("")])[:0]
-
-
 def unpack(path: Path, into: Path) -> None:
     """Write what a gzip file holds; raises DataError where it is cut short or damaged."""
     try:
@@ -271,7 +298,8 @@ def line_numbers(
     split = [hint.partition("|") for hint in hints]
     lengths = np.array([int(length) for length, _, end in split if end], dtype=np.int64)
     bare = np.array([int(length) for length, _, end in split if not end], dtype=np.int64)
-    endings = np.array([_ending(end.encode("utf-8", "surrogatepass")) for _, _, end in split], dtype=np.uint64)
+    last = (end.encode("utf-8", "surrogatepass")[-LAST:] for _, _, end in split)
+    endings = np.array([int.from_bytes(end, "big") for end in last], dtype=np.uint64)
     first = 1
     for block in _blocks(path):
         starts, stops = _lines_of(block)
@@ -326,11 +354,6 @@ def _endings(block: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) 
     return found
 
 
-def _ending(end: bytes) -> int:
-    """Return the last bytes of a line as `_endings` does."""
-    return int.from_bytes(end[-LAST:], "big")
-
-
 def _decodes(text: bytes) -> bool:
     if text.isascii():
         return True
@@ -339,6 +362,13 @@ def _decodes(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def judged(rows: ir.Table, checks: Mapping[str, Check], columns: Sequence[str]) -> ir.Table:
+    """Return the line and some columns of rows, with the reason why a row is bad, null where it is good."""
+    met = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
+    own = ibis.cases(*met) if met else ibis.null("string")
+    return rows.select("line", *columns, reason=ibis.coalesce(rows.problem, own))
 
 
 def either(parts: Iterable[Part]) -> str:

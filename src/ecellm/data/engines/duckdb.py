@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import ibis
@@ -20,15 +19,18 @@ import pyarrow as pa
 from ecellm.data.conversion.convert import Rejection
 from ecellm.data.conversion.lines import EXCERPT
 from ecellm.data.engines.base import (
+    AS_IT_IS,
     LAST,
     MOST_NUMBERED,
-    NO_CHECKS,
     Check,
     Part,
+    RejectedRow,
+    Structure,
     Tables,
     Workbench,
     either,
     full_disk,
+    judged,
     line_numbers,
     pieces,
 )
@@ -45,12 +47,13 @@ from ecellm.data.engines.duckdb_sql import (
     trimmed,
     wrong_type,
 )
-from ecellm.data.engines.file_batches import file_batches, is_gzipped
 from ecellm.errors import DataError
 
 #: Gzip files up to this size are unpacked to disk before they are read, which takes a third of the time that DuckDB
 #: takes, and lets several threads read one file; those of two or three queries lie there at a time.
 MOST_UNPACKED = 1 << 30
+#: Files read in one query: so many, and gzip files of so many bytes together, or one.
+AT_ONCE, PACKED_AT_ONCE = 8, 128 << 20
 #: The numbers of bad lines by mark, and those of lines that are not UTF-8.
 Numbers = tuple[Mapping[str, Sequence[int]], Sequence[int]]
 
@@ -80,15 +83,7 @@ class DuckWorkbench(Workbench):
         self._owned: list[list[str]] = [[]]
         self._rejects = DuckRejects(self.con)
 
-    def json_lines(
-        self,
-        parts: Sequence[Part],
-        structure: Mapping[str, Any],
-        needed: Sequence[str],
-        checks: Mapping[str, Check] = NO_CHECKS,
-        by: Sequence[str] = (),
-    ) -> ir.Table:
-        """Return JSON lines as a table; see `Workbench`."""
+    def _json_sql(self, structure: Structure, needed: Sequence[str], path: Path) -> str:
         keys = quoted(json.dumps(dict(structure)))
         columns = ", ".join(f'"row"."{name}" AS "{name}"' for name in structure)
         wrong = " ".join(f"WHEN {wrong_type(name, kind)} THEN '{name} has the wrong type'"
@@ -97,75 +92,35 @@ class DuckWorkbench(Workbench):
             f'WHEN "row"."{name}" IS NULL{or_empty(name, structure[name])} THEN \'{name} is missing\''
             for name in needed
         )
-        problem = (
-            "CASE WHEN \"row\" IS NULL THEN 'not valid JSON' "
-            f"WHEN NOT ({OBJECT}) THEN 'not a JSON object' {wrong} {missing} END"
-        )
-        return self._collect(
-            parts,
-            lambda part: (
-                f"SELECT line, {columns}, {problem} AS problem FROM "
-                f'(SELECT line, TRY(from_json(line, {keys})) AS "row" FROM {lines_of(part.path)})'
-            ),
-            list(structure),
-            checks,
-            by,
+        return (
+            f"SELECT line, {columns}, CASE WHEN \"row\" IS NULL THEN 'not valid JSON' "
+            f"WHEN NOT ({OBJECT}) THEN 'not a JSON object' {wrong} {missing} END AS problem FROM "
+            f'(SELECT line, TRY(from_json(line, {keys})) AS "row" FROM {lines_of(path)})'
         )
 
-    def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
-        """Return unquoted lines as a table; see `Workbench`."""
+    def _csv_sql(self, names: Sequence[str], path: Path) -> str:
         columns = ", ".join(f'{trimmed(f"cells[{place}]")} AS "{name}"' for place, name in enumerate(names, 1))
-        problem = f"CASE WHEN len(cells) <> {len(names)} THEN 'not {len(names)} columns' END"
-        return self._collect(
-            parts,
-            lambda part: (
-                f"SELECT line, {columns}, {problem} AS problem FROM "
-                f"(SELECT line, string_split(line, ',') AS cells FROM {lines_of(part.path)})"
-            ),
-            names,
-            checks,
-            (),
+        return (
+            f"SELECT line, {columns}, CASE WHEN len(cells) <> {len(names)} THEN 'not {len(names)} columns' END "
+            f"AS problem FROM (SELECT line, string_split(line, ',') AS cells FROM {lines_of(path)})"
         )
 
-    def parquet(
-        self,
-        path: Path,
-        columns: Mapping[str, str],
-        checks: Mapping[str, Check] = NO_CHECKS,
-        by: Sequence[str] = (),
-        where: str = "true",
-    ) -> ir.Table:
-        """Return a Parquet file as a table; see `Workbench`."""
-        wanted = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in columns.items())
-        return self._collect(
-            [Part(path)],
-            lambda part: (
-                f'{AS_OBJECTS} (SELECT {wanted} FROM read_parquet({file_text(part.path)})) AS "row" WHERE {where}'
-            ),
-            list(columns),
-            checks,
-            by,
-            numbered=False,
-            text=OBJECT_TEXT,
+    def _parquet_sql(self, columns: Mapping[str, str], where: str, path: Path) -> str:
+        wanted = ", ".join(
+            f'CAST("{name}" AS {kind}) AS "{name}"' if kind != AS_IT_IS else f'"{name}"'
+            for name, kind in columns.items()
         )
-
-    def _read_converted(self, parts: Sequence[Part], names: Sequence[str], by: Sequence[str]) -> ir.Table:
-        columns = ", ".join(f'"{name}"' for name in names)
-
-        def select(part: Part) -> str:
-            return f'{AS_OBJECTS} (SELECT {columns} FROM read_parquet({file_text(part.path)})) AS "row"'
-
-        return self._collect(parts, select, names, NO_CHECKS, by, numbered=False, text=OBJECT_TEXT)
+        return f'{AS_OBJECTS} (SELECT {wanted} FROM read_parquet({file_text(path)})) AS "row" WHERE {where}'
 
     def _reject(self, file: str, rejections: Sequence[Rejection]) -> None:
         self._rejects.add(quoted(file), [(one.line, one.reason, one.excerpt) for one in rejections])
 
-    def rejected(self) -> list[dict[str, Any]]:
+    def rejected(self) -> list[RejectedRow]:
         """Return the rejected rows; see `Workbench`."""
         rows = self._sql(
             "SELECT file, line, reason, excerpt FROM rejects ORDER BY file, line NULLS LAST, reason, excerpt"
         ).fetchall()
-        return [dict(zip(("file", "line", "reason", "excerpt"), row, strict=True)) for row in rows]
+        return [RejectedRow(file=file, line=line, reason=reason, excerpt=text) for file, line, reason, text in rows]
 
     def keep(self, table: ir.Table) -> ir.Table:
         """Compute an expression once and return the table that holds it."""
@@ -237,18 +192,13 @@ class DuckWorkbench(Workbench):
     def _collect(
         self,
         parts: Sequence[Part],
-        select: Callable[[Part], str],
+        select: Callable[[Path], str],
         names: Sequence[str],
         checks: Mapping[str, Check],
         by: Sequence[str],
         numbered: bool = True,
-        text: str = "line",
     ) -> ir.Table:
-        """Read the parts into one table, in one pass each, and move the bad rows to the rejects.
-
-        `select` gives the SQL that reads a part: its `line`, of which `text` makes a text, the named columns, and
-        `problem`, which is null where the row is good.
-        """
+        """Read the parts into one table, in one pass each, and move the bad rows to the rejects."""
         assert parts
         parts = pieces(parts)
         self.look(parts)
@@ -266,7 +216,7 @@ class DuckWorkbench(Workbench):
                 plain = unpacked.result()
                 unpacked = beside.submit(self._unpacked, after)
                 there = {**some, **plain}
-                self._load(into, there, select, names, kinds, checks, text)
+                self._load(into, there, select, names, kinds, checks, "line" if numbered else OBJECT_TEXT)
                 bad += self._bad(name, there, numbered, beside, plain)
                 into = f'INSERT INTO "{name}"'
             hashed.result()
@@ -292,34 +242,30 @@ class DuckWorkbench(Workbench):
         self,
         into: str,
         parts: Mapping[int, Part],
-        select: Callable[[Part], str],
+        select: Callable[[Path], str],
         names: Sequence[str],
         kinds: Mapping[str, str],
         checks: Mapping[str, Check],
         text: str,
     ) -> None:
         """Put the parts' rows into a table with the number of their part, bad ones with reason, md5 mark and excerpt.
-        `kinds` are the types of the shared values."""
+        `kinds` are the types of the shared values; `text` makes a text of a row's `line`."""
         try:
             readings = []
             for number, part in parts.items():
                 shared = "".join(f'{quoted(part.shared[name])}::{kind} AS "{name}", ' for name, kind in kinds.items())
                 place = f"{number}::SMALLINT AS {PART}"
-                readings.append(f"SELECT *, {shared}{place} FROM ({select(part)})")
+                readings.append(f"SELECT *, {shared}{place} FROM ({select(part.path)})")
             self._sql(f'CREATE OR REPLACE TEMP VIEW "reading" AS {" UNION ALL ".join(readings)}')
-            rows = self.con.table("reading")
-            found = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
-            own = ibis.cases(*found) if found else ibis.null("string")
-            kept = [*names, *kinds, PART]
-            judged = rows.select("line", *kept, reason=ibis.coalesce(rows.problem, own))
-            columns = "".join(f'"{name}", ' for name in kept)
+            rows = judged(self.con.table("reading"), checks, [*names, *kinds, PART])
+            columns = "".join(f'"{name}", ' for name in (*names, *kinds, PART))
             # A select around Ibis's own, so that the reason is computed once.
             self._sql(
                 f"{into} SELECT {columns}reason, "
                 f"CASE WHEN reason IS NOT NULL THEN md5({text}) END AS mark, "
                 f"CASE WHEN reason IS NOT NULL THEN left({text}, {EXCERPT}) END AS excerpt, "
                 f"CASE WHEN reason IS NOT NULL THEN strlen({text}) || '|' || right({text}, {LAST}) END AS hint "
-                f"FROM ({ibis.to_sql(judged, dialect='duckdb')})"
+                f"FROM ({ibis.to_sql(rows, dialect='duckdb')})"
             )
         except duckdb.BinderException as error:
             raise DataError(f"{either(parts.values())} lacks one of the columns {', '.join(names)}.") from error
@@ -393,8 +339,27 @@ class DuckWorkbench(Workbench):
         self._owned[-1].append(name)
         return name
 
-    def _one(self, sql: str) -> Any:
+    def _one(self, sql: str) -> object:
         return self._sql(sql).fetchall()[0][0]
 
-    def _sql(self, sql: str) -> Any:
+    def _sql(self, sql: str) -> duckdb.DuckDBPyConnection:
         return self.con.raw_sql(sql)
+
+
+def file_batches(parts: Sequence[Part]) -> Iterator[dict[int, Part]]:
+    """Yield the parts by number, so many at a time as are read in one query."""
+    some: dict[int, Part] = {}
+    packed = 0
+    for number, part in enumerate(parts):
+        size = part.path.stat().st_size if is_gzipped(part) else 0
+        if some and (len(some) == AT_ONCE or packed + size > PACKED_AT_ONCE):
+            yield some
+            some, packed = {}, 0
+        some[number] = part
+        packed += size
+    yield some
+
+
+def is_gzipped(part: Part) -> bool:
+    """Say whether a part's file is compressed."""
+    return part.path.suffix == ".gz"

@@ -1,7 +1,9 @@
 """The rejects of a build on DuckDB: a table of file, line, reason and excerpt."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+import duckdb
+from ibis.backends.duckdb import Backend
 
 from ecellm.data.conversion.lines import EXCERPT
 from ecellm.data.engines.base import REPEATED
@@ -11,13 +13,13 @@ from ecellm.data.engines.duckdb_sql import quoted
 PART = "part"
 
 #: A line that DuckDB could not read at all: its number (as DuckDB counts), the reason and the text.
-Line = tuple[Any, ...]
+Line = tuple[int | None, str, str]
 
 
 class DuckRejects:
-    """The table `rejects` of a connection (Ibis's backend)."""
+    """The table `rejects` of a connection."""
 
-    def __init__(self, con: Any):
+    def __init__(self, con: Backend):
         self.con = con
         con.raw_sql("CREATE TABLE rejects (file VARCHAR, line BIGINT, reason VARCHAR, excerpt VARCHAR)")
 
@@ -28,11 +30,11 @@ class DuckRejects:
         if not self._sql(count).fetchall()[0][0]:
             return {}
         found: dict[str, list[Line]] = {}
-        for path, *row in self._sql(
+        for path, number, reason, text in self._sql(
             "SELECT file_path, line, lower(replace(min(error_type::VARCHAR), '_', ' ')), min(csv_line) FROM "
             "reject_errors JOIN reject_scans USING (scan_id, file_id) GROUP BY file_path, line ORDER BY line"
         ).fetchall():
-            found.setdefault(path, []).append(tuple(row))
+            found.setdefault(path, []).append((number, reason, text))
         self._sql("DROP TABLE reject_errors")
         self._sql("DROP TABLE reject_scans")
         return found
@@ -76,5 +78,5 @@ class DuckRejects:
             [marks, turns, lines],
         )
 
-    def _sql(self, sql: str) -> Any:
+    def _sql(self, sql: str) -> duckdb.DuckDBPyConnection:
         return self.con.raw_sql(sql)

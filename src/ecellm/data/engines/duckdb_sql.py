@@ -3,9 +3,9 @@
 import glob
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ecellm.data.conversion.lines import LONGEST_LINE
+from ecellm.data.engines.base import JsonType
 
 #: Where DuckDB puts what it could not read at all.
 KEEP_REJECTS = "ignore_errors=true, store_rejects=true, rejects_table='reject_errors', rejects_scan='reject_scans'"
@@ -27,7 +27,7 @@ def enumeration(values: Iterable[str]) -> str:
     return f"ENUM({', '.join(map(quoted, sorted(set(values))))})"
 
 
-def wrong_type(name: str, kind: Any) -> str:
+def wrong_type(name: str, kind: JsonType) -> str:
     """Return the SQL condition that a key's value is there but of another type; empty text counts as missing.
 
     The line is parsed again only where a value did not convert, or looks like an object or a list.
@@ -45,7 +45,7 @@ def trimmed(column: str) -> str:
     return f"CASE WHEN starts_with({column}, ' ') OR ends_with({column}, ' ') THEN trim({column}) ELSE {column} END"
 
 
-def or_empty(name: str, kind: Any) -> str:
+def or_empty(name: str, kind: JsonType) -> str:
     """Return the SQL condition that a text is empty; nothing for other types."""
     return f' OR "row"."{name}" = \'\'' if kind == "VARCHAR" else ""
 

@@ -5,7 +5,7 @@ import threading
 from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 #: Seconds between two calls that ask DuckDB to stop, and how many are made before Python's own work is stopped.
 TICK, TICKS = 0.05, 20
@@ -34,7 +34,7 @@ def interruptible(stop_query: Callable[[], None]) -> Iterator[None]:
         late.set()
         interrupt_main()
 
-    def pressed(number: int, frame: Any) -> None:
+    def pressed(number: int, frame: FrameType | None) -> None:
         if not insisting:
             insisting.append(threading.Thread(target=insist, daemon=True))
             insisting[0].start()

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -19,22 +18,26 @@ from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel, cloudpickle
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, Window
+from pyspark.sql import Row as SparkRow
 from pyspark.sql import functions as F
 
 from ecellm.data.conversion.convert import Rejection
 from ecellm.data.conversion.lines import EXCERPT, LONGEST_LINE
 from ecellm.data.engines.base import (
+    AS_IT_IS,
     FILE,
     LAST,
     MOST_NUMBERED,
-    NO_CHECKS,
     REPEATED,
     Check,
     Part,
+    RejectedRow,
+    Structure,
     Tables,
     Workbench,
     either,
     full_disk,
+    judged,
     line_numbers,
     pieces,
 )
@@ -49,6 +52,7 @@ from ecellm.data.engines.spark_sql import (
     spark_type,
     wrong_type,
 )
+from ecellm.data.schema import Row
 from ecellm.errors import DataError
 
 #: What is wrong with a line before it is parsed.
@@ -78,88 +82,59 @@ class SparkWorkbench(Workbench):
         with quiet():
             self.con = ibis.pyspark.connect(self._session)
         self._rejects: list[Rejects] = []
-        self._listed: list[dict[str, Any]] = []
+        self._listed: list[RejectedRow] = []
 
-    def json_lines(
-        self,
-        parts: Sequence[Part],
-        structure: Mapping[str, Any],
-        needed: Sequence[str],
-        checks: Mapping[str, Check] = NO_CHECKS,
-        by: Sequence[str] = (),
-    ) -> ir.Table:
-        """Return JSON lines as a table; see `Workbench`."""
-        wrong = [
+    def _json_sql(self, structure: Structure, needed: Sequence[str], path: Path) -> str:
+        fields = ", ".join(
+            f"try_variant_get(parsed, '$.row.{name}', '{spark_type(kind)}') AS {quoted(name)}"
+            for name, kind in structure.items()
+        )
+        wrong = " ".join(
             f"WHEN {wrong_type(name, kind)} THEN '{name} has the wrong type'" for name, kind in structure.items()
-        ]
-        missing = [
+        )
+        missing = " ".join(
             f"WHEN {quoted(name)} IS NULL{or_empty(name, structure[name])} THEN '{name} is missing'"
             for name in needed
-        ]
-        problem = (
-            f"CASE WHEN {UNREADABLE} WHEN NOT coalesce(try_variant_get(parsed, '$.end', 'int') = 1, false) "
-            f"THEN 'not valid JSON' WHEN NOT startswith(ltrim(line), '{{') THEN 'not a JSON object' "
-            f"{' '.join([*wrong, *missing])} END AS problem"
+        )
+        # The end of the line is required: Spark does not mind what stands after a value.
+        parsed = """try_parse_json('{"row":' || line || ',"end":1}') AS parsed"""
+        return (
+            f"SELECT line, {', '.join(map(quoted, structure))}, CASE WHEN {UNREADABLE} "
+            "WHEN NOT coalesce(try_variant_get(parsed, '$.end', 'int') = 1, false) THEN 'not valid JSON' "
+            f"WHEN NOT startswith(ltrim(line), '{{') THEN 'not a JSON object' {wrong} {missing} END AS problem "
+            f"FROM (SELECT line, parsed, {fields} FROM (SELECT line, {parsed} FROM {self._lines(path)}))"
         )
 
-        def read(part: Part) -> DataFrame:
-            parsed = self._lines(part.path).selectExpr(
-                # The end of the line is required: Spark does not mind what stands after a value.
-                "line",
-                """try_parse_json('{"row":' || line || ',"end":1}') AS parsed""",
-            )
-            fields = [
-                f"try_variant_get(parsed, '$.row.{name}', '{spark_type(kind)}') AS {quoted(name)}"
-                for name, kind in structure.items()
-            ]
-            return parsed.selectExpr("line", "parsed", *fields).selectExpr("line", *map(quoted, structure), problem)
+    def _csv_sql(self, names: Sequence[str], path: Path) -> str:
+        cells = ", ".join(f"trim(get(cells, {place})) AS {quoted(name)}" for place, name in enumerate(names))
+        return (
+            f"SELECT line, {cells}, CASE WHEN {UNREADABLE} WHEN size(cells) <> {len(names)} "
+            f"THEN 'not {len(names)} columns' END AS problem "
+            f"FROM (SELECT line, split(line, ',', -1) AS cells FROM {self._lines(path)})"
+        )
 
-        return self._collect(parts, read, list(structure), checks, by)
-
-    def csv_lines(self, parts: Sequence[Part], names: Sequence[str], checks: Mapping[str, Check]) -> ir.Table:
-        """Return unquoted lines as a table; see `Workbench`."""
-        cells = [f"trim(get(cells, {place})) AS {quoted(name)}" for place, name in enumerate(names)]
-        problem = f"CASE WHEN {UNREADABLE} WHEN size(cells) <> {len(names)} THEN 'not {len(names)} columns' END"
-
-        def read(part: Part) -> DataFrame:
-            lines = self._lines(part.path).selectExpr("line", "split(line, ',', -1) AS cells")
-            return lines.selectExpr("line", *cells, f"{problem} AS problem")
-
-        return self._collect(parts, read, names, checks, ())
-
-    def parquet(
-        self,
-        path: Path,
-        columns: Mapping[str, str],
-        checks: Mapping[str, Check] = NO_CHECKS,
-        by: Sequence[str] = (),
-        where: str = "true",
-    ) -> ir.Table:
-        """Return a Parquet file as a table; see `Workbench`."""
-        wanted = [f"{checked_cast(name, kind)} AS {quoted(name)}" for name, kind in columns.items()]
-
-        def read(part: Part) -> DataFrame:
-            return _as_objects(self._parquet(part.path).selectExpr(*wanted).where(where))
-
-        return self._collect([Part(path)], read, list(columns), checks, by, numbered=False)
-
-    def _read_converted(self, parts: Sequence[Part], names: Sequence[str], by: Sequence[str]) -> ir.Table:
-        def read(part: Part) -> DataFrame:
-            return _as_objects(self._parquet(part.path).select(*map(quoted, names)))
-
-        return self._collect(parts, read, names, NO_CHECKS, by, numbered=False)
+    def _parquet_sql(self, columns: Mapping[str, str], where: str, path: Path) -> str:
+        pq.read_schema(path)  # says better than Spark what is wrong with a file
+        file = self._view(self._session.read.parquet(spark_path(path)))
+        wanted = ", ".join(
+            f"{checked_cast(name, kind)} AS {quoted(name)}" if kind != AS_IT_IS else quoted(name)
+            for name, kind in columns.items()
+        )
+        return (
+            f"SELECT {json_text(columns)} AS line, *, cast(NULL AS string) AS problem "
+            f"FROM (SELECT {wanted} FROM {file}) WHERE {where}"
+        )
 
     def _reject(self, file: str, rejections: Sequence[Rejection]) -> None:
         self._listed += [
-            {"file": file, "line": one.line, "reason": one.reason, "excerpt": one.excerpt} for one in rejections
+            RejectedRow(file=file, line=one.line, reason=one.reason, excerpt=one.excerpt) for one in rejections
         ]
 
-    def rejected(self) -> list[dict[str, Any]]:
+    def rejected(self) -> list[RejectedRow]:
         """Return the rejected rows; see `Workbench`."""
         found = [*self._listed]
         for rejects in self._rejects:
-            rows = [row.asDict() for row in rejects.rows.collect()]
-            found += _numbered(rows, rejects.paths)
+            found += _numbered(rejects.rows.collect(), rejects.paths)
         return sorted(
             found,
             key=lambda row: (row["file"], row["line"] is None, row["line"] or 0, row["reason"], row["excerpt"] or ""),
@@ -182,10 +157,10 @@ class SparkWorkbench(Workbench):
         # Spark notes which columns happen to hold no null; the Store's types do not.
         return kept.cast({name: kind.copy(nullable=True) for name, kind in kept.schema().items()})
 
-    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+    def rows(self, table: ir.Table) -> list[Row]:
         """Collect an expression's rows."""
         with quiet():
-            found: list[dict[str, Any]] = self._frame(table).toArrow().to_pylist()
+            found: list[Row] = self._frame(table).toArrow().to_pylist()
         return found
 
     def given(self, rows: pa.Table) -> ir.Table:
@@ -229,22 +204,22 @@ class SparkWorkbench(Workbench):
         return self._session.sql(self.con.compile(table))
 
     def _table(self, frame: DataFrame) -> ir.Table:
+        return self.con.table(self._view(frame))
+
+    def _view(self, frame: DataFrame) -> str:
         name = self._name()
         frame.createOrReplaceTempView(name)
-        return self.con.table(name)
+        return name
 
-    def _lines(self, path: Path) -> DataFrame:
+    def _lines(self, path: Path) -> str:
+        """Return the name of a view of a file's lines."""
         lines = self._session.read.text(spark_path(path), lineSep="\n")
-        return lines.selectExpr(r"rtrim('\r', value) AS line")
-
-    def _parquet(self, path: Path) -> DataFrame:
-        pq.read_schema(path)  # says better than Spark what is wrong with a file
-        return self._session.read.parquet(spark_path(path))
+        return self._view(lines.selectExpr(r"rtrim('\r', value) AS line"))
 
     def _collect(
         self,
         parts: Sequence[Part],
-        read: Callable[[Part], DataFrame],
+        select: Callable[[Path], str],
         names: Sequence[str],
         checks: Mapping[str, Check],
         by: Sequence[str],
@@ -254,12 +229,12 @@ class SparkWorkbench(Workbench):
         assert parts
         parts = pieces(parts)
         self.inspect([part.path for part in parts if part.converted_from is None])
-        judged = self._judged(parts, read, names, checks).persist(StorageLevel.MEMORY_AND_DISK)
-        self._refuse_useless(judged, parts)
+        rows = self._judged(parts, select, names, checks).persist(StorageLevel.MEMORY_AND_DISK)
+        self._refuse_useless(rows, parts)
         paths = {self.relative(part.origin): part.path for part in parts} if numbered else {}
         shown = (FILE, "mark", "reason", "excerpt", "hint")
-        self._rejects.append(Rejects(judged.where("reason IS NOT NULL").select(*shown), paths))
-        good = judged.where("reason IS NULL").drop("reason", "mark", "excerpt", "hint")
+        self._rejects.append(Rejects(rows.where("reason IS NOT NULL").select(*shown), paths))
+        good = rows.where("reason IS NULL").drop("reason", "mark", "excerpt", "hint")
         if by:
             mark = F.md5(F.expr(json_text([*names, *parts[0].shared])))
             turn = F.row_number().over(Window.partitionBy(*by).orderBy(mark, FILE))
@@ -278,7 +253,7 @@ class SparkWorkbench(Workbench):
     def _judged(
         self,
         parts: Sequence[Part],
-        read: Callable[[Part], DataFrame],
+        select: Callable[[Path], str],
         names: Sequence[str],
         checks: Mapping[str, Check],
     ) -> DataFrame:
@@ -288,7 +263,8 @@ class SparkWorkbench(Workbench):
         for part in parts:
             own = {FILE: self.relative(part.origin), **part.shared}
             try:
-                frames.append(read(part).withColumns({name: F.lit(value) for name, value in own.items()}))
+                frame = self._session.sql(select(part.path))
+                frames.append(frame.withColumns({name: F.lit(value) for name, value in own.items()}))
             except (PySparkException, pa.ArrowException) as error:
                 if isinstance(error, AnalysisException) and "UNRESOLVED_COLUMN" in str(error.getCondition()):
                     raise DataError(f"{part.origin} lacks one of the columns {', '.join(names)}.") from error
@@ -296,13 +272,10 @@ class SparkWorkbench(Workbench):
         whole = frames[0]
         for frame in frames[1:]:
             whole = whole.unionByName(frame)
-        rows = self._table(whole)
-        found = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
-        own_reason = ibis.cases(*found) if found else ibis.null("string")
-        reason = ibis.coalesce(rows.problem, own_reason)
-        judged = self._frame(rows.select("line", FILE, *names, *shared, reason=reason)).where("trim(line) <> ''")
-        return judged.selectExpr(
-            *map(quoted, [*names, *shared, FILE]),
+        columns = [*names, *shared, FILE]
+        rows = self._frame(judged(self._table(whole), checks, columns)).where("trim(line) <> ''")
+        return rows.selectExpr(
+            *map(quoted, columns),
             "reason",
             "CASE WHEN reason IS NOT NULL THEN md5(line) END AS mark",
             f"CASE WHEN reason IS NOT NULL THEN left(make_valid_utf8(line), {EXCERPT}) END AS excerpt",
@@ -310,11 +283,11 @@ class SparkWorkbench(Workbench):
             f"if(is_valid_utf8(line), right(line, {LAST}), '') END AS hint",
         )
 
-    def _refuse_useless(self, judged: DataFrame, parts: Sequence[Part]) -> None:
+    def _refuse_useless(self, rows: DataFrame, parts: Sequence[Part]) -> None:
         """Raise DataError where a part has no good row."""
         good = F.count_if(F.col("reason").isNull()).alias("good")
         try:
-            counts = judged.groupBy(FILE).agg(good, F.min("reason").alias("reason")).collect()
+            counts = rows.groupBy(FILE).agg(good, F.min("reason").alias("reason")).collect()
         except (PySparkException, Py4JJavaError) as error:
             wrong = DataError(f"{either(parts)} cannot be read: {message_of(error)}. Get the file again.")
             raise self.shortage(error) or wrong from error
@@ -327,12 +300,7 @@ class SparkWorkbench(Workbench):
                 raise DataError(f"{part.origin} has no usable row ({why}): is it the right file?")
 
 
-def _as_objects(rows: DataFrame) -> DataFrame:
-    """Return the rows with `line`, each as JSON text, and no problem."""
-    return rows.selectExpr(f"{json_text(rows.columns)} AS line", "*", "cast(NULL AS string) AS problem")
-
-
-def _numbered(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _numbered(rows: Sequence[SparkRow], paths: Mapping[str, Path]) -> list[RejectedRow]:
     """Return rejects with the numbers of their lines, equal lines in turn; null where the file has very many."""
     found = []
     for file in sorted({row["file"] for row in rows}):
@@ -344,5 +312,5 @@ def _numbered(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, Path]) -> l
         turns = {mark: iter(lines) for mark, lines in numbers.items()}
         for row in own:
             line = next(turns[row["mark"]], None) if row["mark"] in turns else None
-            found.append({"file": file, "line": line, "reason": row["reason"], "excerpt": row["excerpt"]})
+            found.append(RejectedRow(file=file, line=line, reason=row["reason"], excerpt=row["excerpt"]))
     return found

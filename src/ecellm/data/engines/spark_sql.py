@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from ecellm.data.engines.base import JsonType
 
 #: DuckDB's names of types that Spark calls otherwise.
 TYPES = {"VARCHAR": "string", "DOUBLE": "double", "BIGINT": "bigint"}
@@ -13,7 +14,7 @@ def json_text(columns: Iterable[str]) -> str:
     return f"to_json(struct({', '.join(map(quoted, columns))}), map('ignoreNullFields', 'false'))"
 
 
-def wrong_type(name: str, kind: Any) -> str:
+def wrong_type(name: str, kind: JsonType) -> str:
     """Return the SQL condition that a key's value is there but of another type; empty text counts as missing."""
     whole = f"try_variant_get(parsed, '$.row.{name}', 'variant')"
     if kind == "VARCHAR":
@@ -25,12 +26,12 @@ def wrong_type(name: str, kind: Any) -> str:
     return f"{quoted(name)} IS NULL AND {text} <> ''"
 
 
-def or_empty(name: str, kind: Any) -> str:
+def or_empty(name: str, kind: JsonType) -> str:
     """Return the SQL condition that a text is empty; nothing for other types."""
     return f" OR {quoted(name)} = ''" if kind == "VARCHAR" else ""
 
 
-def spark_type(kind: Any) -> str:
+def spark_type(kind: JsonType) -> str:
     """Return DuckDB's name of a type, or a structure of them, as Spark's."""
     if isinstance(kind, list):
         return f"array<{spark_type(kind[0])}>"

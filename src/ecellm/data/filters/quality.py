@@ -37,13 +37,9 @@ def unfit(
         texts = [written.get(example.id) or task.texts(example) for example in rest]
         verdicts = iter(foreign([text for shown in texts for text in shown], language))
         bad = [any(list(islice(verdicts, len(shown)))) for shown in texts]
-        found += [(foreign_reason(language), example) for example, out in zip(rest, bad, strict=True) if out]
+        reason = f"text is in another language than {language}"
+        found += [(reason, example) for example, out in zip(rest, bad, strict=True) if out]
     return found
-
-
-def foreign_reason(language: str) -> str:
-    """Return the reason given for a row in another language."""
-    return f"text is in another language than {language}"
 
 
 def words_of(example: Example) -> int:

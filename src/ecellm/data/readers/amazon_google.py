@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.conversion.convert import TableForm
-from ecellm.data.engines.base import Part, Tables, Workbench, no_texts
+from ecellm.data.engines.base import Part, Tables, Workbench
 from ecellm.data.schema import conform
 
 #: The encoding in which the authors read the files, which are in Latin-1.
@@ -70,10 +70,7 @@ def _catalogue(rows: ir.Table, name: str) -> ir.Table:
         product_id=rows.id,
         title=rows.title.nullif(""),
         description=rows.description.nullif(""),
-        feature=ibis.null("string"),
         brand=rows.manufacturer.nullif(""),
         price=rows.price.nullif(""),
-        categories=no_texts(),
-        fields=no_texts(),
     )
     return conform(products, "products")

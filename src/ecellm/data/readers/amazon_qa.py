@@ -8,11 +8,11 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.engines.base import Part, Workbench, no_texts
-from ecellm.data.schema import conform
+from ecellm.data.engines.base import Part, Structure, Workbench
+from ecellm.data.schema import conform, no_texts
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
-STRUCTURE = {
+STRUCTURE: Structure = {
     "asin": "VARCHAR",
     "category": "VARCHAR",
     "questionText": "VARCHAR",

@@ -14,14 +14,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.conversion.lines import opened
-from ecellm.data.engines.base import Part, Tables, Workbench, no_texts, pieces
-from ecellm.data.schema import conform
+from ecellm.data.engines.base import Part, Structure, Tables, Workbench, pieces
+from ecellm.data.schema import conform, no_texts
 
 REVIEW = {
     "overall": "DOUBLE",
@@ -31,7 +30,7 @@ REVIEW = {
     "unixReviewTime": "BIGINT",
 }
 STARS = (1.0, 2.0, 3.0, 4.0, 5.0)
-META = {
+META: Structure = {
     "asin": "VARCHAR",
     "title": "VARCHAR",
     "description": ["VARCHAR"],
@@ -43,7 +42,7 @@ META = {
     "also_view": ["VARCHAR"],
     "similar_item": "VARCHAR",
 }
-META_2014: dict[str, Any] = {"asin": "VARCHAR", "title": "VARCHAR", "brand": "VARCHAR", "categories": [["VARCHAR"]]}
+META_2014: Structure = {"asin": "VARCHAR", "title": "VARCHAR", "brand": "VARCHAR", "categories": [["VARCHAR"]]}
 #: Where a product's number stands in the markup of `similar_item`: in a parameter, an attribute or a link.
 SIMILAR = r"(?:asin=[\"'\\]*|/dp/|/gp/product/)([A-Z0-9]{10})\b"
 
@@ -120,7 +119,6 @@ def read_metadata(bench: Workbench, parts: Sequence[Part]) -> Tables:
         brand=rows.brand.nullif(""),
         price=rows.price.nullif(""),
         categories=rows.category.fill_null(no_texts()),
-        fields=no_texts(),
     )
     relations = bench.keep(_relations(rows))
     bench.forget(rows, "also_buy", "also_view", "similar_item")
@@ -143,12 +141,8 @@ def read_metadata_2014(bench: Workbench, given: Sequence[Part], space: Path) -> 
         category=rows.page,
         product_id=rows.asin,
         title=rows.title.nullif(""),
-        description=ibis.null("string"),
-        feature=ibis.null("string"),
         brand=rows.brand.nullif(""),
-        price=ibis.null("string"),
         categories=rows.categories[0].fill_null(no_texts()),
-        fields=no_texts(),
     )
     return {"products": conform(products, "products")}
 
@@ -186,7 +180,6 @@ def _relations(rows: ir.Table) -> ir.Table:
             product_id=rows.asin,
             other_id=_distinct(others.fill_null(no_texts())).unnest(),
             relation=ibis.literal(relation),
-            split=ibis.null("string"),
         )
         for relation, others in found.items()
     ]

@@ -22,10 +22,10 @@ from ibis.common.exceptions import IbisError, TableNotFound
 from ecellm.data.config import OwnTable, OwnTables
 from ecellm.data.conversion.convert import TableForm
 from ecellm.data.conversion.header import file_columns
-from ecellm.data.engines.base import Part, Workbench, no_texts, pieces
+from ecellm.data.engines.base import Part, Workbench, pieces
 from ecellm.data.readers.custom_tables_columns import FORMS, RECORD, Columns, is_whole, kinds_of
 from ecellm.data.samplers.drawing import TRAIN_BELOW, eighty_ten_ten, normalised
-from ecellm.data.schema import conform, keyed
+from ecellm.data.schema import conform, keyed, no_texts
 from ecellm.errors import DataError
 
 #: The category of rows that have none.
@@ -162,8 +162,7 @@ def _shown(rows: ir.Table, name: str) -> ir.Table:
         for column, record in FORMS[name].records.items()
     ]
     once = ibis.union(*products, distinct=True) if len(products) > 1 else products[0].distinct()
-    whole = once.mutate(feature=ibis.null("string"), categories=no_texts(), fields=no_texts())
-    return conform(whole, "products")
+    return conform(once, "products")
 
 
 def _refuse_others(bench: Workbench, name: str, rows: ir.Table, column: str, allowed: Iterable[str]) -> None:
@@ -334,15 +333,15 @@ def _products(rows: ir.Table, found: Mapping[str, ir.Table], own: Columns) -> ir
     ]
     if "category" in own and CATALOGUES["relations"] in catalogues:
         without = once.filter(once.category != SHOP).mutate(category=ibis.literal(SHOP))
-        copies.append(without.mutate(catalogue=ibis.literal(CATALOGUES["relations"]), fields=no_texts()))
+        copies.append(without.mutate(catalogue=ibis.literal(CATALOGUES["relations"])))
     if "matches" in found:
         for side, name in SIDES.items():
             matched = rows.semi_join(found["matches"], rows.product_id == found["matches"][side])
             shops = matched.select("catalogue").distinct()
-            copies.append(rows.semi_join(shops, "catalogue").mutate(catalogue=ibis.literal(name), fields=no_texts()))
+            copies.append(rows.semi_join(shops, "catalogue").mutate(catalogue=ibis.literal(name)))
     if "pairs" in found:  # of which no others are drawn: only these products are needed
         for side, name in SIDES.items():
             paired = rows.semi_join(found["pairs"], rows.product_id == found["pairs"][side])
-            copies.append(paired.mutate(catalogue=ibis.literal(name), fields=no_texts()))
-    chosen = [conform(copy, "products") for copy in copies or [rows.mutate(fields=no_texts())]]
+            copies.append(paired.mutate(catalogue=ibis.literal(name)))
+    chosen = [conform(copy, "products") for copy in copies or [rows]]
     return ibis.union(*chosen) if len(chosen) > 1 else chosen[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.engines.base import Part, Workbench, no_texts
+from ecellm.data.engines.base import Part, Workbench
 from ecellm.data.schema import conform
 
 EXAMPLES_FILE = "shopping_queries_dataset_examples.parquet"
@@ -80,8 +80,5 @@ def _products(bench: Workbench, folder: Path) -> ir.Table:
         description=rows.product_description.nullif(""),
         feature=rows.product_bullet_point.nullif(""),
         brand=rows.product_brand.nullif(""),
-        price=ibis.null("string"),
-        categories=no_texts(),
-        fields=no_texts(),
     )
     return conform(products, "products")

@@ -9,12 +9,12 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.engines.base import Part, Workbench, no_texts
+from ecellm.data.engines.base import Part, Structure, Workbench
 from ecellm.data.schema import conform
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 FIELDS = ("title", "description", "feature", "price", "brand")
-STRUCTURE = {
+STRUCTURE: Structure = {
     "id": "VARCHAR",
     "category": "VARCHAR",
     "paragraphs": [{"text": "VARCHAR", "source": "VARCHAR"}],
@@ -83,7 +83,6 @@ def _products(rows: ir.Table) -> ir.Table:
         catalogue=ibis.literal("mave"),
         category=rows.category.fill_null(""),
         product_id=rows.product_id,
-        categories=no_texts(),
         fields=_in_order(sources),
         **{name: text_of(name) for name in FIELDS},
     )

@@ -1,12 +1,10 @@
 """Drawing AG: descriptive questions of AmazonQA with the answer that most readers found helpful."""
 
-from typing import Any
-
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import CATEGORY, Draw, Plan, Sampler
 from ecellm.data.samplers.questions import drawn_questions, question_sample
-from ecellm.data.schema import Store
+from ecellm.data.schema import Row, Store
 
 NO_ANSWER = "question has no answer with text"
 
@@ -28,14 +26,14 @@ def draw(store: Store, plan: Plan) -> Draw:
     return found
 
 
-def best_answer(answers: list[dict[str, Any]]) -> str | None:
+def best_answer(answers: list[Row]) -> str | None:
     """Return the text of the answer with the most helpful votes, the first on ties; None where none that has a text
     has a vote. Where votes are not known (null), an answer counts as if one reader had found it helpful."""
     voted = [answer for answer in answers if answer["text"].strip() and _votes(answer) > 0]
     return max(voted, key=_votes)["text"] if voted else None
 
 
-def _votes(answer: dict[str, Any]) -> int:
+def _votes(answer: Row) -> int:
     return 1 if answer["helpful"] is None else int(answer["helpful"])
 
 

@@ -1,16 +1,15 @@
 """Drawing AVE: products of MAVE with attributes to extract, some held out of training."""
 
 import json
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import ATTRIBUTE, Draw, Plan, Sampler
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.answers import JOINER, NONE
 from ecellm.tasks.ave import FIELDS, published
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 #: Where the plan names no attributes to hold out, at most this share of the attribute names is drawn.
 MOST_HELD_OUT = 0.2
@@ -82,34 +81,26 @@ def _keys(store: Store, seed: int) -> ir.Table:
     return store.keep(texts.select("product_id", key=keyed(seed, "AVE", texts.product_id)))
 
 
-def _triples(store: Store, attributes: ir.Table) -> dict[str, list[dict[str, Any]]]:
+def _triples(store: Store, attributes: ir.Table) -> dict[str, list[Row]]:
     """Collect the attribute rows by product, in the source's order."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Row]] = {}
     for row in store.rows(attributes.order_by(["product_id", "position", "field", "value"])):
         found.setdefault(row["product_id"], []).append(row)
     return found
 
 
-def _sample(row: dict[str, Any], attributes: list[dict[str, Any]], split: Split, domain: Domain) -> Example:
+def _sample(row: Row, attributes: list[Row], split: Split, domain: Domain) -> Example:
     targets = list(dict.fromkeys(attribute["attribute"] for attribute in attributes))
     text = published({name: row[name] for name in row["fields"]}, targets)
     triples = [_triple(attribute) for attribute in attributes]
     distinct = list({json.dumps(triple): triple for triple in triples}.values())
-    return Example(
-        id=sample_id("AVE", domain, text, None),
-        task="AVE",
-        domain=domain,
-        split=split,
-        input=text,
-        options=None,
-        output=json.dumps(distinct),
-        category=row["category"],
-        # The id without split and kind: one product may stand as a positive and as a negative.
-        products=(f"mave|{row['product_id'].split('/')[0]}",),
-    )
+    # The id without split and kind: one product may stand as a positive and as a negative.
+    products = (f"mave|{row['product_id'].split('/')[0]}",)
+    output = json.dumps(distinct)
+    return new_example("AVE", domain, split, text, None, output, category=row["category"], products=products)
 
 
-def _triple(attribute: dict[str, Any]) -> dict[str, str]:
+def _triple(attribute: Row) -> dict[str, str]:
     name = attribute["attribute"].lower()
     if attribute["value"] is None or attribute["field"] is None:
         return {"attribute": name, "value": NONE, "source": NONE}

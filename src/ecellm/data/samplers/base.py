@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import ibis.expr.types as ir
 
@@ -63,7 +62,7 @@ class Draw:
     """In drawing order per (split, domain): the builder keeps the first of each up to the quota."""
     dropped: Counter[str] = field(default_factory=Counter)
     """How many rows of the Store could not become examples, by reason (short, lower-case: 'title is markup')."""
-    lost: dict[str, list[ir.Table | list[Mapping[str, Any]]]] = field(default_factory=dict)
+    lost: dict[str, list[ir.Table | list[Mapping[str, object]]]] = field(default_factory=dict)
     """These rows, by reason, for those who ask to see them: nothing of a table is computed before."""
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Texts as the source wrote them, by example id, where a row shows only what is ASCII of them: their language
@@ -75,7 +74,7 @@ class Draw:
         if not all(text.isascii() for text in written):
             self.written[example.id] = written
 
-    def drop(self, reason: str, count: int, rows: ir.Table | list[Mapping[str, Any]]) -> None:
+    def drop(self, reason: str, count: int, rows: ir.Table | list[Mapping[str, object]]) -> None:
         """Note rows that cannot become examples."""
         if count:
             self.dropped[reason] += count

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import BALANCED, BRAND, NATURAL, TIME, Plan
-from ecellm.data.schema import Store
+from ecellm.data.schema import Row, Store
 from ecellm.types import Domain, Split
 
 #: Hexadecimal marks of 80 % and 90 % of the range of a keyed hash.
@@ -23,7 +23,6 @@ KEY_DIGITS = 32
 BEGINNING = 4
 #: What Ibis strips.
 WHITE = (" ", "\t", "\n", "\v", "\f", "\r")
-Row = dict[str, Any]
 T = TypeVar("T")
 #: What is left of a page's code in a title once its tags are gone (RE2 and Java alike).
 SCRIPT = "getTime"
@@ -51,8 +50,16 @@ def normalised(text: ir.StringValue) -> ir.StringValue:
 
 
 def trimmed(text: ir.StringValue) -> ir.StringValue:
-    """Return the text without spaces at its ends; many times as fast as stripping all white space."""
-    return _trim(text)
+    """Return the text without spaces at its ends; many times as fast as stripping all white space.
+
+    DuckDB and Spark both have the function.
+    """
+
+    @ibis.udf.scalar.builtin(name="trim", signature=(("string",), "string"))
+    def trim(text):  # type: ignore[no-untyped-def]
+        """Cut spaces off a text."""
+
+    return trim(text)
 
 
 def stripped(text: ir.StringValue) -> ir.StringValue:
@@ -60,16 +67,6 @@ def stripped(text: ir.StringValue) -> ir.StringValue:
     # White space sorts before "!". To look at the last character takes many times as long: all before it are counted.
     spaced = reduce(or_, (text.endswith(sign) for sign in WHITE), text < "!")
     return ibis.ifelse(spaced, text.strip(), text)
-
-
-def _trim(text: ir.StringValue) -> ir.StringValue:
-    """Call the function that DuckDB and Spark both have."""
-
-    @ibis.udf.scalar.builtin(name="trim", signature=(("string",), "string"))
-    def trim(text):  # type: ignore[no-untyped-def]
-        """Cut spaces off a text."""
-
-    return trim(text)
 
 
 def is_code(title: ir.StringValue) -> ir.BooleanValue:
@@ -96,9 +93,7 @@ def branded(store: Store, rows: ir.Table) -> ir.Table:
     return rows.left_join(brands, ["category", "product_id"]).drop("category_right", "product_id_right")
 
 
-def first_by_split(
-    store: Store, table: ir.Table, key: str, counts: dict[Split, int]
-) -> dict[Split, list[dict[str, Any]]]:
+def first_by_split(store: Store, table: ir.Table, key: str, counts: dict[Split, int]) -> dict[Split, list[Row]]:
     """Collect, for each split of the table's `split` column, its `count` rows with the smallest keys."""
     return {
         split: store.first(table.filter(table.split == split), key, count) if count else []
@@ -205,9 +200,7 @@ def _part(split: Split, domain: Domain) -> str:
     return "OOD" if domain == "OOD" else split
 
 
-def _firsts(
-    store: Store, table: ir.Table, wanted: Mapping[tuple[str, ...], int], by: Sequence[str]
-) -> list[dict[str, Any]]:
+def _firsts(store: Store, table: ir.Table, wanted: Mapping[tuple[str, ...], int], by: Sequence[str]) -> list[Row]:
     """Collect, for each group of the columns `by` that is wanted, its so many rows that come first in their
     order, in that order; in two queries, however many groups there are.
 

@@ -12,10 +12,10 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import Draw, Plan
-from ecellm.data.samplers.drawing import Row, draw_rows
-from ecellm.data.schema import Store, keyed
+from ecellm.data.samplers.drawing import draw_rows
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.judgements import fact, normalised_words, shown_query, shown_title
-from ecellm.types import Example, Split, sample_id
+from ecellm.types import Split, new_example
 
 #: Queries that differ from their name in case alone: ASCII words, single spaces between them (RE2 and Java alike).
 PLAIN = r"^[!-~]+( [!-~]+)*\z"
@@ -92,17 +92,8 @@ def drawn_pairs(
 
 def add_pair(found: Draw, task: str, split: Split, row: Row, text: str, output: str, options: str | None) -> None:
     """Add the sample of one judged pair, as `drawn_pairs` gives it, to what was drawn."""
-    example = Example(
-        id=sample_id(task, "IND", text, options),
-        task=task,
-        domain="IND",
-        split=split,
-        input=text,
-        options=options,
-        output=output,
-        facts=(fact(row["query"], row["title"]),),
-        products=(product_key(row),),
-    )
+    facts, products = (fact(row["query"], row["title"]),), (product_key(row),)
+    example = new_example(task, "IND", split, text, options, output, facts=facts, products=products)
     found.add(example, row["written"])
 
 

@@ -1,15 +1,13 @@
 """Drawing PM: the matches of Amazon-Google Products and as many non-matches, or labelled pairs of one's own."""
 
-from typing import Any
-
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import Draw, Plan, Sampler
 from ecellm.data.samplers.drawing import first_by_split, stripped
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.pm import RECORD, records_text, write
-from ecellm.types import Example, sample_id
+from ecellm.types import Example, Split, new_example
 
 #: Negatives that read alike: of so many nearest titles each, by words that so many products have at most.
 NEAR, NEAREST, COMMON = "near", 5, 200
@@ -31,8 +29,8 @@ def draw(store: Store, plan: Plan) -> Draw:
         identity: list[ir.Value | str] = [pairs.left_id, pairs.right_id, pairs.answer]
     else:
         yes, no = _pairs(store, plan.seed, plan.negatives == NEAR, found)
-        both = yes.mutate(answer=_text("yes")).union(no.mutate(answer=_text("no")))
-        pairs = store.keep(both.mutate(split=_no_split()))
+        both = yes.mutate(answer=ibis.literal("yes")).union(no.mutate(answer=ibis.literal("no")))
+        pairs = store.keep(both.mutate(split=ibis.null("string")))
         identity = [pairs.left_id, pairs.right_id]
     split = _split(store, pairs, keyed(plan.seed, "PM split", *identity))
     pairs = pairs.mutate(key=keyed(plan.seed, "PM", *identity), split=split)
@@ -148,31 +146,15 @@ def _record(products: ir.Table, side: str) -> ir.Table:
     return titled.select(**{f"{side}_id": titled.product_id}, **columns)
 
 
-def _text(word: str) -> ir.StringValue:
-    return ibis.literal(word)
-
-
-def _no_split() -> ir.StringValue:
-    return ibis.null("string")
-
-
-def _sample(row: dict[str, Any], split: Any) -> Example:
+def _sample(row: Row, split: Split) -> Example:
     sides = {"left": 1, "right": 2}
     if row["left_shown"] is None:
         values = {f"{name}_{number}": row[f"{side}_{name}"] for side, number in sides.items() for name in RECORD}
         text, _ = write(values)
     else:
         text = records_text(*({one["name"]: one["text"] for one in row[f"{side}_shown"]} for side in sides))
-    return Example(
-        id=sample_id("PM", "IND", text, None),
-        task="PM",
-        domain="IND",
-        split=split,
-        input=text,
-        options=None,
-        output=row["answer"],
-        products=(f"amazon|{row['left_id']}", f"google|{row['right_id']}"),
-    )
+    products = (f"amazon|{row['left_id']}", f"google|{row['right_id']}")
+    return new_example("PM", "IND", split, text, None, row["answer"], products=products)
 
 
 SAMPLER = Sampler(draw, needs=("products", "matches"), alternatives={"matches": "pairs"}, negatives=(NEAR,))

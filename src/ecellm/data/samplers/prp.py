@@ -1,16 +1,15 @@
 """Drawing PRP: pairs of products of which the metadata of Amazon Review 2018 says exactly one relation."""
 
 from itertools import pairwise
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import BRAND, CATEGORY, Draw, Plan, Sampler
 from ecellm.data.samplers.drawing import draw_rows, is_code, outside, split_of, stripped
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.prp import LETTERS, write
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 EQUAL = "pair of equal titles"
 
@@ -141,7 +140,7 @@ def _untitled(relations: ir.Table, titles: ir.Table) -> ir.Table:
     return both.filter(both.named.isnull() | both.other_named.isnull()).select(*relations.columns)
 
 
-def _shown(store: Store, rows: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
+def _shown(store: Store, rows: list[Row]) -> dict[tuple[str, str], str]:
     """Collect the titles of the drawn products, by category and product."""
     sides = [
         {"category": row["category"], "product_id": row[side]} for row in rows for side in ("first_id", "second_id")
@@ -152,20 +151,11 @@ def _shown(store: Store, rows: list[dict[str, Any]]) -> dict[tuple[str, str], st
     return {(row["category"], row["product_id"]): row["title"] for row in found}
 
 
-def _sample(row: dict[str, Any], titles: dict[tuple[str, str], str], split: Split, domain: Domain) -> Example:
+def _sample(row: Row, titles: dict[tuple[str, str], str], split: Split, domain: Domain) -> Example:
     first, second = (titles[row["category"], row[side]] for side in ("first_id", "second_id"))
     text, options = write({"title_1": first, "title_2": second})
-    return Example(
-        id=sample_id("PRP", domain, text, options),
-        task="PRP",
-        domain=domain,
-        split=split,
-        input=text,
-        options=options,
-        output=LETTERS[row["relation"]],
-        category=row["category"],
-        products=(f"amazon_2018|{row['first_id']}", f"amazon_2018|{row['second_id']}"),
-    )
+    output, products = LETTERS[row["relation"]], (f"amazon_2018|{row['first_id']}", f"amazon_2018|{row['second_id']}")
+    return new_example("PRP", domain, split, text, options, output, category=row["category"], products=products)
 
 
 SAMPLER = Sampler(draw, needs=("products", "relations"), domains=(CATEGORY, BRAND), has_classes=True)

@@ -8,14 +8,13 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import Draw, Plan, Sampler
-from ecellm.data.samplers.drawing import Row
 from ecellm.data.samplers.judgements import NO_TEXT, in_domain, judged, product_key
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.io.hashing import keyed_choice, keyed_hash, keyed_shuffle
 from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.judgements import fact, shown_query, shown_title
 from ecellm.tasks.qpr import LABELS, MAX_PRODUCTS, MIN_PRODUCTS, published
-from ecellm.types import Example, Split, sample_id
+from ecellm.types import Split, new_example
 
 #: Lists drawn from one query at most: more would show little but the same products again.
 MOST_PER_QUERY = 12
@@ -123,14 +122,13 @@ def _add(drawn: Draw, ranked: Ranked, split: Split) -> None:
     labels = [item["label"] for item in items]
     text = published(query, titles)
     order = sorted(range(len(items)), key=lambda place: LABELS.index(labels[place]))
-    example = Example(
-        id=sample_id("QPR", "IND", text, None),
-        task="QPR",
-        domain="IND",
-        split=split,
-        input=text,
-        options=None,
-        output=",".join(LETTERS[place] for place in order),
+    example = new_example(
+        "QPR",
+        "IND",
+        split,
+        text,
+        None,
+        ",".join(LETTERS[place] for place in order),
         labels=tuple(labels),
         facts=tuple(fact(query, title) for title in titles),
         products=tuple(product_key(item) for item in items),

@@ -6,17 +6,16 @@ tell questions apart.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import Draw, Plan
 from ecellm.data.samplers.drawing import draw_rows, normalised, outside
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.io.hashing import SEPARATOR
 from ecellm.tasks.questions import write
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 NO_SNIPPETS = "question has no review snippets"
 NO_VOTE = "question has no answer with a helpful vote"
@@ -25,7 +24,7 @@ Eligible = Callable[["ir.Table"], "ir.BooleanValue"]
 
 def drawn_questions(
     store: Store, plan: Plan, task: str, eligible: Eligible, found: Draw, voted: bool = False
-) -> list[tuple[Split, Domain, dict[str, Any]]]:
+) -> list[tuple[Split, Domain, Row]]:
     """Collect the questions that a task draws from the plan's categories; `found` counts what is filtered out.
 
     `eligible` says which questions the task may ask; with `voted` an answer must have a helpful vote. A row has the
@@ -61,7 +60,7 @@ def drawn_questions(
     ]
 
 
-def _texts(store: Store, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _texts(store: Store, drawn: list[Row]) -> dict[str, Row]:
     """Collect the drawn questions by digest, from those of their products alone."""
     products = store.given(drawn, category="string", product_id="string")
     digests = store.given(drawn, digest="string").distinct()
@@ -70,17 +69,16 @@ def _texts(store: Store, drawn: list[dict[str, Any]]) -> dict[str, dict[str, Any
     return {row["digest"]: row for row in store.rows(near.semi_join(digests, "digest"))}
 
 
-def question_sample(task: str, split: Split, domain: Domain, row: dict[str, Any], output: str) -> Example:
+def question_sample(task: str, split: Split, domain: Domain, row: Row, output: str) -> Example:
     """Return the sample of one question, as `drawn_questions` gives it."""
     text, _ = write(row)
-    return Example(
-        id=sample_id(task, domain, text, None),
-        task=task,
-        domain=domain,
-        split=split,
-        input=text,
-        options=None,
-        output=output,
+    return new_example(
+        task,
+        domain,
+        split,
+        text,
+        None,
+        output,
         category=row["category"],
         facts=(f"question|{row['name']}",),
         products=(f"amazon_qa|{row['product_id']}",),

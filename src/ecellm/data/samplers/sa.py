@@ -1,15 +1,13 @@
 """Drawing SA: distinct review texts of Amazon Review 2018 with their stars."""
 
-from typing import Any
-
 import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.samplers.base import BRAND, CATEGORY, TIME, Draw, Plan, Sampler
 from ecellm.data.samplers.drawing import branded, draw_rows, outside, split_of, stripped
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.tasks.sa import MOST_STARS, OPTIONS, write
-from ecellm.types import Domain, Example, Split, sample_id
+from ecellm.types import Domain, Example, Split, new_example
 
 FEWEST_WORDS = 10
 
@@ -61,7 +59,7 @@ def _texts(store: Store, plan: Plan, found: Draw) -> ir.Table:
     return clear.mutate(split=split_of(clear.key), answer=clear.stars.cast("string"))
 
 
-def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str]:
+def _shown(store: Store, rows: list[Row], seed: int) -> dict[str, str]:
     """Collect the drawn texts by key, from the reviews of their products alone; of texts with other white space at
     their ends the first."""
     products = store.given(rows, category="string", product_id="string")
@@ -70,19 +68,10 @@ def _shown(store: Store, rows: list[dict[str, Any]], seed: int) -> dict[str, str
     return {row["key"]: row["text"] for row in store.rows(texts.group_by("key").agg(text=texts.text.min()))}
 
 
-def _sample(row: dict[str, Any], split: Split, domain: Domain) -> Example:
+def _sample(row: Row, split: Split, domain: Domain) -> Example:
     text, options = write(row)
-    return Example(
-        id=sample_id("SA", domain, text, options),
-        task="SA",
-        domain=domain,
-        split=split,
-        input=text,
-        options=options,
-        output=OPTIONS[MOST_STARS - row["stars"]],
-        category=row["category"],
-        products=(f"amazon_2018|{row['product_id']}",),
-    )
+    output, products = OPTIONS[MOST_STARS - row["stars"]], (f"amazon_2018|{row['product_id']}",)
+    return new_example("SA", domain, split, text, options, output, category=row["category"], products=products)
 
 
 SAMPLER = Sampler(draw, needs=("reviews",), domains=(CATEGORY, BRAND, TIME), has_classes=True)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -13,11 +12,11 @@ from ecellm.data.samplers.base import BRAND, CATEGORY, TIME, Draw, Plan, Sampler
 from ecellm.data.samplers.drawing import eighty_ten_ten
 from ecellm.data.samplers.item_text import PART_END, shown_item
 from ecellm.data.samplers.purchases import core, described, first_categories, purchases_of
-from ecellm.data.schema import Store, keyed
+from ecellm.data.schema import Row, Store, keyed
 from ecellm.io.hashing import keyed_hash, keyed_shuffle
 from ecellm.tasks.answers import LETTERS
 from ecellm.tasks.sr import CANDIDATES, MOST_PURCHASES, write
-from ecellm.types import DOMAINS, Domain, Example, Split, sample_id
+from ecellm.types import DOMAINS, Domain, Example, Split, new_example
 
 #: The target's place from the end of a history, by split.
 TARGETS: dict[Split, int] = {"test": 1, "validation": 2, "train": 3}
@@ -29,7 +28,6 @@ POPULAR, SAME_CATEGORY = "popular", "same_category"
 ALL = ""
 #: Wrong candidates drawn at a time, of which some turn out to stand there already.
 DRAWN_AT_ONCE = 24
-Item = dict[str, Any]
 #: Category and user.
 Shopper = tuple[str, str]
 
@@ -119,14 +117,14 @@ def _pool(history: ir.Table, items: ir.Table, plan: Plan) -> ir.Table:
     return each.mutate(place=place)
 
 
-def _histories(store: Store, history: ir.Table, items: ir.Table, chosen: set[Shopper]) -> dict[Shopper, list[Item]]:
+def _histories(store: Store, history: ir.Table, items: ir.Table, chosen: set[Shopper]) -> dict[Shopper, list[Row]]:
     """Collect each chosen shopper's first 50 items by time; ties in time break by item."""
     listed = [{"category": category, "user_id": user} for category, user in chosen]
     shoppers = store.given(listed, category="string", user_id="string")
     turn = ibis.row_number().over(group_by=["category", "user_id"], order_by=["time", "product_id"])
     bought = history.semi_join(shoppers, ["category", "user_id"]).mutate(turn=turn)
     shown = bought.filter(bought.turn < MOST_PURCHASES).inner_join(items, ["category", "product_id"])
-    found: dict[Shopper, list[Item]] = {shopper: [] for shopper in chosen}
+    found: dict[Shopper, list[Row]] = {shopper: [] for shopper in chosen}
     wanted = shown.select("category", "user_id", "turn", "product_id", "text", "group")
     for row in store.rows(wanted.order_by(["category", "user_id", "turn"])):
         found[row["category"], row["user_id"]].append(row)
@@ -137,10 +135,10 @@ def _histories(store: Store, history: ir.Table, items: ir.Table, chosen: set[Sho
 class UnfinishedExample:
     """An example that lacks wrong candidates."""
 
-    bought: list[Item]
+    bought: list[Row]
     split: Split
     domain: Domain
-    key: tuple[Any, ...]
+    key: tuple[int, str, str, Split]
     negatives: list[str] = field(default_factory=list)
 
     @property
@@ -149,7 +147,7 @@ class UnfinishedExample:
         return len(self.bought) - TARGETS[self.split]
 
     @property
-    def target(self) -> Item:
+    def target(self) -> Row:
         """What the shopper bought next."""
         return self.bought[self.place]
 
@@ -206,17 +204,9 @@ def _sample(row: UnfinishedExample) -> Example:
     target = shown[row.place]
     candidates = keyed_shuffle([target, *row.negatives], *row.key, "order")
     text, options = write({"history": shown[: row.place], "options": candidates})
-    return Example(
-        id=sample_id("SR", row.domain, text, options),
-        task="SR",
-        domain=row.domain,
-        split=row.split,
-        input=text,
-        options=options,
-        output=LETTERS[candidates.index(target)],
-        category=row.target["category"],
-        products=tuple(f"amazon_2018|{item['product_id']}" for item in row.bought[: row.place + 1]),
-    )
+    output, category = LETTERS[candidates.index(target)], row.target["category"]
+    products = tuple(f"amazon_2018|{item['product_id']}" for item in row.bought[: row.place + 1])
+    return new_example("SR", row.domain, row.split, text, options, output, category=category, products=products)
 
 
 SAMPLER = Sampler(

@@ -1,6 +1,6 @@
 """Questions about a shelf's products as AmazonQA writes them, answerable from review snippets or not."""
 
-from typing import Any
+from typing import TypedDict
 
 from ecellm.data.simulator import products, reviews
 from ecellm.data.simulator.department import Stock
@@ -23,13 +23,35 @@ MISJUDGED = 0.03
 NO_VOTES = 0.1
 
 
+class Reply(TypedDict):
+    """A shopper's answer to a question."""
+
+    answerText: str
+    answerType: str
+    """Y, N or ? of a yes-no question; NA."""
+    helpful: list[int]
+    """Helpful votes, and all votes."""
+
+
+class AskedQuestion(TypedDict):
+    """A question as a line of AmazonQA, but for its number."""
+
+    asin: str
+    category: str
+    questionText: str
+    questionType: str
+    review_snippets: list[str]
+    answers: list[Reply]
+    is_answerable: int
+
+
 def write(files: Files, shelf: Stock, size: float, draw: RandomDraws, votes: RandomDraws, first: bool) -> int:
     """Append questions about a shelf's products, each product in one split; return how many were written.
 
     `votes` draws the questions whose answers have no helpful vote.
     """
     count = max(1, round(MANY.get(shelf.department.name, FEWER) * size))
-    rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    rows: dict[str, list[dict[str, object]]] = {split: [] for split in SPLITS}
     splits = [draw.by_weight(SPLITS, SHARES) for _ in shelf.products]
     for number in range(count):
         place = draw.below(len(shelf.products))
@@ -41,7 +63,7 @@ def write(files: Files, shelf: Stock, size: float, draw: RandomDraws, votes: Ran
     return count
 
 
-def _question(shelf: Stock, place: int, draw: RandomDraws) -> dict[str, Any]:
+def _question(shelf: Stock, place: int, draw: RandomDraws) -> AskedQuestion:
     product = shelf.products[place]
     topic = draw.below(len(product.values))
     attribute = product.type.attributes[topic]
@@ -66,7 +88,7 @@ def _question(shelf: Stock, place: int, draw: RandomDraws) -> dict[str, Any]:
     }
 
 
-def _voted(question: dict[str, Any], votes: RandomDraws) -> dict[str, Any]:
+def _voted(question: AskedQuestion, votes: RandomDraws) -> AskedQuestion:
     """Return the question, of some answerable open ones with answers that nobody found helpful."""
     is_open = question["is_answerable"] and question["questionType"] == "descriptive"
     if not (is_open and votes.chance(NO_VOTES)):
@@ -111,7 +133,7 @@ def _stated(shelf: Stock, place: int, spot: int, draw: RandomDraws) -> str:
 
 def _answers(
     shelf: Stock, place: int, topic: int, supposed: int, kind: str, answerable: bool, draw: RandomDraws
-) -> list[dict[str, Any]]:
+) -> list[Reply]:
     """Return one to three answers with helpful votes; where the snippets answer, the most helpful one does."""
     language = words("language")["questions"]
     product = shelf.products[place]
@@ -131,5 +153,5 @@ def _answers(
     return draw.some(found, len(found))
 
 
-def _answer(text: str, kind: str, votes: int) -> dict[str, Any]:
+def _answer(text: str, kind: str, votes: int) -> Reply:
     return {"answerText": text, "answerType": kind, "helpful": [votes, votes + (votes > 3)]}

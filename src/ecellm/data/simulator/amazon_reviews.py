@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime
 from functools import cache
 from html import escape, unescape
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def write_pages(files: Files, shelf: Stock, draw: RandomDraws, odd: RandomDraws,
     old: list[str] = []
     for place in range(len(shelf.ids)):
         page = _page(shelf, place, draw)
-        title = page["title"]
+        title = str(page["title"])
         page["title"] = _odd_title(title, odd)
         lines.append(json.dumps(page))
         if draw.chance(REPEATED_PAGES):
@@ -81,7 +80,7 @@ def _page_of_2014(shelf: Stock, place: int, title: str) -> str:
     return repr({**page, "categories": [path]})
 
 
-def _page(shelf: Stock, place: int, draw: RandomDraws) -> dict[str, Any]:
+def _page(shelf: Stock, place: int, draw: RandomDraws) -> dict[str, object]:
     product, links = shelf.products[place], relations(shelf, place, draw)
     department = shelf.department
     shown = draw.some(range(len(product.values)), 4)

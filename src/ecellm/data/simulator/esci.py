@@ -1,7 +1,7 @@
 """Queries with judged products as the Shopping Queries data set writes them: Parquet and a CSV of sources."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -70,11 +70,21 @@ class Want:
     branded: bool
 
 
+class ProductRow(TypedDict):
+    """A product as a row of the products file, but for its id and locale."""
+
+    product_title: str
+    product_description: str | None
+    product_bullet_point: str
+    product_brand: str | None
+    product_color: str | None
+
+
 def write(files: Files, shard: int, size: float, draw: RandomDraws, odd: RandomDraws) -> int:
     """Append a shard of queries with their judged products; return the number of judgements. `odd` draws the titles
     with line breaks of HTML or two spaces."""
-    examples: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    examples: list[dict[str, object]] = []
+    found: list[dict[str, object]] = []
     sources: list[str] = []
     ids = identifiers("B0", 10**9 + shard * ROOM, ROOM, 8)
     for number in range(max(1, round(QUERIES * size))):
@@ -111,7 +121,7 @@ def write(files: Files, shard: int, size: float, draw: RandomDraws, odd: RandomD
     return len(examples)
 
 
-def _results(draw: RandomDraws) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+def _results(draw: RandomDraws) -> tuple[str, list[tuple[str, ProductRow]]]:
     """Return a query and its results with their labels."""
     department = draw.pick(departments())
     product = products.make(department, draw, draw.below(len(department.types)))
@@ -199,7 +209,7 @@ def _alike(product: Product, want: Want) -> Product:
     return product
 
 
-def _row(product: Product, want: Want, label: str, draw: RandomDraws) -> dict[str, Any]:
+def _row(product: Product, want: Want, label: str, draw: RandomDraws) -> ProductRow:
     must = want.wanted if label in "ES" else _shared(want, product.type)
     # Misses are found because they share the query's words, hits often by meaning, in words of their own.
     phrased, called = want.phrased, None

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 #: Options by which gzip saves time rather than space.
 LEVEL = 4
+#: Of a Leipzig CSV.
+Cell = str | float | None
+Output = BinaryIO | gzip.GzipFile
 
 
 class Files:
@@ -21,7 +24,7 @@ class Files:
     def __init__(self, folder: Path):
         self.folder = folder
         self._stack = ExitStack()
-        self._open: dict[str, BinaryIO] = {}
+        self._open: dict[str, Output] = {}
         self._parquet: dict[str, pq.ParquetWriter] = {}
 
     def __enter__(self) -> "Files":
@@ -36,11 +39,11 @@ class Files:
         """Append lines to a file, compressed where its name ends in .gz."""
         self._file(path).write("".join(line + end for line in lines).encode(encoding))
 
-    def objects(self, path: str, rows: Iterable[Any]) -> None:
+    def objects(self, path: str, rows: Iterable[object]) -> None:
         """Append objects as JSON lines."""
         self.lines(path, map(json.dumps, rows))
 
-    def table(self, path: str, rows: Iterable[Sequence[Any]], header: Sequence[str], encoding: str) -> None:
+    def table(self, path: str, rows: Iterable[Sequence[Cell]], header: Sequence[str], encoding: str) -> None:
         """Append rows as the Leipzig CSVs write them: texts quoted, numbers and gaps bare, lines ended by
         carriage return and line feed; a new file begins with the header."""
         lines = [",".join(map(_cell, row)) for row in rows]
@@ -53,13 +56,12 @@ class Files:
             self._parquet[path] = self._stack.enter_context(pq.ParquetWriter(self._place(path), table.schema))
         self._parquet[path].write_table(table)
 
-    def _file(self, path: str) -> BinaryIO:
+    def _file(self, path: str) -> Output:
         if path not in self._open:
-            raw = self._stack.enter_context(self._place(path).open("wb"))
-            file: Any = raw
+            file: Output = self._stack.enter_context(self._place(path).open("wb"))
             if path.endswith(".gz"):
                 # No name and no time in the header, or equal seeds would give unequal bytes.
-                file = self._stack.enter_context(gzip.GzipFile("", "wb", LEVEL, raw, mtime=0))
+                file = self._stack.enter_context(gzip.GzipFile("", "wb", LEVEL, file, mtime=0))
             self._open[path] = file
         return self._open[path]
 
@@ -69,7 +71,7 @@ class Files:
         return place
 
 
-def _cell(value: str | float | None) -> str:
+def _cell(value: Cell) -> str:
     """Return one cell of a Leipzig CSV."""
     if isinstance(value, str):
         return '"' + value.replace('"', '""') + '"'

@@ -1,6 +1,6 @@
 """A shelf's products as MAVE writes them: paragraphs, attributes, and where their values stand."""
 
-from typing import Any
+from typing import TypedDict
 
 from ecellm.data.simulator import products
 from ecellm.data.simulator.department import Stock
@@ -16,9 +16,25 @@ STANDS, NEGATIVE = 0.9, 0.16
 MOST_ASKED = 3
 
 
+class Evidence(TypedDict):
+    """Where a value stands: the paragraph's number, and characters."""
+
+    value: str
+    pid: int
+    begin: int
+    end: int
+
+
+class MarkedAttribute(TypedDict):
+    """An attribute with all places of its values; none where the texts do not state it."""
+
+    key: str
+    evidences: list[Evidence]
+
+
 def write(files: Files, shelf: Stock, draw: RandomDraws, first: bool) -> int:
     """Append a shelf's products to the positives and negatives; return how many were written."""
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {
+    rows: dict[tuple[str, str], list[dict[str, object]]] = {
         (split, kind): [] for split in SPLITS for kind in ("positives", "negatives")
     }
     for place in range(len(shelf.ids)):
@@ -57,18 +73,18 @@ def paragraphs(product: Product, draw: RandomDraws) -> list[tuple[str, Text]]:
     return found
 
 
-def _present(texts: list[Text], draw: RandomDraws) -> list[dict[str, Any]]:
+def _present(texts: list[Text], draw: RandomDraws) -> list[MarkedAttribute]:
     """Return one to three of the attributes that the texts state, each with all of its places."""
-    evidences: dict[str, list[dict[str, Any]]] = {}
+    evidences: dict[str, list[Evidence]] = {}
     for pid, text in enumerate(texts):
         for attribute, begin, end in text.spans:
-            evidence = {"value": text.text[begin:end], "pid": pid, "begin": begin, "end": end}
+            evidence = Evidence(value=text.text[begin:end], pid=pid, begin=begin, end=end)
             evidences.setdefault(attribute, []).append(evidence)
     requested = draw.some(list(evidences), 1 + draw.below(MOST_ASKED))
     return [{"key": attribute, "evidences": evidences[attribute]} for attribute in requested]
 
 
-def _absent(product: Product, texts: list[tuple[str, Text]], draw: RandomDraws) -> list[dict[str, Any]]:
+def _absent(product: Product, texts: list[tuple[str, Text]], draw: RandomDraws) -> list[MarkedAttribute]:
     """Return one or two attributes that the texts do not state: the type's own first, then any other."""
     stated = {attribute for _, text in texts for attribute, _, _ in text.spans}
     own = [attribute.name for attribute in product.type.attributes if attribute.name not in stated]

@@ -79,15 +79,11 @@ def make(department: Department, draw: RandomDraws, kind: int, brand: int | None
         brand=brand,
         series=series,
         code=f"{maker.name[:2].upper()}{draw.below(900) + 100}",
-        values=[early_place(attribute, draw) for attribute in department.types[kind].attributes],
+        # Common values, which come first, more often.
+        values=[int(draw.number() ** 1.5 * len(each.values)) for each in department.types[kind].attributes],
         price=round((6 + 8 * (kind % 5)) * maker.level * (0.6 + draw.number()), 2),
         quality=min(1.0, max(0.0, maker.quality + 0.3 * (draw.number() - 0.5))),
     )
-
-
-def early_place(attribute: Attribute, draw: RandomDraws) -> int:
-    """Return the place of a value, common values more often."""
-    return int(draw.number() ** 1.5 * len(attribute.values))
 
 
 def variant(product: Product, draw: RandomDraws) -> Product:

@@ -7,6 +7,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+#: A word file, or a section of it, as it stands in TOML.
+Words = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Attribute:
@@ -52,7 +55,7 @@ class Department:
 
 
 @cache
-def words(name: str) -> Mapping[str, Any]:
+def words(name: str) -> Words:
     """Return one of the word files (taxonomy, language, software) as it stands."""
     return tomllib.loads(resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
 
@@ -70,12 +73,12 @@ def departments() -> tuple[Department, ...]:
     return tuple(_department(name, entry, attributes) for name, entry in data["departments"].items())
 
 
-def _attribute(entry: Mapping[str, Any]) -> Attribute:
+def _attribute(entry: Words) -> Attribute:
     values = tuple(synonyms(value) for value in entry["values"])
     return Attribute(entry["name"], values, tuple(entry["says"]), tuple(entry["asks"]), entry["whether"])
 
 
-def _department(name: str, entry: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> Department:
+def _department(name: str, entry: Words, attributes: Mapping[str, Attribute]) -> Department:
     names = [synonyms(kind["names"]) for kind in entry["types"]]
     places = {synonym[0]: place for place, synonym in enumerate(names)}
     types = tuple(

@@ -1,14 +1,13 @@
 """From a benchmark's raw files to a DATASET folder: every row in the split that it was published in."""
 
-import json
 from collections import Counter
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from ecellm.data.dataset import MANIFEST, Dataset, read_dataset, write_split
-from ecellm.data.filters.selection import Part, Rules, Selection, select
-from ecellm.data.hub_card import HUB_CARD, hub_card
+from ecellm.data.dataset import Dataset, read_dataset, write_dataset
+from ecellm.data.filters.selection import Part, Rules, select
+from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError
 from ecellm.experiments.benchmarks.formats import Converted, found
 from ecellm.experiments.benchmarks.registry import Benchmark
@@ -31,18 +30,11 @@ def convert(benchmark: Benchmark, folder: Path, out: Path) -> Dataset:
     chosen = select({benchmark.task: read.examples}, {benchmark.task: there}, {benchmark.task: Rules(as_given=True)})
     manifest = _manifest(benchmark, form.name, read, there)
     with atomic_folder(out) as temporary:
-        _write(temporary, chosen, manifest)
+        write_dataset(temporary, {split: chosen.split(split) for split in SPLITS}, manifest)
     return read_dataset(out)
 
 
-def _write(folder: Path, chosen: Selection, manifest: dict[str, Any]) -> None:
-    for split in SPLITS:
-        write_split(chosen.split(split), folder / f"{split}.parquet")
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / HUB_CARD).write_text(hub_card(manifest), encoding="utf-8")
-
-
-def _manifest(benchmark: Benchmark, form: str, read: Converted, there: Counter[Part]) -> dict[str, Any]:
+def _manifest(benchmark: Benchmark, form: str, read: Converted, there: Counter[Part]) -> Manifest:
     """Return the manifest; nothing in it depends on time, machine or path."""
     task = benchmark.task
     return {
@@ -51,5 +43,5 @@ def _manifest(benchmark: Benchmark, form: str, read: Converted, there: Counter[P
         "counts": {task: {f"{split} IND": there[split, "IND"] for split in SPLITS}},
         "dropped": {task: dict(sorted(read.dropped.items()))},
         "versions": {"ecellm": version("ecellm")},
-        "inputs": read.inputs,
+        "inputs": [asdict(file) for file in read.inputs],
     }

@@ -42,10 +42,8 @@ def _read(task: str, folder: Path, benchmark: str) -> Converted:
         dropped = drawn.dropped.copy()
         for row in shelf.bench.rejected():
             dropped[f"rejected: {row['reason']}"] += 1
-        read = [
-            {"path": Path(file.path).name, "bytes": file.bytes, "sha256": file.sha256} for file in shelf.bench.inputs
-        ]
-    return Converted(drawn.examples, sorted(read, key=lambda file: str(file["path"])), dropped)
+        read = [replace(file, path=Path(file.path).name) for file in shelf.bench.inputs]
+    return Converted(drawn.examples, sorted(read, key=lambda file: file.path), dropped)
 
 
 def _with_validation(store: Store) -> Store:

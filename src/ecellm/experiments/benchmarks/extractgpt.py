@@ -14,14 +14,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from ecellm.errors import DataError, EcellmError
 from ecellm.experiments.benchmarks.formats import Converted, Format, inputs
 from ecellm.io.hashing import keyed_number
 from ecellm.tasks.answers import JOINER, NONE
 from ecellm.tasks.ave import TASK, published
-from ecellm.types import Example, Split, sample_id
+from ecellm.types import Example, Split, new_example
 
 FILES = ("train.jsonl", "test.jsonl")
 ABSENT = "n/a"
@@ -78,13 +77,14 @@ def _products(path: Path) -> Iterator[LabelledProduct]:
     with path.open(encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield _product(json.loads(line), path.stem, number)
+                yield _product(line, path.stem, number)
             except (EcellmError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 problem = f"{path}, line {number}: it is no object with input, category and target_scores ({error})."
                 raise DataError(problem) from error
 
 
-def _product(row: dict[str, Any], file: str, number: int) -> LabelledProduct:
+def _product(line: str, file: str, number: int) -> LabelledProduct:
+    row = json.loads(line)
     title, category = row["input"], row["category"]
     if not (isinstance(title, str) and title.strip() and isinstance(category, str)):
         raise DataError("input or category is no text")
@@ -103,17 +103,8 @@ def _examples(product: LabelledProduct, wanted: list[str], benchmark: str) -> It
     for some in chunks(wanted):
         text = published({SOURCE: product.title}, some)
         triples = [triple for name in some for triple in _triples(name, product.values.get(name, (ABSENT,)))]
-        yield Example(
-            id=sample_id(TASK.name, "IND", text, None),
-            task=TASK.name,
-            domain="IND",
-            split=product.split,
-            input=text,
-            options=None,
-            output=json.dumps(triples),
-            category=product.category,
-            products=(product_key(benchmark, product),),
-        )
+        output, products = json.dumps(triples), (product_key(benchmark, product),)
+        yield new_example(TASK.name, "IND", product.split, text, None, output, product.category, products=products)
 
 
 def chunks(names: list[str]) -> list[list[str]]:

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from ecellm.data.manifest import InputFile
 from ecellm.errors import DataError
 from ecellm.types import Example, Split
 
@@ -19,8 +19,7 @@ class Converted:
     """A benchmark's rows as examples; ids may repeat where rows do."""
 
     examples: list[Example]
-    inputs: list[dict[str, Any]]
-    """The raw files: path below the folder, bytes, sha256."""
+    inputs: list[InputFile]
     dropped: Counter[str] = field(default_factory=Counter)
     """Filtered rows, by reason."""
 
@@ -54,11 +53,11 @@ def found(folder: Path, formats: Sequence[Format]) -> Format:
     raise DataError(f"{folder} does not hold the benchmark's files{lacking}. Wanted: {wanted}.")
 
 
-def inputs(folder: Path, files: Sequence[str]) -> list[dict[str, Any]]:
-    """Return path, size and sha256 of the raw files."""
+def inputs(folder: Path, files: Sequence[str]) -> list[InputFile]:
+    """Return the raw files, described."""
     described = []
     for name in files:
         with (folder / name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described.append({"path": name, "bytes": (folder / name).stat().st_size, "sha256": digest})
+        described.append(InputFile(name, (folder / name).stat().st_size, digest))
     return described

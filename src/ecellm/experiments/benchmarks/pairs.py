@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ecellm.io.hashing import keyed_hash
 from ecellm.tasks.pm import TASK, records_text
-from ecellm.types import Example, Split, sample_id
+from ecellm.types import Example, Split, new_example
 
 #: What the raw files call a title.
 TITLES = ("title", "name")
@@ -34,16 +34,8 @@ def _example(pair: Pair, benchmark: str) -> Example:
     left, right = shown(pair.left), shown(pair.right)
     text = records_text(left, right)
     ids = pair.ids or tuple(keyed_hash("record", *record.items())[:16] for record in (left, right))
-    return Example(
-        id=sample_id(TASK.name, "IND", text, None),
-        task=TASK.name,
-        domain="IND",
-        split=pair.split,
-        input=text,
-        options=None,
-        output="yes" if pair.label else "no",
-        products=(f"{benchmark}|left|{ids[0]}", f"{benchmark}|right|{ids[1]}"),
-    )
+    output, products = "yes" if pair.label else "no", (f"{benchmark}|left|{ids[0]}", f"{benchmark}|right|{ids[1]}")
+    return new_example(TASK.name, "IND", pair.split, text, None, output, products=products)
 
 
 def shown(record: Record) -> dict[str, str | None]:

@@ -1,8 +1,10 @@
 """A benchmark's result as Markdown: our figures by view, the published ones beside them, what it took."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from ecellm.experiments.benchmarks.results import Interval, Result, System
+from ecellm.experiments.benchmarks.results import Result, System
+from ecellm.io.markdown import markdown_table
+from ecellm.reports.tables import figure_text
 from ecellm.tasks import TASKS
 
 #: What the metrics are called in a table's head.
@@ -53,7 +55,7 @@ def _ours(result: Result) -> Iterator[str]:
         ]
         yield f"On {view.view} ({view.rows:,}), with 95 % bootstrap intervals:"
         yield ""
-        yield from _table(heads, [_our_row(result, system, place) for system in result.systems])
+        yield markdown_table(heads, [_our_row(result, system, place) for system in result.systems])
         yield ""
 
 
@@ -61,7 +63,8 @@ def _our_row(result: Result, system: System, place: int) -> list[str]:
     figures = system.views[place].figures
     tfidf = DICTIONARY if TASKS[result.task].answer.kind == "spans" else TFIDF
     name = tfidf if system.name == "tfidf" else system.name
-    row = [name, *(_figure(figures[metric]) for metric in result.metrics)]
+    shown = [figures[metric] for metric in result.metrics]
+    row = [name, *(figure_text(one.value, one.low, one.high) for one in shown)]
     return row if place else [*row, _time(system, "tune", "fit"), _time(system, "predict")]
 
 
@@ -79,19 +82,8 @@ def _published(result: Result) -> Iterator[str]:
         source = figure.source if figure.verified else f"{figure.source} (not verified)"
         metric = [HEADS[figure.metric]] if several else []
         rows.append([figure.system, *metric, f"{figure.value:.3f}", figure.note, source])
-    yield from _table([*heads, "rows and prompts", "source"], rows)
+    yield markdown_table([*heads, "rows and prompts", "source"], rows)
     yield ""
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield "|" + "---|" * len(heads)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def _figure(figure: Interval) -> str:
-    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def _time(system: System, *steps: str) -> str:

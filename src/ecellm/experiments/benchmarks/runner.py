@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -146,7 +145,7 @@ def _parts(plan: BenchmarkPlan) -> list[_Part]:
 def _claim(plan: BenchmarkPlan) -> None:
     """Write the plan; raises DataError where OUT holds another run, or something else."""
     recipe = None if plan.recipe is None else read_recipe(plan.recipe, list(plan.changes)).model_dump(mode="json")
-    made: dict[str, Any] = {"benchmark": plan.benchmark.name, "recipe": recipe, "limit": plan.limit}
+    made: dict[str, object] = {"benchmark": plan.benchmark.name, "recipe": recipe, "limit": plan.limit}
     record = plan.out / RUN
     if record.is_file():
         before = json.loads(record.read_text(encoding="utf-8"))
@@ -170,9 +169,9 @@ def _dataset(plan: BenchmarkPlan, say: Say) -> Dataset:
         return convert(plan.benchmark, plan.data, folder)
     dataset = read_dataset(folder)
     before = dataset.manifest["inputs"]
-    names = [file["path"] for file in before]
+    names = [str(file["path"]) for file in before]
     absent = [name for name in names if not (plan.data / name).is_file()]
-    if absent or inputs(plan.data, names) != before:
+    if absent or [asdict(file) for file in inputs(plan.data, names)] != before:
         raise DataError(f"{plan.data} holds other files than those that {folder} was made of: name another output.")
     return dataset
 

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ecellm.errors import DataError, EcellmError
 from ecellm.experiments.benchmarks.formats import Converted, Format, inputs
@@ -49,7 +48,7 @@ def _pairs(path: Path, split: Split) -> Iterator[Pair]:
     """Yield the pairs; raises DataError, naming file and line, for what is no pair."""
     for number, line in enumerate(_lines(path), start=1):
         try:
-            yield _pair(json.loads(line), split)
+            yield _pair(line, split)
         except (EcellmError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path}, line {number}: it is no pair with titles and a label ({error}).") from error
 
@@ -61,7 +60,8 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"{path} is damaged or truncated ({error}). Get the file again.") from error
 
 
-def _pair(row: dict[str, Any], split: Split) -> Pair:
+def _pair(line: str, split: Split) -> Pair:
+    row = json.loads(line)
     label = int(row["label"])
     if label not in (0, 1):
         raise DataError(f"label {label}")
@@ -73,5 +73,5 @@ def _pair(row: dict[str, Any], split: Split) -> Pair:
     return Pair(split, left, right, label == 1, ids)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "" if value is None else " ".join(str(value).split())

@@ -4,11 +4,12 @@ import hashlib
 import io
 import re
 from collections.abc import Callable
-from typing import Any
 
 import matplotlib
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 #: Distinguishable on white and on black.
 COLOURS = ("#3b82c4", "#e07b39", "#3fa372", "#a86cc1", "#c9a227", "#c2556b", "#6f7f8f")
@@ -17,8 +18,15 @@ INK = "#0a0b0c"
 #: So narrow that words can be read where a phone shrinks it to its own width.
 WIDTH = 5.6
 
-_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "legend.labelcolor")
-_LOOK: Any = {
+_INKED: tuple[RcKeyType, ...] = (
+    "text.color",
+    "axes.edgecolor",
+    "axes.labelcolor",
+    "xtick.color",
+    "ytick.color",
+    "legend.labelcolor",
+)
+_LOOK: dict[RcKeyType, object] = {
     **dict.fromkeys(_INKED, INK),
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -32,7 +40,7 @@ _LOOK: Any = {
 }
 
 
-def picture(caption: str, height: float, paint: Callable[[Any], None], width: float = WIDTH) -> Markup:
+def picture(caption: str, height: float, paint: Callable[[Axes], None], width: float = WIDTH) -> Markup:
     """Return what `paint` draws on axes, with a text for those who do not see it; inches.
 
     Equal drawings give equal text; no two pictures of a page share an id.
