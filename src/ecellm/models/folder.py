@@ -81,8 +81,8 @@ class ModelInfo(BaseModel):
     steps: int | None = None
     lexical: dict[str, str] = {}
     """XS: the hash of each task's linear model."""
-    pools: dict[str, tuple[float, float]] = {}
-    """XS: by task, the weights of the stack's scores and of the linear model's."""
+    pools: dict[str, tuple[float, ...]] = {}
+    """XS: by task, the weights of the stack's scores and of the linear model's, and an offset a class, if any."""
     parts: dict[str, str] = {}
     """Baselines: the hash of each task's files."""
     offsets: dict[str, list[FiniteFloat]] = {}

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ecellm.models.calibration.thresholds import CLASS_METRICS, score_with_thresholds
+from ecellm.models.calibration.thresholds import CLASS_METRICS, enough_rows, score_with_thresholds
 from ecellm.models.xs.examples import CHOICE, SPANS, EncodedExample, Span
 from ecellm.models.xs.lexical.pool_fitting import ScoredCandidates, fit_pool
-from ecellm.models.xs.lexical.pooling import EVEN, pooled
+from ecellm.models.xs.lexical.pooling import EVEN, PoolWeights, pooled
 from ecellm.models.xs.model import Batch, XSModel
 from ecellm.models.xs.spans import value_spans
 from ecellm.tasks import TASKS
@@ -69,14 +69,21 @@ def task_metrics(found: Sequence[Outcome]) -> dict[str, float]:
     return {task: _metric(task, rows) for task, rows in by_task.items()}
 
 
-def fit_pools(found: Sequence[Outcome]) -> dict[str, tuple[float, float]]:
-    """Return, per task that has candidates and lexical scores, the weights of the stack's and of those."""
+def fit_pools(found: Sequence[Outcome]) -> dict[str, PoolWeights]:
+    """Return, per task that has candidates and lexical scores, the weights of the stack's and of those, and the
+    offsets of fixed classes where there are rows enough for thresholds."""
     by_task: dict[str, list[ScoredCandidates]] = defaultdict(list)
     for one in found:
         if one.example.lexical:
             order = one.example.order or [one.example.label]
             by_task[one.example.task].append(ScoredCandidates(one.scores, one.example.lexical, order))
-    return {task: fit_pool(rows) for task, rows in by_task.items()}
+    return {task: fit_pool(rows, _classes(task, rows)) for task, rows in by_task.items()}
+
+
+def _classes(task: str, rows: Sequence[ScoredCandidates]) -> int | None:
+    counts = {len(row.lexical) for row in rows}
+    fixed = TASKS[task].answer.has_classes and len(counts) == 1
+    return counts.pop() if fixed and enough_rows(len(rows), max(counts)) else None
 
 
 def weighed_mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:

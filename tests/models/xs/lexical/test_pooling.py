@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecellm.models.xs.lexical.pool_fitting import ScoredCandidates, fit_pool
-from ecellm.models.xs.lexical.pooling import EVEN, pooled
+from ecellm.models.xs.lexical.pooling import EVEN, PoolWeights, pooled
 
 
 def rows(count: int, deep: float, lexical: float, seed: int = 0) -> list[ScoredCandidates]:
@@ -33,10 +33,32 @@ def test_scores_that_say_nothing_weigh_nothing_and_the_other_ones_much() -> None
 def test_pooled_scores_are_right_more_often_than_either() -> None:
     fitted, new = fit_pool(rows(400, deep=1.5, lexical=1.5)), rows(1000, deep=1.5, lexical=1.5, seed=1)
 
-    def right(weights: tuple[float, float]) -> float:
+    def right(weights: PoolWeights) -> float:
         return float(np.mean([int(np.argmax(pooled(r.deep, r.lexical, weights))) == r.order[0] for r in new]))
 
     assert right(fitted) > max(right((1.0, 0.0)), right((0.0, 1.0))) + 0.03
+
+
+def test_classes_of_unequal_shares_get_offsets_that_make_the_right_ones_likelier() -> None:
+    """Both scores were made as if classes were even; four rows of five are of the first one."""
+    common = [row for row in rows(2000, deep=1, lexical=1) if row.order[0] == 0]
+    rare = [row for row in rows(400, deep=1, lexical=1, seed=1) if row.order[0] != 0][: len(common) // 4]
+    weights = fit_pool([*common, *rare], classes=3)
+    assert len(weights) == 5
+    assert weights[2] > weights[3] + 0.5
+    assert weights[3] == pytest.approx(weights[4], abs=0.3)
+    without = fit_pool([*common, *rare])
+
+    def likelihood(chosen: PoolWeights) -> float:
+        scores = [(np.array(pooled(row.deep, row.lexical, chosen)), row.order[0]) for row in (*common, *rare)]
+        return float(np.mean([found[right] - np.logaddexp.reduce(found) for found, right in scores]))
+
+    assert likelihood(weights) > likelihood(without) + 0.05
+
+
+def test_even_classes_get_offsets_that_change_little() -> None:
+    _, _, *offsets = fit_pool(rows(600, deep=1.5, lexical=1.5), classes=3)
+    assert np.ptp(offsets) < 0.3
 
 
 def test_too_few_rows_decide_nothing() -> None:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from ecellm.models.xs.lexical.pooling import EVEN, pooled
+from ecellm.models.xs.lexical.pooling import EVEN, PoolWeights, pooled
+from ecellm.tasks.metrics import Floats
 
 #: Fewer rows than this decide nothing.
 FEWEST_ROWS = 40
@@ -23,21 +24,36 @@ class ScoredCandidates:
     order: Sequence[int]
 
 
-def fit_pool(rows: Sequence[ScoredCandidates]) -> tuple[float, float]:
+def fit_pool(rows: Sequence[ScoredCandidates], classes: int | None = None) -> PoolWeights:
     """Return the weights, none below 0, under which the right orders are likeliest (Plackett-Luce; for one right
-    candidate its log-probability); EVEN where there are too few rows."""
+    candidate its log-probability); EVEN where there are too few rows.
+
+    With a number of classes, for tasks whose candidates are the same in every row, each class gets an offset too: the
+    logarithm of its share of the rows, times a weight of 0 to 1. Stack and linear model are trained with weights that
+    make classes more even than they are.
+    """
     known = [row for row in rows if row.lexical]
     if len(known) < FEWEST_ROWS:
         return EVEN
+    shares = np.zeros(0) if classes is None else _log_shares([row.order[0] for row in known], classes)
 
-    def loss(weights: NDArray[np.float64]) -> float:
-        chosen = weights.tolist()
+    def weights(found: NDArray[np.float64]) -> PoolWeights:
+        return (*found[:2].tolist(), *(found[2:].sum() * shares).tolist())
+
+    def loss(found: NDArray[np.float64]) -> float:
+        chosen = weights(found)
         likelihoods = [_log_likelihood(pooled(row.deep, row.lexical, chosen), row.order) for row in known]
         return -float(np.mean(likelihoods))
 
-    found = minimize(loss, np.array(EVEN), method="L-BFGS-B", bounds=[(0.0, None), (0.0, None)])
-    deep, lexical = (round(float(weight), 4) for weight in found.x)
-    return deep, lexical
+    start = np.array(EVEN if classes is None else (*EVEN, 0.0))
+    bounds = [(0.0, None), (0.0, None), (0.0, 1.0)][: len(start)]
+    return tuple(round(weight, 4) for weight in weights(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x))
+
+
+def _log_shares(labels: Sequence[int], classes: int) -> Floats:
+    """Return the logarithm of each class's share; each counts one more, so that none is 0."""
+    counts = np.bincount(labels, minlength=classes) + 1
+    return np.log(counts / counts.sum())
 
 
 def _log_likelihood(given: Sequence[float], order: Sequence[int]) -> float:

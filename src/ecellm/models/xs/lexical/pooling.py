@@ -6,13 +6,17 @@ The two are fitted apart. Trained on top of the linear model's scores the stack 
 
 from collections.abc import Sequence
 
-#: Weights of the stack and of the linear model where validation rows are too few.
-EVEN = (0.5, 0.5)
+#: The weights of the stack's scores and of the linear model's; of fixed classes an offset for each behind them.
+PoolWeights = tuple[float, ...]
+#: Where validation rows are too few.
+EVEN: PoolWeights = (0.5, 0.5)
 
 
-def pooled(deep: Sequence[float], lexical: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """Return the weighed sum of both scores (a logarithmic opinion pool, Genest and Zidek 1986, section 3); the
-    stack's alone where the linear model has none."""
+def pooled(deep: Sequence[float], lexical: Sequence[float], weights: PoolWeights) -> list[float]:
+    """Return the weighed sum of both scores (a logarithmic opinion pool, Genest and Zidek 1986, section 3), with the
+    classes' offsets added; the stack's alone where the linear model has none."""
     if not lexical:
         return list(deep)
-    return [weights[0] * one + weights[1] * other for one, other in zip(deep, lexical, strict=True)]
+    first, second, *offsets = weights
+    pairs = zip(deep, lexical, offsets or [0.0] * len(deep), strict=True)
+    return [first * one + second * other + offset for one, other, offset in pairs]
