@@ -73,16 +73,22 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def file_limit() -> Callable[[int], AbstractContextManager[None]]:
-    """A block in which no file grows past some bytes: what a full disk does, without filling one."""
+    """A block in which no file grows past some bytes: what a full disk does, without filling one.
+
+    Modules imported within are not cached: Python does not see that a write was cut short, and keeps half of a .pyc,
+    which no later process can import (https://github.com/python/cpython/issues/126606).
+    """
 
     @contextmanager
     def limit(size: int) -> Iterator[None]:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        cached, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            sys.dont_write_bytecode = cached
 
     return limit
 
