@@ -47,7 +47,8 @@ def fit_pool(rows: Sequence[ScoredCandidates], classes: int | None = None) -> Po
 
     start = np.array(EVEN if classes is None else (*EVEN, 0.0))
     bounds = [(0.0, None), (0.0, None), (0.0, 1.0)][: len(start)]
-    return tuple(round(weight, 4) for weight in weights(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x))
+    fitted = weights(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
+    return tuple(round(weight, 4) + 0.0 for weight in fitted)  # no -0.0
 
 
 def _log_shares(labels: Sequence[int], classes: int) -> Floats:
