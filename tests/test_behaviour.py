@@ -64,7 +64,7 @@ def test_a_command_that_fails_is_named_with_the_end_of_its_errors(tmp_path: Path
     package = tmp_path / "ecellm"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "cli.py").write_text("def main():\n    raise SystemExit('the shop is closed')\n")
+    (package / "__main__.py").write_text("raise SystemExit('the shop is closed')\n")
     done = behaviour("record", tmp_path / "record.json", PYTHONPATH=str(tmp_path))
     assert done.returncode == 2
     assert "simulate failed with exit code 1: ecellm simulate" in done.stderr

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
@@ -27,9 +26,6 @@ class Commands:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.script = Path(sysconfig.get_path("scripts")) / "ecellm"
-        if not self.script.is_file():
-            raise CommandFailedError(f"There is no {self.script}: run this with a Python that has ecellm installed.")
         paths = [str(Path(path).resolve()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
         self.environment = {
             **os.environ,
@@ -48,7 +44,7 @@ class Commands:
         if self._failed:
             raise self._failed
         began = time.monotonic()
-        done = self._execute(str(self.script), *map(str, arguments))
+        done = self._execute("-m", "ecellm", *map(str, arguments))
         if done.returncode:
             command = " ".join(["ecellm", *map(str, arguments)])
             self._failed = CommandFailedError(
