@@ -130,8 +130,21 @@ def test_what_is_read_is_never_written_over(tmp_path: Path, run: Run, extra: lis
     out = tmp_path / "s.json" if extra else file
     line = ["evaluate", file, "--data", data.path, "--out", out, *extra, *[file for _ in extra], "--overwrite"]
     code, _, err = run(*line)
-    assert code == 1 and "p.jsonl is named for two things" in err
+    assert code == 1 and "p.jsonl is read too, or named twice" in err
     assert file.read_bytes() == before and not (tmp_path / "s.json").exists()
+
+
+@pytest.mark.parametrize("name", ["test.parquet", "manifest.json"])
+@pytest.mark.parametrize("verb", ["evaluate", "compare", "report", "card"])
+def test_no_file_of_the_dataset_is_written_over(tmp_path: Path, run: Run, verb: str, name: str) -> None:
+    data = dataset(tmp_path / "d", PM)
+    file = predictions(tmp_path / "p.jsonl", PM, ANSWERED)
+    before = (data.path / name).read_bytes()
+    runs = {"evaluate": [file], "compare": [file, file], "report": [file], "card": [data.path]}[verb]
+    more = [] if verb == "card" else ["--data", data.path, "--overwrite"]
+    code, _, err = run(verb, *runs, *more, "--out", data.path / name)
+    assert code == 1 and f"{name} is read too, or named twice" in err
+    assert (data.path / name).read_bytes() == before
 
 
 def test_scores_and_errors_have_files_of_their_own(tmp_path: Path, run: Run) -> None:
@@ -139,7 +152,7 @@ def test_scores_and_errors_have_files_of_their_own(tmp_path: Path, run: Run) -> 
     file = predictions(tmp_path / "p.jsonl", PM, ANSWERED)
     out = tmp_path / "s.json"
     code, _, err = run("evaluate", file, "--data", data.path, "--out", out, "--errors", out)
-    assert code == 1 and "s.json is named for two things" in err and not out.exists()
+    assert code == 1 and "s.json is read too, or named twice" in err and not out.exists()
 
 
 def test_a_mark_that_some_editors_write_first_is_nothing(tmp_path: Path) -> None:

@@ -86,3 +86,37 @@ def test_free_text_has_no_probability(model: Model) -> None:
 def test_a_table_that_cannot_be_asked_is_refused(model: Model, columns: dict[str, list[str]], message: str) -> None:
     with pytest.raises(DataError, match=message):
         model.ask("SA", pd.DataFrame(columns))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow"])
+def test_a_table_with_a_column_twice_is_refused(model: Model, kind: str) -> None:
+    arrow = pa.table([["a"], ["b"], ["c"]], names=["title_1", "title_2", "title_1"])
+    pandas = pd.DataFrame([["a", "b", "c"]], columns=arrow.column_names)
+    with pytest.raises(DataError, match="the column 'title_1' more than once"):
+        model.ask("PM", arrow if kind == "arrow" else pandas)
+
+
+def test_a_series_is_read_by_position_whatever_its_index(model: Model) -> None:
+    queries, titles = QUESTIONS["query"], QUESTIONS["title"]
+    asked = model.judge(pd.Series(queries, index=[2, 0, 0]), pd.Series(titles, index=[0, 1, 2]))
+    assert asked == model.judge(queries, titles)
+    assert model.rate_sentiment(pd.Series(queries, index=[2, 0, 0])) == model.rate_sentiment(queries)
+    lists = [["red mug", "lamp"], ["pot", "cup"], ["tea", "cup"]]
+    assert model.rank(pd.Series(queries, index=[1, 2, 0]), pd.Series(lists)) == model.rank(queries, lists)
+
+
+@pytest.mark.parametrize("rows", [{"text": "good"}, "rows.csv", ["good"], ({"text": "good"} for _ in range(1))])
+def test_rows_of_another_form_are_refused(model: Model, rows: Any) -> None:
+    with pytest.raises(DataError, match="neither a list of mappings nor a pandas, Polars or Arrow table"):
+        model.ask("SA", rows)
+
+
+@pytest.mark.parametrize("value", [b"good", float("nan"), {"good"}])
+def test_what_is_no_text_is_refused(model: Model, value: Any) -> None:
+    with pytest.raises(DataError, match="text is"):
+        model.ask("SA", [{"text": value}])
+
+
+def test_bytes_are_not_a_list_of_texts(model: Model) -> None:
+    with pytest.raises(DataError, match="text is bytes, not text"):
+        model.rate_sentiment(b"good")  # type: ignore[call-overload]

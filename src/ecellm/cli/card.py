@@ -46,12 +46,13 @@ def _data_card(dataset: Path, out: Path | None) -> None:
     from rich.console import Console
 
     from ecellm.data.checks import check
-    from ecellm.data.dataset import read_dataset
-    from ecellm.io.files import atomic_write
+    from ecellm.data.dataset import own_files, read_dataset
+    from ecellm.io.files import atomic_write, refuse_overwriting
     from ecellm.reports.data_card import data_card
 
     data = read_dataset(dataset)
     page = out or dataset / "card.html"
+    refuse_overwriting([page], True, own_files(dataset))
     with Console(stderr=True).status("checking") as status:
         text = data_card(data, check(data, status.update))
     with atomic_write(page) as temporary:

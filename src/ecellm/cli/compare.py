@@ -29,13 +29,14 @@ def compare(
 
     Where both runs have their answers, these are compared row by row; otherwise the intervals of the scores are.
     """
-    from ecellm.data.dataset import read_dataset
+    from ecellm.data.dataset import own_files, read_dataset
     from ecellm.evaluation.compare import compare_runs, not_compared, write_differences
     from ecellm.evaluation.runs import read_run, with_distinct_names
     from ecellm.io.files import refuse_overwriting
     from ecellm.reports.console import print_differences
 
-    refuse_overwriting([] if out is None else [out], overwrite)
+    inputs = [Path(run.rpartition("=")[2]) for run in (before, after)]
+    refuse_overwriting([] if out is None else [out], overwrite, [*inputs, *own_files(data)])
     dataset = None if data is None else read_dataset(data)
     runs = with_distinct_names(read_run(before, dataset), read_run(after, dataset))
     rules: Literal["strict", "published"] = "strict" if scoring is Scoring.strict else "published"

@@ -33,14 +33,14 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score predictions by the strict and the published rules, beside the best trivial baseline."""
-    from ecellm.data.dataset import read_dataset
+    from ecellm.data.dataset import own_files, read_dataset
     from ecellm.evaluation.evaluate import evaluate as run
     from ecellm.evaluation.evaluate import write_scores
     from ecellm.evaluation.worst_errors import worst_errors, write_errors
     from ecellm.io.files import refuse_overwriting
     from ecellm.reports.console import print_scores
 
-    refuse_overwriting([out, *([errors] if errors else [])], overwrite, [predictions, bleurt])
+    refuse_overwriting([out, *([errors] if errors else [])], overwrite, [predictions, bleurt, *own_files(data)])
     dataset = read_dataset(data)
     pairs = None
     if bertscore_model is not None:

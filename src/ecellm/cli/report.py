@@ -23,7 +23,7 @@ def report(
     """Write one self-contained page: scores beside the published ones, differences, errors, how it was made."""
     from rich.console import Console
 
-    from ecellm.data.dataset import read_dataset
+    from ecellm.data.dataset import own_files, read_dataset
     from ecellm.evaluation.runs import read_runs
     from ecellm.io.files import refuse_overwriting, write_text
     from ecellm.reports.report import read_report
@@ -31,7 +31,7 @@ def report(
     from ecellm.reports.report_page import report_page
 
     inputs = [Path(run) for run in runs] + [Path(run.partition("=")[2]) for run in runs if "=" in run]
-    refuse_overwriting([out, *([markdown] if markdown else [])], overwrite, inputs)
+    refuse_overwriting([out, *([markdown] if markdown else [])], overwrite, [*inputs, *own_files(data)])
     found = read_runs(runs, None if data is None else read_dataset(data))
     with Console(stderr=True).status("comparing"):
         made = read_report(found, title, seed)

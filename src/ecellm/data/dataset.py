@@ -155,6 +155,12 @@ def split_setting(setting: str) -> tuple[Domain, str]:
     return ("IND" if domain == "IND" else "OOD"), part
 
 
+def own_files(path: Path | None) -> list[Path]:
+    """Return the files that a dataset folder may have, which no command that reads it writes over."""
+    names = [*(f"{split}.parquet" for split in SPLITS), PUBLISHED, MANIFEST, REJECTS, HUB_CARD]
+    return [] if path is None else [path / name for name in names]
+
+
 def read_dataset(path: Path) -> Dataset:
     """Open a dataset folder; raises DataError with one sentence where it is not one."""
     manifest = path / MANIFEST

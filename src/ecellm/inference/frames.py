@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
@@ -28,8 +28,12 @@ FrameT = TypeVar("FrameT", bound=Frame)
 def rows_of(frame: Frame) -> list[dict[str, object]]:
     """Return the rows of a frame or table, with None where a value is missing.
 
-    Raises DataError where it has no rows, or already has a column that the answers would take.
+    Raises DataError where it has no rows, a column twice, or already a column that the answers would take.
     """
+    names = [str(name) for name in (frame.column_names if isinstance(frame, pa.Table) else _columns(frame))]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(f"The table has the column {twice[0]!r} more than once.")
     table = _arrow(frame)
     if not table.num_rows:
         raise DataError("The table has no rows.")
@@ -38,6 +42,11 @@ def rows_of(frame: Frame) -> list[dict[str, object]]:
         raise DataError(f"The table has a column {taken[0]!r} already: rename it before asking.")
     rows: list[dict[str, object]] = table.to_pylist()
     return rows
+
+
+def _columns(frame: Frame) -> Iterable[object]:
+    columns: Iterable[object] = getattr(frame, "columns", ())
+    return columns
 
 
 def with_answers(frame: FrameT, task: Task, answers: Sequence[Answer[object]]) -> FrameT:

@@ -10,7 +10,7 @@ given once. Each answer is an `Answer`; many answers come as a list in the order
 EcellmError, naming the question, where one is invalid, and ServerError where a server gave no answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, TypedDict, TypeGuard, overload
 
 from ecellm.errors import DataError, EcellmError, ServerError
@@ -69,6 +69,8 @@ class Model:
             chosen = chosen.with_fields(fields)
         if isinstance(rows, Frame):
             return with_answers(rows, chosen, self._answers(chosen, rows_of(rows)))
+        if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+            raise DataError("The rows are neither a list of mappings nor a pandas, Polars or Arrow table.")
         return self._answers(chosen, rows)
 
     def _answers(self, chosen: Task, rows: Sequence[Mapping[str, object]]) -> Answers:
@@ -204,10 +206,12 @@ class Model:
         **more: Sequence[object],
     ) -> Answers:
         """Ask rows with more columns; raises DataError where these are of other lengths."""
-        for name, values in more.items():
+        # By position: a pandas Series would be looked up by its index.
+        listed = {name: list(values) for name, values in more.items()}
+        for name, values in listed.items():
             if len(values) != len(rows):
-                raise DataError(f"{name} has {len(values)} questions where the other list has {len(rows)}.")
-        columns = [{name: values[place] for name, values in more.items()} for place in range(len(rows))]
+                raise DataError(f"{name} has {len(values)} values where the other list has {len(rows)}.")
+        columns = [{name: values[place] for name, values in listed.items()} for place in range(len(rows))]
         return self.ask(task, [{**row, **column} for row, column in zip(rows, columns, strict=True)], fields)
 
 
@@ -217,12 +221,12 @@ def _named(verb: str) -> str:
 
 
 def _is_many(value: object) -> TypeGuard[Sequence[object]]:
-    return not isinstance(value, str | Mapping)
+    return isinstance(value, Sized) and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 
 def _lists(value: Sequence[object]) -> bool:
     """Say whether these are lists of texts, not texts."""
-    return bool(value) and not isinstance(value, str) and _is_many(value[0])
+    return _is_many(value) and _is_many(next(iter(value), None))
 
 
 def _record(product: Product) -> Mapping[str, object]:

@@ -152,8 +152,10 @@ def _text(name: str, value: object) -> str | None:
     """Return a value as a text; None for nothing, not a number and blanks."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, Mapping | list | tuple):
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
         raise DataError(f"{name} is no single text.")
+    if isinstance(value, bytes | bytearray):
+        raise DataError(f"{name} is bytes, not text: decode it first.")
     text = str(value)
     if any("\ud800" <= sign <= "\udfff" for sign in text):
         raise DataError(f"{name} is not valid UTF-8.")

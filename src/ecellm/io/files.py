@@ -113,7 +113,7 @@ def refuse_overwriting(paths: Iterable[Path], overwrite: bool, inputs: Iterable[
     taken = {path.resolve() for path in inputs if path is not None}
     for path in paths:
         if path.resolve() in taken:
-            raise DataError(f"{path} is named for two things: name another file to write.")
+            raise DataError(f"{path} is read too, or named twice: name another file to write.")
         taken.add(path.resolve())
         if path.is_dir():
             raise DataError(f"{path} is a folder: name a file.")
@@ -124,6 +124,13 @@ def refuse_overwriting(paths: Iterable[Path], overwrite: bool, inputs: Iterable[
 def _temporary_path(path: Path) -> Path:
     """Return a new name beside `path`, before anything of it exists: Ctrl-C at any moment leaves nothing."""
     return path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
+
+
+def set_default_mode(files: Iterable[Path]) -> None:
+    """Give files the mode of any new file, by the umask: safetensors writes them for their owner alone."""
+    mode = 0o666 & ~_umask()
+    for file in files:
+        file.chmod(mode)
 
 
 def _umask() -> int:

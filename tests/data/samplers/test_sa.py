@@ -84,3 +84,8 @@ def test_out_of_domain_rows_come_from_their_categories_and_are_test_rows() -> No
     found = draw(rows).examples
     assert {(example.category, example.domain) for example in found} == {("Home", "IND"), ("Tools", "OOD")}
     assert parts([example for example in found if example.domain == "OOD"]).keys() == {("test", "OOD")}
+
+
+def test_reviews_that_name_no_product_share_none() -> None:
+    found = draw([review(long(1), product=""), review(long(2), product="Q")]).examples
+    assert {example.input: example.products for example in found} == {long(1): (), long(2): ("amazon_2018|Q",)}

@@ -25,12 +25,12 @@ def generator(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Recipe, tin
     return XSGenerator.from_folder(folder)
 
 
-def asked(generator: XSGenerator, snippets: list[str]) -> tuple[str, int]:
+def asked(generator: XSGenerator, snippets: list[str], question: str = "How loud is the fan?") -> tuple[str, int]:
     """Return the answer, and how many snippets the prompt shows."""
-    text = json.dumps({"question": "How loud is the fan?", "document": snippets})
-    question = Question(Example("AG-1", "AG", "IND", "test", text, None, ""), "Answer the question.")
-    (prompt,) = generator.prompts([question])
-    (reply,) = generator.reply([Request(question, prompt)])
+    text = json.dumps({"question": question, "document": snippets})
+    put = Question(Example("AG-1", "AG", "IND", "test", text, None, ""), "Answer the question.")
+    (prompt,) = generator.prompts([put])
+    (reply,) = generator.reply([Request(put, prompt)])
     return reply.text, sum(mark.name == "snippet" for mark in prompt.marks)
 
 
@@ -57,6 +57,13 @@ def test_a_snippet_that_was_dropped_from_the_prompt_is_not_quoted(generator: XSG
     answer, shown = asked(generator, snippets)
     assert 0 < shown < len(snippets)
     assert answer in [snippet.strip() for snippet in snippets[:shown]]
+
+
+def test_where_a_long_question_leaves_no_room_for_snippets_one_is_quoted_all_the_same(
+    generator: XSGenerator,
+) -> None:
+    snippets = ["Hardly a hum.", "So quiet that we sleep next to it."]
+    assert asked(generator, snippets, "word " * 400 + "How loud is the fan?")[0] in snippets
 
 
 @pytest.mark.parametrize("snippets", [[], [""], ["", " ", "Hardly a hum."]])

@@ -70,7 +70,9 @@ def _shown(store: Store, rows: list[Row], seed: int) -> dict[str, str]:
 
 def _sample(row: Row, split: Split, domain: Domain) -> Example:
     text, options = write(row)
-    output, products = OPTIONS[MOST_STARS - row["stars"]], (f"amazon_2018|{row['product_id']}",)
+    output = OPTIONS[MOST_STARS - row["stars"]]
+    # A shop's own reviews may name no product; an empty id would be one product that all of them share.
+    products = (f"amazon_2018|{row['product_id']}",) if row["product_id"] else ()
     return new_example("SA", domain, split, text, options, output, category=row["category"], products=products)
 
 

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+
+from ecellm.errors import ModelError
+from ecellm.io.files import set_default_mode
 
 #: Arrays of any types, by name.
 Arrays = dict[str, NDArray[Any]]
@@ -36,10 +40,14 @@ class TaskFiles:
         """Write both files."""
         self.notes.write_text(json.dumps(notes, ensure_ascii=True) + "\n", encoding="utf-8")
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, self.weights)
+        set_default_mode([self.weights])
 
     def read(self) -> tuple[Any, Arrays]:
-        """Return what was written; the notes are of the model's own form."""
-        return json.loads(self.notes.read_text(encoding="utf-8")), load_file(self.weights)
+        """Return what was written, notes of the model's own form; raises ModelError where arrays cannot be read."""
+        try:
+            return json.loads(self.notes.read_text(encoding="utf-8")), load_file(self.weights)
+        except SafetensorError as error:
+            raise ModelError(f"{self.weights} is damaged: copy the model again, or make it again.") from error
 
     def hash(self) -> str:
         """Return the sha256 of the vocabularies and settings, for `ecellm.json` and so for the model's hash."""

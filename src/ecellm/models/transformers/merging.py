@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
-from ecellm.io.files import atomic_folder, refuse_existing
+from ecellm.io.files import atomic_folder, refuse_existing, set_default_mode
 from ecellm.models.folder import INFO, MergedFrom, ModelInfo, read_info, write_info
 from ecellm.models.transformers.base_models import base_location
 from ecellm.models.transformers.family import CAUSAL
@@ -57,6 +57,7 @@ def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
     with atomic_folder(out) as folder:
         merged.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        set_default_mode(folder.glob("*.safetensors"))
         for name in ("log.jsonl", "run.json"):
             if (model / name).is_file():
                 shutil.copyfile(model / name, folder / name)

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
+from ecellm.io.files import set_default_mode
 from ecellm.models.folder import CHECKPOINTS, ModelInfo, RecipeInfo
 from ecellm.models.training.arguments import computes_in_bf16
 from ecellm.models.training.rows import Rows, evenly, rendered
@@ -91,6 +92,7 @@ def tune(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitori
     trainer.save_model(str(out))  # by all: the weights may be spread over processes
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(out)
+        set_default_mode(out.glob("*.safetensors"))
     state = trainer.state
     reached = {"validation_loss": state.best_metric, "best_step": state.best_global_step, "steps": state.global_step}
     return info.model_copy(update=reached)

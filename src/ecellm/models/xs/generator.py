@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ from ecellm.prompts import Prompt, Tokenizer, end_token, render_all
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS, NONE
 from ecellm.tasks.metrics import Floats
-from ecellm.types import Question
+from ecellm.types import Example, Question
 
 
 class XSGenerator:
@@ -88,8 +89,14 @@ class XSGenerator:
         found = self.lexical.read([request.question.example for request in requests])
         examples = [self._encoded(request, scores) for request, scores in zip(requests, found, strict=True)]
         replies: list[Reply | None] = [None] * len(requests)
-        writing = [row for row, example in enumerate(examples) if example.kind == TEXT and not example.has_candidates]
-        pointing = [row for row in range(len(requests)) if row not in set(writing)]
+        pointing = [row for row, example in enumerate(examples) if example.kind != TEXT or example.has_candidates]
+        writing = []
+        for row in sorted(set(range(len(requests))).difference(pointing)):
+            quoted = _unread_snippet(requests[row].question.example, found[row])
+            if quoted:
+                replies[row] = Reply(quoted)
+            else:
+                writing.append(row)
         for group in packed_groups([len(examples[row].ids) for row in pointing], self.device.type):
             self._point(requests, examples, [pointing[place] for place in group], replies)
         if writing:
@@ -212,6 +219,15 @@ class XSGenerator:
     @property
     def _pad(self) -> int:
         return self.tokenizer.pad_token_id or 0
+
+
+def _unread_snippet(example: Example, scores: Lexical) -> str:
+    """Return the snippet to quote where the prompt has no room for any, by the linear model alone; "" for none."""
+    snippets = snippets_of(example)
+    if not snippets:
+        return ""
+    known = scores.candidates or range(len(snippets), 0, -1)
+    return max(zip(snippets, known, strict=True), key=itemgetter(1))[0].strip()
 
 
 def plackett_luce(ordered: Floats) -> float:

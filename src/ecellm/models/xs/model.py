@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecellm.errors import ModelError
-from ecellm.io.files import atomic_write
+from ecellm.io.files import atomic_write, set_default_mode
 from ecellm.models.decoding.kv_cache import BatchCache
 from ecellm.models.masking import NEVER
 from ecellm.models.xs.encoder import Attention, Stack, XSConfig, draw_weights, masked, torch_attention, within_rows
@@ -88,6 +88,7 @@ class XSModel(nn.Module):
     def save(self, folder: Path) -> None:
         """Write weights and configuration."""
         save_file(self.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
+        set_default_mode([folder / WEIGHTS])
         described = {"model_type": "ecellm_xs", "architectures": ["XSModel"], **self.sizes.model_dump()}
         with atomic_write(folder / CONFIG) as temporary:
             temporary.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

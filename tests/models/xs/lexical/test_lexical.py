@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecellm.data.dataset import Dataset
-from ecellm.errors import EcellmError
+from ecellm.errors import EcellmError, ModelError
 from ecellm.models.xs.lexical import NOTHING, LexicalScores
 from ecellm.models.xs.lexical.fitting import fit_lexical
 from ecellm.models.xs.lexical.purchases import PurchaseCounts
@@ -120,6 +120,17 @@ def test_files_of_another_run_are_refused(pairs: list[Example], tmp_path: Path) 
     hashes = fit_lexical(pairs, seed=1).save(tmp_path)
     (tmp_path / "lexical.PSI.json").write_text("{}")
     with pytest.raises(EcellmError, match="tune again"):
+        LexicalScores.load(tmp_path, hashes)
+
+
+def test_damaged_weights_are_named_and_others_may_read_whole_ones(pairs: list[Example], tmp_path: Path) -> None:
+    hashes = fit_lexical(pairs, seed=1).save(tmp_path)
+    weights = tmp_path / "lexical.PSI.safetensors"
+    new = tmp_path / "new"
+    new.touch()
+    assert weights.stat().st_mode == new.stat().st_mode
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"lexical\.PSI\.safetensors is damaged"):
         LexicalScores.load(tmp_path, hashes)
 
 
