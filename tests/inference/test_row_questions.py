@@ -184,7 +184,7 @@ def test_invalid_questions_are_named_by_number() -> None:
     model = Model(ScoredGenerator())
     with pytest.raises(EcellmError, match="Question 1: text is empty"):
         model.rate_sentiment(["good", " "])
-    with pytest.raises(EcellmError, match="title_2 has 1 questions where the other list has 2"):
+    with pytest.raises(EcellmError, match="title_2 has 1 values where the other list has 2"):
         model.relate(["a", "b"], ["c"])
     with pytest.raises(EcellmError, match="Unknown task"):
         model.ask("XYZ", [])
