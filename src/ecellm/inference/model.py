@@ -179,7 +179,7 @@ class Model:
     @overload
     def answer(self, question: str | Texts, snippets: TextLists) -> list[Answer[str]]: ...
     def answer(self, question: str | Texts, snippets: Texts | TextLists) -> Answered:
-        """AG: return an answer to the question, written from snippets of reviews."""
+        """AG: return an answer to the question, from snippets of reviews."""
         return self._with_lists(_named("answer"), "question", question, "snippets", snippets)
 
     def _pairs(self, task: str, fields: Sequence[str] | None = None, /, **values: object) -> Answered:

@@ -1,4 +1,4 @@
-"""The workbench: reads raw files into tables of one engine, sets bad rows aside, and notes what was read.
+"""The workbench: reads raw files into tables of one engine, rejects bad rows, and notes what was read.
 
 Every line is read as text first, so that one bad line is rejected and counted and the rest go on. What a reader
 must do is defined here; `duckdb.py` does it on one machine and `spark.py` on a cluster, with equal rows and rejects.

@@ -225,7 +225,7 @@ class SparkWorkbench(Workbench):
         by: Sequence[str],
         numbered: bool = True,
     ) -> ir.Table:
-        """Read the parts into one table and set the bad rows aside."""
+        """Read the parts into one table, and move the bad rows to the rejects."""
         assert parts
         parts = pieces(parts)
         self.inspect([part.path for part in parts if part.converted_from is None])

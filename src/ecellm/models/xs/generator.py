@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from ecellm.models.xs.examples import (
 from ecellm.models.xs.lexical import Lexical, LexicalScores
 from ecellm.models.xs.lexical.pooling import EVEN, pooled
 from ecellm.models.xs.model import XSModel, make_batch
-from ecellm.models.xs.quotes import snippets_of
+from ecellm.models.xs.quotes import best_snippet
 from ecellm.models.xs.shortening import without_punctuation
 from ecellm.models.xs.spans import value_spans
 from ecellm.models.xs.tokenizer import XSTokenizer
@@ -38,7 +37,7 @@ from ecellm.prompts import Prompt, Tokenizer, end_token, render_all
 from ecellm.tasks import TASKS
 from ecellm.tasks.answers import LETTERS, NONE
 from ecellm.tasks.metrics import Floats
-from ecellm.types import Example, Question
+from ecellm.types import Question
 
 
 class XSGenerator:
@@ -89,11 +88,12 @@ class XSGenerator:
         found = self.lexical.read([request.question.example for request in requests])
         examples = [self._encoded(request, scores) for request, scores in zip(requests, found, strict=True)]
         replies: list[Reply | None] = [None] * len(requests)
-        pointing = [row for row, example in enumerate(examples) if example.kind != TEXT or example.has_candidates]
-        writing = []
-        for row in sorted(set(range(len(requests))).difference(pointing)):
-            quoted = _unread_snippet(requests[row].question.example, found[row])
-            if quoted:
+        pointing, writing = [], []
+        for row, example in enumerate(examples):
+            if example.kind != TEXT or example.has_candidates:
+                pointing.append(row)
+            # A long question may leave the prompt no room for snippets: then the linear model chooses alone.
+            elif quoted := best_snippet(requests[row].question.example, found[row].candidates):
                 replies[row] = Reply(quoted)
             else:
                 writing.append(row)
@@ -140,7 +140,7 @@ class XSGenerator:
         scores = np.array(pooled(scores.tolist(), example.lexical, self.pools.get(example.task, EVEN)))
         logs = scores.tolist()
         if example.kind == TEXT:
-            return Reply(snippets_of(question.example)[int(scores.argmax())].strip())
+            return Reply(best_snippet(question.example, logs))
         if example.kind == RANKING:
             orders = [
                 [LETTERS.index(letter) for letter in order.split(",")]
@@ -219,15 +219,6 @@ class XSGenerator:
     @property
     def _pad(self) -> int:
         return self.tokenizer.pad_token_id or 0
-
-
-def _unread_snippet(example: Example, scores: Lexical) -> str:
-    """Return the snippet to quote where the prompt has no room for any, by the linear model alone; "" for none."""
-    snippets = snippets_of(example)
-    if not snippets:
-        return ""
-    known = scores.candidates or range(len(snippets), 0, -1)
-    return max(zip(snippets, known, strict=True), key=itemgetter(1))[0].strip()
 
 
 def plackett_luce(ordered: Floats) -> float:

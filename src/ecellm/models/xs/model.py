@@ -1,8 +1,8 @@
 """XS: one MiniLM stack as a prefix language model with pointers, small enough to be tuned on a CPU.
 
 The prompt is read both ways, the response causally; the output is tied to the word embeddings. Three
-pointers into the prompt do what a small stack cannot learn to spell from few examples: to an option or
-product (its letter is the answer), to the span of a text field that holds an attribute's value, and to the
+pointers into the prompt do what a small stack cannot learn to spell from few examples: to an option, product or
+snippet (its letter or text is the answer), to the span of a text field that holds an attribute's value, and to the
 words that a free text copies (a pointer-generator, See et al. 2017). How the form was found: docs/notebook.md.
 
 Shapes: B rows, T tokens, H hidden, K options, A attributes, R response positions, V words.

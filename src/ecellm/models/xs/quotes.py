@@ -15,6 +15,15 @@ def snippets_of(example: Example) -> tuple[str, ...]:
     return pair.parts if pair is not None and all(part.strip() for part in pair.parts) else ()
 
 
+def best_snippet(example: Example, scores: Sequence[float]) -> str:
+    """Return the snippet of the greatest score, the first on ties and without scores; "" where none may be quoted.
+
+    There may be fewer scores than snippets, for the first ones: a prompt drops the last ones.
+    """
+    snippets = snippets_of(example)
+    return snippets[max(range(len(scores)), key=scores.__getitem__, default=0)].strip() if snippets else ""
+
+
 def closest_snippet(snippets: Sequence[str], reference: str) -> int:
     """Return the place of the snippet that reads most like the reference, by F1 over words; the first on ties."""
     wanted = _words(reference)

@@ -15,8 +15,8 @@ from ecellm.errors import ModelError
 from ecellm.models.lexical.task_files import Arrays, TaskFiles
 from ecellm.models.xs.lexical.classes import ClassScores, OrderScores
 from ecellm.models.xs.lexical.purchases import NextScores
-from ecellm.models.xs.lexical.quotes import QuoteScores
 from ecellm.models.xs.lexical.scores import NOTHING, KnownValue, Lexical, TaskScores
+from ecellm.models.xs.lexical.snippets import QuoteScores
 from ecellm.models.xs.lexical.values import ValueScores
 from ecellm.types import Example
 

@@ -19,8 +19,8 @@ from ecellm.models.lexical.value_dictionary import Dictionary, collect_trust
 from ecellm.models.xs.lexical import LexicalScores
 from ecellm.models.xs.lexical.classes import ClassScores, OrderScores
 from ecellm.models.xs.lexical.purchases import NextScores, PurchaseCounts
-from ecellm.models.xs.lexical.quotes import QuoteScores
 from ecellm.models.xs.lexical.scores import LOWEST, TaskScores, pair_of
+from ecellm.models.xs.lexical.snippets import QuoteScores
 from ecellm.models.xs.lexical.values import ValueScores
 from ecellm.models.xs.quotes import closest_snippet
 from ecellm.tasks import TASKS
