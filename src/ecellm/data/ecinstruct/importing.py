@@ -61,7 +61,7 @@ class Imported:
     _ids: Counter[tuple[str, str, str, str | None]] = field(default_factory=Counter)
 
     def add(self, row: object) -> None:
-        """Take a row of the file in, or set it aside."""
+        """Take a row of the file in, or reject it."""
         number = len(self.rows) + len(self.rejected) + 1
         try:
             example, published = _read(row, self._tasks)

@@ -117,7 +117,7 @@ class Workbench(Engine, ABC):
         """Return the objects of JSON-lines files as a table: the structure's columns (DuckDB types) and the
         parts' shared values.
 
-        Wherever a file is expected, here and below, a folder of that name may hold it in several files. Set aside
+        Wherever a file is expected, here and below, a folder of that name may hold it in several files. Rejected
         are lines that are no JSON object, hold a value of the wrong type, lack a needed key (or have
         it empty), or meet a check (reason to condition). Where columns are named in `by`, one row per value of
         them is kept: the one whose columns, as JSON, have the smallest md5, whatever the order of the rows.
