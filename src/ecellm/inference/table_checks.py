@@ -6,7 +6,7 @@ from pathlib import Path
 from ecellm.errors import ConfigError, DataError
 from ecellm.inference.row_questions import missing, needs
 from ecellm.inference.table_output import TableOptions, new_columns
-from ecellm.io.tables import Row, Table, kind, open_table
+from ecellm.io.tables.table import Row, Table, kind, open_table
 from ecellm.tasks import Task
 
 #: What divides the cells of tables that are taken for others.

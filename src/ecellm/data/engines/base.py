@@ -22,12 +22,12 @@ import ibis.expr.types as ir
 import numpy as np
 from numpy.typing import NDArray
 
-from ecellm.data.conversion.convert import Rejection, TableForm, convert
-from ecellm.data.conversion.lines import DAMAGED, opened
+from ecellm.data.convert import Rejection, TableForm, convert
 from ecellm.data.manifest import InputFile
 from ecellm.data.schema import Engine
 from ecellm.errors import DataError
 from ecellm.io.files import NO_ROOM
+from ecellm.io.tables.lines import DAMAGED, opened
 
 CHUNK = 1 << 20
 #: What is searched for lines at a time: small enough to stay in the processor's cache.

@@ -16,8 +16,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from ecellm.data.conversion.convert import Rejection
-from ecellm.data.conversion.lines import EXCERPT
+from ecellm.data.convert import Rejection
 from ecellm.data.engines.base import (
     AS_IT_IS,
     LAST,
@@ -48,6 +47,7 @@ from ecellm.data.engines.duckdb_sql import (
     wrong_type,
 )
 from ecellm.errors import DataError
+from ecellm.io.tables.lines import EXCERPT
 
 #: Gzip files up to this size are unpacked to disk before they are read, which takes a third of the time that DuckDB
 #: takes, and lets several threads read one file; those of two or three queries lie there at a time.

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import duckdb
 from ibis.backends.duckdb import Backend
 
-from ecellm.data.conversion.lines import EXCERPT
 from ecellm.data.engines.base import REPEATED
 from ecellm.data.engines.duckdb_sql import quoted
+from ecellm.io.tables.lines import EXCERPT
 
 #: The column that says which part a row came from, by its number.
 PART = "part"

@@ -4,8 +4,8 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from ecellm.data.conversion.lines import LONGEST_LINE
 from ecellm.data.engines.base import JsonType
+from ecellm.io.tables.lines import LONGEST_LINE
 
 #: Where DuckDB puts what it could not read at all.
 KEEP_REJECTS = "ignore_errors=true, store_rejects=true, rejects_table='reject_errors', rejects_scan='reject_scans'"

@@ -21,8 +21,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import Row as SparkRow
 from pyspark.sql import functions as F
 
-from ecellm.data.conversion.convert import Rejection
-from ecellm.data.conversion.lines import EXCERPT, LONGEST_LINE
+from ecellm.data.convert import Rejection
 from ecellm.data.engines.base import (
     AS_IT_IS,
     FILE,
@@ -54,6 +53,7 @@ from ecellm.data.engines.spark_sql import (
 )
 from ecellm.data.schema import Row
 from ecellm.errors import DataError
+from ecellm.io.tables.lines import EXCERPT, LONGEST_LINE
 
 #: What is wrong with a line before it is parsed.
 UNREADABLE = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.conversion.convert import TableForm
+from ecellm.data.convert import TableForm
 from ecellm.data.engines.base import Part, Tables, Workbench
 from ecellm.data.schema import conform
 

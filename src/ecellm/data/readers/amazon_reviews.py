@@ -18,9 +18,9 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from ecellm.data.conversion.lines import opened
 from ecellm.data.engines.base import Part, Structure, Tables, Workbench, pieces
 from ecellm.data.schema import conform, no_texts
+from ecellm.io.tables.lines import opened
 
 REVIEW = {
     "overall": "DOUBLE",

@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 from ibis.common.exceptions import IbisError, TableNotFound
 
 from ecellm.data.config import OwnTable, OwnTables
-from ecellm.data.conversion.convert import TableForm
-from ecellm.data.conversion.header import file_columns
+from ecellm.data.convert import TableForm
 from ecellm.data.engines.base import Part, Workbench, pieces
 from ecellm.data.readers.custom_tables_columns import FORMS, RECORD, Columns, is_whole, kinds_of
 from ecellm.data.samplers.drawing import TRAIN_BELOW, eighty_ten_ten, normalised
 from ecellm.data.schema import conform, keyed, no_texts
 from ecellm.errors import DataError
+from ecellm.io.tables.header import file_columns
 
 #: The category of rows that have none.
 SHOP = "shop"

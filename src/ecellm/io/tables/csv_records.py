@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from ecellm.data.conversion.lines import LONGEST_LINE, TextLines
+from ecellm.io.tables.lines import LONGEST_LINE, TextLines
 
 UNCLOSED = "quotation mark is not closed"
 AFTER_QUOTE = "text after a closing quotation mark"

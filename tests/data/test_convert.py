@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from source_files import opened, read, write_catalogues
 
 from ecellm.data.config import Sources
-from ecellm.data.conversion.convert import Rejection, TableForm, convert
-from ecellm.data.conversion.csv_records import CsvRecords
-from ecellm.data.conversion.kinds import KINDS, WRONG
-from ecellm.data.conversion.lines import TextLines
+from ecellm.data.convert import Rejection, TableForm, convert
 from ecellm.data.sources import Wanted
 from ecellm.errors import DataError
+from ecellm.io.tables.cells import KINDS, WRONG
+from ecellm.io.tables.csv_records import CsvRecords
+from ecellm.io.tables.lines import TextLines
 
 ENGINES = pytest.mark.usefixtures("engine")
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ecellm.data.conversion.csv_records import CsvRecords
-from ecellm.data.conversion.header import csv_header, delimiter_of, file_format, places
-from ecellm.data.conversion.kinds import KINDS, WRONG, values_of
-from ecellm.data.conversion.lines import DAMAGED, EXCERPT, TextLines
 from ecellm.errors import DataError
+from ecellm.io.tables.cells import KINDS, WRONG, values_of
+from ecellm.io.tables.csv_records import CsvRecords
+from ecellm.io.tables.header import csv_header, delimiter_of, file_format, places
+from ecellm.io.tables.lines import DAMAGED, EXCERPT, TextLines
 
 #: So many rows are held at a time, or as many as have so many characters.
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 50_000, 16 << 20

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ecellm.data.conversion.lines import BLOCK, DAMAGED, opened
 from ecellm.errors import DataError
+from ecellm.io.tables.lines import BLOCK, DAMAGED, opened
 
 #: What may divide the columns of a text file.
 DELIMITERS = ",;\t|"

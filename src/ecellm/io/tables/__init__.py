@@ -1,0 +1,1 @@
+"""Tables in files, a user's own or public: lines, records and cells, read the same way by every command."""
