@@ -5,24 +5,17 @@ key; answers without votes. A table of pairs may show its products' records inst
 products. `docs/own-tables.md` shows whole examples.
 """
 
-import os
-import re
-import sqlite3
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
-import pyarrow.parquet as pq
-from ibis.common.exceptions import IbisError, TableNotFound
 
 from ecellm.data.config import OwnTable, OwnTables
 from ecellm.data.convert import TableForm
 from ecellm.data.engines.base import Part, Workbench, pieces
 from ecellm.data.readers.custom_tables_columns import FORMS, RECORD, Columns, is_whole, kinds_of
+from ecellm.data.readers.databases import copy_table, table_columns
 from ecellm.data.samplers.drawing import TRAIN_BELOW, eighty_ten_ten, normalised
 from ecellm.data.schema import conform, keyed, no_texts
 from ecellm.errors import DataError
@@ -30,10 +23,6 @@ from ecellm.io.tables.header import file_columns
 
 #: The category of rows that have none.
 SHOP = "shop"
-#: An URL with a password.
-PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
-#: Rows fetched from a database at a time.
-ROWS_AT_ONCE = 50_000
 #: What tells products apart, as far as their table has it.
 IDENTITY = ("catalogue", "category", "product_id")
 #: Before the names of the columns that hold the fields of a record, so that they are none of the Store's.
@@ -92,7 +81,13 @@ def read(
     found: dict[str, ir.Table] = {}
     shown: list[ir.Table] = []
     for name in (name for name in usable if name in wanted and name != "products"):
-        rows = _rows(bench, name, _file(name, usable[name], root, space), columns, usable[name].fields)
+        rows = _rows(
+            bench,
+            name,
+            _file(name, usable[name], columns[name], root, space),
+            columns,
+            usable[name].fields,
+        )
         if is_whole(name, columns):
             rows = bench.keep(_filled(_with_ids(rows, name), name, columns[name]))
             shown.append(_shown(rows, name))
@@ -100,7 +95,7 @@ def read(
             rows = _filled(rows, name, columns[name])
         found[name] = rows
     if "products" in usable:
-        path = _file("products", usable["products"], root, space)
+        path = _file("products", usable["products"], columns["products"], root, space)
         by_id = {name: table for name, table in found.items() if not is_whole(name, columns)}
         rows = _rows(bench, "products", path, columns, usable["products"].fields)
         shown.append(_products(rows, by_id, columns["products"]))
@@ -183,8 +178,8 @@ def _mapped(name: str, table: OwnTable, root: Path) -> dict[str, str]:
     if table.file is not None:
         there, where = file_columns(pieces([Part(root / table.file)])[0].path), Path(table.file).name
     else:
-        with _connected(str(table.database), str(table.table), root) as rows:
-            there, where = list(rows.columns), f"The table {table.table!r}"
+        there = table_columns(str(table.database), str(table.table), root)
+        where = f"The table {table.table!r}"
     absent = [own for own in table.columns.values() if own not in there]
     if absent:
         raise DataError(f"{where} has no column {absent[0]!r}; it has {', '.join(there)}.")
@@ -196,50 +191,13 @@ def _fields(name: str, table: OwnTable) -> list[str]:
     return [record + field for record in RECORDS.get(name, ()) for field in table.fields or ()]
 
 
-def _file(name: str, table: OwnTable, root: Path, space: Path) -> Path:
-    """Return the table's file; a database's table is copied to one first."""
+def _file(name: str, table: OwnTable, own: Columns, root: Path, space: Path) -> Path:
+    """Return the table's file; these columns of a database's table are copied to one first."""
     if table.file is not None:
         return root / table.file
     path = space / f"{name}.parquet"
-    with _connected(str(table.database), str(table.table), root) as rows:
-        reader = rows.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
-        with pq.ParquetWriter(path, reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch)
+    copy_table(str(table.database), str(table.table), list(own.values()), root, path)
     return path
-
-
-@contextmanager
-def _connected(database: str, table: str, root: Path) -> Iterator[ir.Table]:
-    """Give a database's table; raises DataError where it cannot be read."""
-    try:
-        with warnings.catch_warnings():
-            # Ibis 12 asks pandas 3 for an option that is on its way out.
-            warnings.filterwarnings("ignore", ".*infer_string.*")
-            connection = ibis.connect(_address(database, root))
-            yield connection.table(table)
-            connection.disconnect()
-    except (IbisError, TableNotFound, sqlite3.Error, pa.ArrowException, ImportError) as error:
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"The table {table!r} of {database} cannot be read: {message}.") from error
-
-
-def _address(database: str, root: Path) -> str:
-    """Return the address to connect to: of an SQLite file, an Ibis URL, or $NAME, read from the environment.
-
-    Raises DataError where there is none, or it holds a password: what the config says stands in the manifest.
-    """
-    if database.startswith("$"):
-        if not os.environ.get(database[1:]):
-            raise DataError(f"The environment has no {database[1:]}: set it to the database's URL.")
-        return os.environ[database[1:]]
-    if PASSWORD.search(database):
-        raise DataError('A password does not belong in the config: write database = "$NAME" and set NAME to the URL.')
-    if "://" in database:
-        return database
-    if not (root / database).is_file():
-        raise DataError(f"There is no file {root / database}: check --sources and [sources.tables].")
-    return f"sqlite://{(root / database).resolve()}"
 
 
 def _nothing(kind: str) -> ir.Value:
