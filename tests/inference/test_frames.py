@@ -111,12 +111,11 @@ def test_rows_of_another_form_are_refused(model: Model, rows: Any) -> None:
         model.ask("SA", rows)
 
 
-@pytest.mark.parametrize("value", [b"good", float("nan"), {"good"}])
+@pytest.mark.parametrize("value", [b"caf\xe9", float("nan"), {"good"}])
 def test_what_is_no_text_is_refused(model: Model, value: Any) -> None:
     with pytest.raises(DataError, match="text is"):
         model.ask("SA", [{"text": value}])
 
 
-def test_bytes_are_not_a_list_of_texts(model: Model) -> None:
-    with pytest.raises(DataError, match="text is bytes, not text"):
-        model.rate_sentiment(b"good")  # type: ignore[call-overload]
+def test_bytes_that_are_utf_8_are_one_text(model: Model) -> None:
+    assert model.rate_sentiment("café".encode()) == model.rate_sentiment("café")  # type: ignore[call-overload]

@@ -20,7 +20,7 @@ from ecellm.errors import DataError
 from ecellm.io.tables.cells import KINDS, WRONG, values_of
 from ecellm.io.tables.csv_records import CsvRecords
 from ecellm.io.tables.header import csv_header, delimiter_of, file_format, places
-from ecellm.io.tables.lines import DAMAGED, EXCERPT, TextLines
+from ecellm.io.tables.lines import DAMAGED, EXCERPT, Errors, TextLines
 
 #: So many rows are held at a time, or as many as have so many characters.
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 50_000, 16 << 20
@@ -37,8 +37,8 @@ class TableForm:
     """Those that every row must have."""
     encoding: str = "utf-8"
     """Of a text file."""
-    replace: bool = False
-    """Whether bytes that are not of the encoding become U+FFFD, instead of rejecting their line."""
+    errors: Errors = "strict"
+    """What becomes of bytes that are not of the encoding; strict rejects their line."""
     header: Sequence[str] | None = None
     """All columns of a comma-separated file, in this order; None for any columns and delimiter."""
 
@@ -146,7 +146,7 @@ def _csv_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
         return typed or delimiter != ","
 
     rows = _Rows()
-    for record in CsvRecords(TextLines(path, form.encoding, form.replace), delimiter, len(header), is_row):
+    for record in CsvRecords(TextLines(path, form.encoding, form.errors), delimiter, len(header), is_row):
         if record.fault:
             rows.reject(record.line, record.text, record.fault)
         else:

@@ -15,7 +15,7 @@ from ecellm.inference.row_questions import RowQuestion, answered, row_question
 from ecellm.inference.run import Run, RunCounts, replies_as_they_come, write_failures
 from ecellm.inference.table_output import ANSWER, PROBABILITY, SCORES, TableCounts, TableOptions, write_table
 from ecellm.io.journal import Entry, Journal
-from ecellm.io.tables.table import Row, Table
+from ecellm.io.tables.rows import Row, Table
 from ecellm.models.base import Before, Failure, Generator, Progress, Reply, Request, Spent
 from ecellm.prompts import Prompt
 from ecellm.tasks import Task

@@ -3,11 +3,12 @@ row's own terms."""
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ecellm.errors import DataError
+from ecellm.io.tables.cells import is_encodable, list_of, text_of
 from ecellm.models.base import Reply
 from ecellm.tasks import TASKS
 from ecellm.tasks.task import Column, Given, Task
@@ -131,7 +132,7 @@ def _records(row: Mapping[str, object]) -> dict[str, object]:
         record = row.get(f"{RECORD}_{number}")
         if isinstance(record, str) and record.strip().startswith("{"):
             try:
-                record = json.loads(record)
+                record = json.loads(record, parse_float=str, parse_int=str)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{RECORD}_{number} is no JSON object.") from error
         if isinstance(record, str):
@@ -150,25 +151,30 @@ def _record_of(column: str) -> str:
 
 def _text(name: str, value: object) -> str | None:
     """Return a value as a text; None for nothing, not a number and blanks."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if _is_nothing(value):
         return None
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         raise DataError(f"{name} is no single text.")
-    if isinstance(value, bytes | bytearray):
-        raise DataError(f"{name} is bytes, not text: decode it first.")
-    text = str(value)
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
+    value = bytes(value) if isinstance(value, bytearray) else value
+    text = text_of(value)
+    if text is None and isinstance(value, bytes):
+        raise DataError(f"{name} is not valid UTF-8.")
+    text = str(value) if text is None else text
+    if not is_encodable(text):
         raise DataError(f"{name} is not valid UTF-8.")
     return text if text.strip() else None
 
 
 def _texts(column: Column, value: object) -> list[str]:
     """Return a list's texts, without blank ones; a text is a JSON list or the list's only item."""
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = [value]
-    items: Sequence[object] = value if isinstance(value, list | tuple) else [value]
-    texts = [_text(column.name, item) for item in items]
+    if _is_nothing(value):
+        return []
+    many = list(value) if isinstance(value, tuple) else list_of(value)
+    if many is not None and None in many:
+        raise DataError(f"{column.name} has an item that is null.")
+    texts = [_text(column.name, item) for item in (many if many is not None else [value])]
     return [text for text in texts if text is not None]
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))

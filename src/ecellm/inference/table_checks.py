@@ -6,11 +6,10 @@ from pathlib import Path
 from ecellm.errors import ConfigError, DataError
 from ecellm.inference.row_questions import missing, needs
 from ecellm.inference.table_output import TableOptions, new_columns
-from ecellm.io.tables.table import Row, Table, kind, open_table
+from ecellm.io.tables.formats import open_table
+from ecellm.io.tables.header import file_format
+from ecellm.io.tables.rows import Row, Table
 from ecellm.tasks import Task
-
-#: What divides the cells of tables that are taken for others.
-DIVIDERS = (";", "\t", ",", "|")
 
 
 def checked_table(task: Task, source: Path, out: Path, options: TableOptions, overwrite: bool = False) -> Table:
@@ -24,7 +23,7 @@ def checked_table(task: Task, source: Path, out: Path, options: TableOptions, ov
         raise ConfigError(f"{out} is the input itself: name another output.")
     if not out.parent.is_dir():
         raise ConfigError(f"There is no folder {out.parent} for the output: make it, or name another.")
-    if kind(out) != kind(source):
+    if _format(out) != _format(source):
         raise ConfigError(f"{out} should end as {source.name} does: the answers are written in the input's format.")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists already: name another output, or give --overwrite.")
@@ -51,11 +50,13 @@ def _check_columns(task: Task, source: Path, columns: Sequence[str]) -> None:
         return
     if any("\ud800" <= sign <= "\udfff" for name in columns for sign in name):
         raise DataError(f"{source} is not in UTF-8, as its first line shows: save it in UTF-8.")
-    divider = next((sign for sign in DIVIDERS if len(columns) == 1 and sign in columns[0]), None)
-    if divider is not None:
-        wanted = "a tab" if kind(source) == "tsv" else "','"
-        raise DataError(f"{source} has one column, {columns[0]!r}: its cells should be divided by {wanted}.")
     raise DataError(
         f"{source} has no column {' and no column '.join(lacking)}; it has {', '.join(columns)}, and "
         f"{task.name} takes {needs(task)}."
     )
+
+
+def _format(path: Path) -> str:
+    """Return a file's format; comma- and tab-separated files are two."""
+    found = file_format(path)
+    return path.name.removesuffix(".gz").rpartition(".")[2].lower() if found == "csv" else found

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ecellm.inference.run import RunCounts
 from ecellm.io.files import atomic_write
 from ecellm.io.journal import Entry
-from ecellm.io.tables.table import Table
+from ecellm.io.tables.rows import Table
 from ecellm.tasks import Task
 
 ANSWER, PROBABILITY, SCORES = "answer", "probability", "scores"

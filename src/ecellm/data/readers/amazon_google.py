@@ -34,7 +34,7 @@ def read(bench: Workbench, folder: Path, encoding: str) -> Tables:
 
     def table(name: str, header: Sequence[str], needed: Sequence[str], by: Sequence[str] = ()) -> ir.Table:
         columns = {column: (column, "text") for column in header}
-        form = TableForm(columns, needed, encoding, replace=encoding == UTF8, header=header)
+        form = TableForm(columns, needed, encoding, "replace" if encoding == UTF8 else "strict", header)
         return bench.table(Part(folder / name), form, by)
 
     texts = ["description", "manufacturer", "price"]

@@ -65,10 +65,10 @@ def _text(cell: object) -> object:
     found = text_of(cell)
     if found is None:
         return WRONG
-    return (found if _encodes(found) else WRONG) if found else None
+    return (found if is_encodable(found) else WRONG) if found else None
 
 
-def _encodes(text: str) -> bool:
+def is_encodable(text: str) -> bool:
     """Say whether a text can be written: JSON may hold half of a surrogate pair."""
     if text.isascii():
         return True
@@ -139,9 +139,9 @@ def _moment(cell: object) -> object:
 _TIME = _by_text(_time)
 
 
-def _list(cell: object) -> list[object] | None:
+def list_of(cell: object) -> list[object] | None:
     """Return a cell that is a list, or a text of a JSON list; None for any other."""
-    if isinstance(cell, str) and cell.startswith("["):
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
         try:
             cell = json.loads(cell, parse_float=str, parse_int=str)
         except (ValueError, RecursionError):
@@ -151,17 +151,17 @@ def _list(cell: object) -> list[object] | None:
 
 def _texts(cell: object) -> object:
     """Return a list of texts; a text that is no JSON list is one."""
-    many = _list(cell)
+    many = list_of(cell)
     if many is None:
         one = _text(cell)
         return [one] if isinstance(one, str) else one
     found = [text_of(each) for each in many]
-    return WRONG if any(each is None or not _encodes(each) for each in found) else found
+    return WRONG if any(each is None or not is_encodable(each) for each in found) else found
 
 
 def _answers(cell: object) -> object:
     """Return answers with their votes, which may be unknown: of a list of texts or objects, or of one text."""
-    many = _list(cell)
+    many = list_of(cell)
     if many is None:
         one = _text(cell)
         return [{"text": one, "helpful": None}] if isinstance(one, str) else one
@@ -169,7 +169,7 @@ def _answers(cell: object) -> object:
     for each in many:
         text, votes = (each.get("text"), each.get("helpful")) if isinstance(each, dict) else (each, None)
         text, votes = text_of(text), None if votes is None else _NUMBER(votes)
-        if text is None or not _encodes(text) or votes is WRONG:
+        if text is None or not is_encodable(text) or votes is WRONG:
             return WRONG
         found.append({"text": text, "helpful": votes})
     return found

@@ -38,7 +38,7 @@ class _SwallowsError(Exception):
 
 
 class CsvRecords:
-    """The records below the header of a CSV file, blank lines skipped."""
+    """The records below the header of a CSV file. Blank lines are skipped; of one column they are empty cells."""
 
     def __init__(self, lines: TextLines, delimiter: str, width: int, is_row: IsRow):
         """`width` is how many cells a row has; `is_row` judges lines of that many cells."""
@@ -129,7 +129,9 @@ class CsvRecords:
         return CsvRecord(number, held[0], (), fault)
 
     def _record(self, number: int, text: str, cells: Sequence[str]) -> CsvRecord | None:
-        if len(cells) == self._width and text.strip("\r\n"):
+        if self._width == 1 and not cells:  # a line of one empty cell
+            cells = [""]
+        if len(cells) == self._width and (text.strip("\r\n") or self._width == 1):
             return CsvRecord(number, text, cells)
         if not text.strip():
             return None

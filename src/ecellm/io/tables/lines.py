@@ -4,7 +4,7 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 from isal import igzip, isal_zlib
 
@@ -16,6 +16,7 @@ BLOCK = 1 << 20
 LONGEST_LINE = 4 << 20
 #: Characters of a rejected line that are kept.
 EXCERPT = 200
+Errors = Literal["strict", "replace", "surrogateescape"]
 #: What every engine calls these faults.
 NOT_DECODED, TOO_LONG = "invalid encoding", "line size over maximum"
 
@@ -30,11 +31,12 @@ def opened(path: Path) -> BinaryIO:
 class TextLines:
     """The lines of a text file, each with what ends it, and the reasons why some cannot be used."""
 
-    def __init__(self, path: Path, encoding: str = "utf-8", replace: bool = False):
-        """With `replace`, bytes that are not of the encoding become U+FFFD; else their line is marked."""
+    def __init__(self, path: Path, encoding: str = "utf-8", errors: Errors = "strict"):
+        """`errors` says what becomes of bytes that are not of the encoding: strict marks their line, replace puts
+        U+FFFD, surrogateescape keeps them for those who write the line again."""
         self.path = path
         self.encoding = encoding
-        self.replace = replace
+        self.errors = errors
         self.faults: dict[int, str] = {}
         """Reasons by line number, from 1; known once its block has been given."""
 
@@ -49,7 +51,7 @@ class TextLines:
                 self.faults[number] = TOO_LONG
                 block = block[:EXCERPT] + block[first if first >= 0 else len(block) :]
             try:
-                text = block.decode(self.encoding, "replace" if self.replace else "strict")
+                text = block.decode(self.encoding, self.errors)
             except UnicodeDecodeError:
                 text = self._mended(block, number)
             yield list(io.StringIO(text, newline="\n"))

@@ -1,0 +1,24 @@
+"""The formats of a user's table, inferred from the file extension."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ecellm.errors import DataError
+from ecellm.io.tables.header import file_format
+from ecellm.io.tables.lines import DAMAGED
+from ecellm.io.tables.parquet import ParquetTable
+from ecellm.io.tables.rows import Table
+from ecellm.io.tables.text import CsvTable, JsonLines
+
+READERS: dict[str, Callable[[Path], Table]] = {"csv": CsvTable, "json": JsonLines, "parquet": ParquetTable}
+
+
+def open_table(path: Path) -> Table:
+    """Return the table in a file; raises DataError where its extension names no known format or it has no rows."""
+    if not path.is_file():
+        raise DataError(f"There is no file {path}.")
+    reader = READERS[file_format(path)]
+    try:
+        return reader(path)
+    except DAMAGED as error:
+        raise DataError(f"{path} is damaged or cut short ({error}). Get the file again.") from error

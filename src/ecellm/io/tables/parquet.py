@@ -1,0 +1,64 @@
+"""Tables in Parquet, read and written in batches of rows; columns keep their types."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecellm.errors import DataError
+from ecellm.io.files import atomic_write
+from ecellm.io.tables import rows
+from ecellm.io.tables.rows import Added, Row, check_names
+
+
+class ParquetTable:
+    """Columns keep their types; lists are lists."""
+
+    def __init__(self, path: Path):
+        """Raises DataError where the file is no Parquet, or has a column twice."""
+        self.path = path
+        try:
+            self.schema = pq.read_schema(path)
+        except pa.ArrowException as error:
+            raise DataError(f"{path} cannot be read as Parquet.") from error
+        check_names(path, self.schema.names)
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """Return the rows, at most CHUNK at a time."""
+        number = 0
+        for batch in self._batches():
+            columns = [_values(column) for column in batch.columns]
+            names = batch.schema.names
+            yield [
+                Row(number, dict(zip(names, cells, strict=True)))
+                for number, cells in enumerate(zip(*columns, strict=True), number + 1)
+            ]
+            number += batch.num_rows
+
+    def write(self, out: Path, columns: Mapping[str, pa.DataType], added: Iterable[Added]) -> None:
+        """Write the rows with typed new columns."""
+        new = [pa.field(name, kind) for name, kind in columns.items()]
+        schema = pa.schema([*self.schema, *new], self.schema.metadata)
+        with atomic_write(out) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for batch, values in zip(self._batches(), added, strict=True):
+                kept = batch.filter(pa.array([more is not None for more in values]))
+                there = [more for more in values if more is not None]
+                made = [pa.array([more[field.name] for more in there], field.type) for field in new]
+                writer.write_batch(pa.record_batch([*kept.columns, *made], schema=schema))
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            with pq.ParquetFile(self.path) as file:
+                yield from file.iter_batches(rows.CHUNK)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path} is damaged ({str(error).splitlines()[0]}). Get the file again.") from error
+
+
+def _values(column: pa.Array) -> list[object]:
+    """Return a column's values, as texts where Python cannot hold one: times beyond its years or of unknown zones."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError, LookupError):
+        plain = column.cast(pa.timestamp(column.type.unit)) if pa.types.is_timestamp(column.type) else column
+        return plain.cast(pa.string()).to_pylist()

@@ -1,0 +1,161 @@
+"""Tables of text, read and written row by row: comma- or tab-separated, or one JSON object a line.
+
+A row is written as it was read, byte by byte, with the new values behind it: numbers of any size, bytes that are no
+UTF-8 and ways of quoting stay as they are.
+"""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Final, NoReturn, TextIO, TypeVar, cast
+
+import pyarrow as pa
+
+from ecellm.errors import DataError
+from ecellm.io.files import atomic_write
+from ecellm.io.tables.csv_records import CsvRecord, CsvRecords
+from ecellm.io.tables.header import csv_header, delimiter_of
+from ecellm.io.tables.lines import DAMAGED, TextLines
+from ecellm.io.tables.rows import Added, Row, by_chunks, check_names
+
+#: What is not of the encoding is kept as it is.
+KEPT: Final = "surrogateescape"
+#: The key of the text of a row that cannot be read.
+LINE = "line"
+T = TypeVar("T")
+
+
+class CsvTable:
+    """Cells are texts; a row has a cell for each column of the header."""
+
+    def __init__(self, path: Path):
+        """Raises DataError where the first line names no columns, or one twice."""
+        self.path = path
+        self.delimiter = delimiter_of(path)
+        if not csv_header(path, self.delimiter):
+            raise DataError(f"{path} is empty: its first line should name the columns.")
+        self._first = next(TextLines(path, errors=KEPT).blocks())[0]
+        self.header = next(csv.reader([self._first], delimiter=self.delimiter))
+        check_names(path, self.header)
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """Return the rows, at most CHUNK at a time."""
+        for records in by_chunks(enumerate(self._records(), 1)):
+            yield [self._row(number, record) for number, record in records]
+
+    def write(self, out: Path, columns: Mapping[str, pa.DataType], added: Iterable[Added]) -> None:
+        """Write the rows; lists are JSON, missing values empty cells."""
+        with _writing(out) as file:
+            ending = "\r\n" if self._first.endswith("\r\n") else "\n"
+            file.write(self._first.rstrip("\r\n") + self._cells(columns) + ending)
+            for records, values in zip(by_chunks(self._records()), added, strict=True):
+                for record, more in zip(records, values, strict=True):
+                    if more is not None:
+                        cells = self._cells(_cell(more[name]) for name in columns)
+                        file.write(record.text.rstrip("\r\n") + cells + ending)
+
+    def _records(self) -> Iterator[CsvRecord]:
+        lines = TextLines(self.path, errors=KEPT)
+        # A line within a quoted value may have as many commas as a row, but hardly as many tabs or semicolons.
+        yield from _readable(
+            self.path, CsvRecords(lines, self.delimiter, len(self.header), lambda cells: self.delimiter != ",")
+        )
+
+    def _row(self, number: int, record: CsvRecord) -> Row:
+        if record.fault:
+            return Row(number, {"line_number": record.line, LINE: record.text.rstrip("\r\n")}, f"{record.fault}.")
+        return Row(number, dict(zip(self.header, record.cells, strict=True)))
+
+    def _cells(self, values: Iterable[object]) -> str:
+        """Return cells that follow others."""
+        text = io.StringIO(newline="")
+        csv.writer(text, delimiter=self.delimiter, lineterminator="").writerow(["", *values])
+        return text.getvalue()
+
+
+class JsonLines:
+    """One object a line."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """Return the rows, at most CHUNK at a time; numbers are the texts that stand there."""
+        for lines in by_chunks(self._lines()):
+            yield [_json_row(number, line) for number, line in lines]
+
+    def write(self, out: Path, columns: Mapping[str, pa.DataType], added: Iterable[Added]) -> None:
+        """Write the rows; missing values are null."""
+        with _writing(out) as file:
+            for lines, values in zip(by_chunks(self._lines()), added, strict=True):
+                for (_, line), more in zip(lines, values, strict=True):
+                    if more is not None:
+                        new = json.dumps({name: more[name] for name in columns}, ensure_ascii=False)
+                        own = line.strip().removesuffix("}").rstrip()
+                        file.write(own + (", " if own != "{" else "") + new[1:] + "\n")
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        lines = chain.from_iterable(TextLines(self.path, errors=KEPT).blocks())
+        yield from enumerate((line for line in _readable(self.path, lines) if line.strip()), 1)
+
+
+def _readable(path: Path, found: Iterable[T]) -> Iterator[T]:
+    """Pass on what is read; raises DataError where a compressed file is damaged."""
+    try:
+        yield from found
+    except DAMAGED as error:
+        raise DataError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[TextIO]:
+    """Write a text file atomically, compressed where its name says so."""
+    with (
+        atomic_write(out) as path,
+        gzip.open(path, "wb") if out.suffix == ".gz" else path.open("wb") as packed,
+        io.TextIOWrapper(cast(BinaryIO, packed), encoding="utf-8", errors=KEPT, newline="") as file,
+    ):
+        yield file
+
+
+class _TwiceError(Exception):
+    """An object gives a name twice."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+#: Numbers stay as they are written.
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=str, parse_int=str, parse_constant=_no_constant)
+
+
+def _json_row(number: int, line: str) -> Row:
+    try:
+        value = _DECODER.decode(line)
+    except _TwiceError as error:
+        return Row(number, {LINE: line.rstrip("\r\n")}, f"the line gives {error} twice.")
+    except (ValueError, RecursionError):
+        return Row(number, {LINE: line.rstrip("\r\n")}, "the line is not valid JSON.")
+    if not isinstance(value, dict):
+        return Row(number, {LINE: line.rstrip("\r\n")}, "the line is no JSON object.")
+    return Row(number, value)
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
