@@ -2,6 +2,7 @@
 
     python benchmarks/behaviour record BEFORE.json [--models xs,bm25] [--work DIR] [--real DIR] [--jobs 2]
     python benchmarks/behaviour compare BEFORE.json AFTER.json [--except 'xs/tensor *']
+    python benchmarks/behaviour kill [--kills 100] [--commands build,tune] [--seed 1] [--work DIR]
 
 `record` drives the `ecellm` command of this Python in processes of its own, on PYTHONPATH where that is set: it
 simulates a shop, builds a dataset, tunes XS, a tiny causal model and a tiny encoder-decoder, fits every baseline, and
@@ -11,6 +12,9 @@ exit code is 2 where a command fails.
 `compare` prints one line per difference, in the order in which things were made: the first line is where two records
 diverge. Its exit code is 1 where there is one. What only one of the records has because only that one was meant to
 have it, a model or the real sample, is named and not compared.
+
+`kill` kills commands at random moments, runs them to their end, and compares what they wrote with what they write
+undisturbed. Its exit code is 1 where there is a difference.
 
 Both records must come from one machine with the same versions of the libraries: arithmetic differs between others.
 """
@@ -29,7 +33,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from commands import CommandFailedError
+import killing
+from commands import CommandFailedError, Commands
 from recording import MODELS, record
 
 #: What another version of changes the numbers, though the program is the same.
@@ -43,7 +48,10 @@ def main() -> int:
     if given.verb == "compare":
         return compare(given.before, given.after, given.excepted)
     with nullcontext(str(given.work)) if given.work else tempfile.TemporaryDirectory() as folder:
-        return write_record(given.out, Path(folder).resolve(), given.real, given.models, given.jobs)
+        work = Path(folder).resolve()
+        if given.verb == "kill":
+            return kill_commands(work, given.commands, given.kills, given.seed)
+        return write_record(given.out, work, given.real, given.models, given.jobs)
 
 
 def write_record(out: Path, work: Path, real: Path | None, models: Sequence[str], jobs: int) -> int:
@@ -63,6 +71,18 @@ def write_record(out: Path, work: Path, real: Path | None, models: Sequence[str]
     busy = used.ru_utime + used.ru_stime
     print(f"{len(facts):,} facts written to {out} in {time.monotonic() - began:.0f} s, {busy:.0f} s of a processor.")
     return 0
+
+
+def kill_commands(work: Path, names: Sequence[str], kills: int, seed: int) -> int:
+    """Kill commands and print what became of them; returns the exit code."""
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        commands = Commands(work)
+        killing.prepare(commands)
+        return killing.report(killing.kill(commands, names, kills, seed))
+    except CommandFailedError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def compare(before: Path, after: Path, excepted: Sequence[str]) -> int:
@@ -120,6 +140,13 @@ def _models(names: str) -> list[str]:
     return [name for name in MODELS if name in found]
 
 
+def _commands(names: str) -> list[str]:
+    found = names.split(",")
+    if unknown := set(found) - set(killing.CASES):
+        raise argparse.ArgumentTypeError(f"no command {', '.join(sorted(unknown))}: {', '.join(killing.CASES)}")
+    return found
+
+
 def _arguments() -> argparse.Namespace:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(prog="behaviour", description=__doc__.splitlines()[0])
@@ -136,6 +163,11 @@ def _arguments() -> argparse.Namespace:
     two.add_argument(
         "--except", dest="excepted", action="append", default=[], help="names that may differ, such as 'xs/notes *'"
     )
+    three = verbs.add_parser("kill", help="kill commands at random moments and compare what they write then")
+    three.add_argument("--kills", type=int, default=100, help="how many, over all commands")
+    three.add_argument("--commands", type=_commands, default=list(killing.CASES), help=", ".join(killing.CASES))
+    three.add_argument("--seed", type=int, default=1, help="of the moments")
+    three.add_argument("--work", type=Path, help="an empty folder for what the program writes; it is kept")
     return parser.parse_args()
 
 

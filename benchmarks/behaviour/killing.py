@@ -1,0 +1,190 @@
+"""Commands that are killed at random moments and started again, held against the same commands left alone.
+
+What a command writes after it was killed, once or several times, and then run to its end must equal what it writes
+undisturbed: nothing lost, nothing twice, nothing half-written.
+"""
+
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import contents
+from commands import Commands
+from contents import Facts
+
+HERE = Path(__file__).resolve().parent
+#: A command is killed at most so many times before it is left alone to finish.
+MOST_IN_A_ROW = 4
+#: Of an undisturbed command's time: a kill comes at a moment drawn from here to the end.
+EARLIEST = 0.15
+XS = ("xs", "--set", "max_tokens=176", "--set", "optimisation.batch_tokens=192", "--set", "validation.rows=20")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that is killed."""
+
+    arguments: Callable[[Path], Sequence[object]]
+    """Those of the command that writes to a path."""
+    facts: Callable[[Path], Facts]
+    """What is held equal of that path."""
+
+
+@dataclass
+class Outcome:
+    """What became of a command."""
+
+    kills: int = 0
+    endings: int = 0
+    """How often it was run to its end after kills."""
+    differences: list[str] = field(default_factory=list)
+    leftovers: int = 0
+    """Temporary files that the killed processes left."""
+
+
+def _study(out: Path) -> Facts:
+    """Return the scores and predictions of a study's runs."""
+    found: Facts = {}
+    for path in sorted(out.rglob("scores.json")):
+        found |= contents.under(path.parent.relative_to(out).as_posix(), contents.scores(path))
+    for path in sorted(out.rglob("predictions.jsonl")):
+        found |= contents.under(path.parent.relative_to(out).as_posix(), contents.predictions(path))
+    return found
+
+
+TUNE = (*XS, "--data", "few", "--limit", 60, "--set", "optimisation.min_steps=12")
+TUNE = (*TUNE, "--set", "optimisation.epochs=1", "--set", "optimisation.checkpoint_steps=2")
+STUDY = ("scale", "--recipe", "xs", "--data", "few", "--sizes", "20,40", "--limit", 10)
+STUDY = (*STUDY, *XS[1:], "--set", "optimisation.min_steps=4", "--set", "optimisation.epochs=1")
+CASES = {
+    "simulate": Case(lambda out: ("simulate", "--out", out, "--scale", 0.2, "--seed", 7), contents.files),
+    "build": Case(
+        lambda out: ("build", "--sources", "shop", "--config", HERE / "shop.toml", "--out", out), contents.dataset
+    ),
+    "tune": Case(lambda out: ("tune", *TUNE, "--out", out, "--resume"), contents.model),
+    "baseline": Case(
+        lambda out: ("baseline", "tfidf", "--data", "dataset", "--limit", 300, "--out", out), contents.model
+    ),
+    "predict": Case(
+        lambda out: ("predict", "model", "--data", "dataset", "--out", out, "--limit", 200), contents.predictions
+    ),
+    "ask": Case(lambda out: ("ask", "PM", "model", "--input", "pairs.csv", "--out", out), contents.file),
+    "evaluate": Case(
+        lambda out: ("evaluate", "predictions.jsonl", "--data", "dataset", "--out", out), contents.scores
+    ),
+    "study": Case(lambda out: ("study", *STUDY, "--out", out), _study),
+}
+ENDINGS = {"predict": ".jsonl", "ask": ".csv", "evaluate": ".json"}
+
+
+def prepare(commands: Commands) -> None:
+    """Make what the commands read: a shop, its dataset, a model, its predictions, a table of pairs."""
+    commands.run("simulate", "simulate", "--out", "shop", "--scale", 0.2, "--seed", 7)
+    commands.run("build", *CASES["build"].arguments(Path("dataset")))
+    commands.run("build, two tasks", *CASES["build"].arguments(Path("few")), "--tasks", "PM,QPR")
+    commands.run("tune", *CASES["tune"].arguments(Path("model")))
+    commands.run("predict", *CASES["predict"].arguments(Path("predictions.jsonl")))
+    with (commands.folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["sku", "title_1", "title_2"])
+        rows.writerows([number, f"Steel mug {number} oz", f"{number % 7} oz mug, steel"] for number in range(600))
+
+
+def kill(commands: Commands, names: Sequence[str], kills: int, seed: int) -> dict[str, Outcome]:
+    """Kill the commands so many times in all, in turn; returns what became of each."""
+    found = {name: Outcome() for name in names}
+    undisturbed: dict[str, tuple[Facts, float]] = {}
+    for name in names:
+        out = commands.folder / f"{name}-undisturbed{ENDINGS.get(name, '')}"
+        began = time.monotonic()
+        commands.run(f"{name}, undisturbed", *CASES[name].arguments(out))
+        undisturbed[name] = _renamed(CASES[name].facts(out), out), time.monotonic() - began
+    moments = random.Random(seed)
+    trial = 0
+    while sum(outcome.kills for outcome in found.values()) < kills:
+        for name in names:
+            trial += 1
+            expected, seconds = undisturbed[name]
+            _trial(commands, name, trial, moments, seconds, expected, found[name])
+    return found
+
+
+def _trial(
+    commands: Commands,
+    name: str,
+    trial: int,
+    moments: random.Random,
+    seconds: float,
+    expected: Facts,
+    outcome: Outcome,
+) -> None:
+    """Kill one command up to `MOST_IN_A_ROW` times, run it to its end, and compare what it wrote."""
+    folder = commands.folder / f"trial-{trial}"
+    folder.mkdir()
+    out = folder / f"{name}{ENDINGS.get(name, '')}"
+    arguments = CASES[name].arguments(out)
+    for _ in range(moments.randint(1, MOST_IN_A_ROW)):
+        if not _killed(commands, arguments, moments.uniform(EARLIEST, 1) * seconds):
+            break
+        outcome.kills += 1
+    else:
+        commands.run(f"{name}, killed", *arguments)
+    outcome.endings += 1
+    made = _renamed(CASES[name].facts(out), out)
+    outcome.differences += [
+        f"trial {trial}: {fact}" for fact in {**expected, **made} if expected.get(fact) != made.get(fact)
+    ]
+    outcome.leftovers += sum(1 for path in folder.rglob("*") if path.name.endswith(".part"))
+    shutil.rmtree(folder)
+
+
+def _renamed(facts: Facts, out: Path) -> Facts:
+    """Return facts whose names do not hold the name of the file."""
+    return {name.replace(out.name, "OUT"): value for name, value in facts.items()}
+
+
+def _killed(commands: Commands, arguments: Sequence[object], after: float) -> bool:
+    """Start a command and kill it, with all that it started, after so many seconds; returns False where it ended."""
+    line: list[Any] = [sys.executable, "-m", "ecellm", *map(str, arguments)]
+    process = subprocess.Popen(
+        line,
+        cwd=commands.folder,
+        env=commands.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        _, said = process.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return True
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(line[3:])} failed after it was killed: {said.decode(errors='replace')}")
+    return False
+
+
+def report(found: dict[str, Outcome]) -> int:
+    """Print what became of each command, and every difference; returns the exit code."""
+    print(f"{'command':10} {'kills':>6} {'endings':>8} {'differences':>12} {'temporary files left':>21}")
+    total = Outcome()
+    for name, outcome in found.items():
+        print(f"{name:10} {outcome.kills:6} {outcome.endings:8} {len(outcome.differences):12} {outcome.leftovers:21}")
+        total.kills += outcome.kills
+        total.endings += outcome.endings
+        total.differences += [f"{name}, {one}" for one in outcome.differences]
+        total.leftovers += outcome.leftovers
+    print(f"{'all':10} {total.kills:6} {total.endings:8} {len(total.differences):12} {total.leftovers:21}")
+    for one in total.differences:
+        print(one)
+    return 1 if total.differences else 0
