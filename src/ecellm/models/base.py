@@ -81,6 +81,8 @@ class Decoding:
     """The maximum length of a generated answer, in tokens; 100 as in the paper."""
     precision: Precision = FP32
     """Of the linear layers on a CPU; on an accelerator a model has the precision of its weights."""
+    lenient: bool = False
+    """Whether a server's answer may stand in a code fence, behind thinking, or in an object with more keys."""
 
     def __str__(self) -> str:
         """Return what of it changes answers, for the record of a run: a seed does so only where it is used."""
@@ -93,6 +95,7 @@ class Decoding:
                 sampled if self.temperature else "greedy",
                 f"at most {self.max_new_tokens} tokens",
                 *lowered,
+                *(("lenient",) if self.lenient else ()),
             )
         )
 
