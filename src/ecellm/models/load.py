@@ -68,6 +68,8 @@ def load_generator(
         raise ModelError(f"{model} computes where its server or engine does: omit the device.")
     if engine is not None and engine.connect is not None:
         return engine.connect(name, server, decoding, template, calibration)
+    if decoding.lenient:
+        raise ModelError(f"{model} is no server's model: omit --parse lenient.")
     device = device or best_device()
     if decoding.precision != FP32 and device != "cpu":
         raise ModelError("--precision is for CPUs; on this accelerator a model has the precision of its weights.")
