@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecellm.errors import ModelError
+from ecellm.errors import EcellmError, ModelError
 from ecellm.io.hashing import keyed_hash
 from ecellm.models.base import Decoding, Engine, Family, Generator
 from ecellm.models.calibration.file import named, read_calibration
@@ -155,7 +155,10 @@ def with_info(files: Path, info: ModelInfo) -> Iterator[Path]:
             if file.is_file() and file.name != INFO:
                 (Path(made) / file.name).symlink_to(file.resolve())
         write_info(Path(made), info)
-        yield Path(made)
+        try:
+            yield Path(made)
+        except EcellmError as error:
+            raise type(error)(str(error).replace(made, str(files))) from error
 
 
 def is_tuned(model: str) -> bool:
