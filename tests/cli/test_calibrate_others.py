@@ -101,7 +101,8 @@ def test_what_cannot_be_is_one_sentence(run: Run, server: ChatServer, data: Path
         "name it with --out": fit,
         "leave --out and --template out": ("calibrate", tuned, "--data", data, "--out", file),
         "estimated to cost": (*fit, "--out", file, "--price-in", 10, "--price-out", 30, "--max-cost", 0.001),
-        "is not a finished model": ("calibrate", tmp_path / "nothing", "--data", data),
+        "is not a finished model": ("calibrate", tmp_path, "--data", data),
+        "There is no model": ("calibrate", tmp_path / "nothing", "--data", data),
     }
     for sentence, arguments in refused.items():
         code, _, error = run(*arguments)

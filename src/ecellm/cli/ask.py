@@ -88,7 +88,13 @@ def ask(
 
     chosen = _task(task, fields)
     reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
-    of_tables = {"--input": source, "--out": out, "--prefix": prefix or None, "--scores": scores, "--text": text}
+    of_tables: dict[str, object] = {
+        "--input": source,
+        "--out": out,
+        "--prefix": prefix or None,
+        "--scores": scores,
+        "--text": text,
+    }
     of_tables |= {"--skip-failed": skip_failed, "--overwrite": overwrite}
     of_tables |= {"--price-in": price_in, "--price-out": price_out, "--max-cost": max_cost}
     _check_which(chosen, values, of_tables)

@@ -21,6 +21,7 @@ from ecellm.errors import ModelError
 from ecellm.models.cpu_attention import CPU_ATTENTION
 from ecellm.models.masking import NEVER
 from ecellm.models.minilm import minilm_folder
+from ecellm.models.weights import readable_weights
 
 MINILM = "minilm"
 #: A text, or two, as a tokenizer gives it: `input_ids` and others of as many numbers, by name.
@@ -38,7 +39,7 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     name = str(minilm_folder()) if base == MINILM else base
     try:
         config = AutoConfig.from_pretrained(name)
-        with _quietly():
+        with _quietly(), readable_weights(name):
             tokenizer = AutoTokenizer.from_pretrained(name, config=config)
             body = AutoModel.from_pretrained(name, config=config, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:

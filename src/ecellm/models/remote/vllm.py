@@ -20,8 +20,8 @@ from ecellm.models.calibration.applying import candidate_reply
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.folder import read_info
 from ecellm.models.remote.common import MOST_LIKELY, first_letters_differ, longest, seed_of, shares
-from ecellm.models.transformers.base_models import base_location
-from ecellm.models.transformers.pretrained import ADAPTER, adapter_base
+from ecellm.models.transformers.base_models import ADAPTER, adapter_base, base_location, check_base
+from ecellm.models.weights import check_weights
 from ecellm.prompts import Prompt, end_token, render_all
 from ecellm.tasks import TASKS
 from ecellm.types import Example, Question
@@ -61,9 +61,11 @@ class VLLMGenerator:
         self.temperatures = info.temperatures
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.end = end_token(self.tokenizer)
+        check_weights(folder)
         base, revision, more = str(folder), None, {}
         self.adapter: LoRARequest | None = None
         if (folder / ADAPTER).is_file():
+            check_base(folder)
             base, revision = adapter_base(folder)
             base = base_location(base)
             rank = int(json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["r"])
