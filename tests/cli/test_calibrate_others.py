@@ -156,6 +156,19 @@ def test_a_file_that_is_none_or_another_models_is_refused(
         load_generator(tuned, calibration=file)
 
 
+def test_thresholds_that_are_not_one_a_class_are_refused(
+    run: Run, server: ChatServer, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "fitted.json"
+    file.write_text(
+        json.dumps({"model": MODEL, "dataset": "", "temperatures": {}, "offsets": {"PM": [0.0, 1.0, 2.0]}})
+    )
+    ask = ("predict", MODEL, "--data", data, "--tasks", "PM", "--out", tmp_path / "out.jsonl", "--calibration", file)
+    code, _, error = run(*ask)
+    assert code == 1 and "The model has 3 decision thresholds for PM, and PM-" in error
+    assert "has 2 candidates: fit them again with `ecellm calibrate`." in error
+
+
 def test_a_base_is_calibrated_into_a_file_and_stays_as_it_is(run: Run, data: Path, tmp_path: Path) -> None:
     base, file = save_tiny("llama", tmp_path / "base", max_position_embeddings=2048), tmp_path / "fitted.json"
     before = {path.name: path.stat().st_mtime_ns for path in base.iterdir()}

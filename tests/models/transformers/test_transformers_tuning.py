@@ -284,6 +284,14 @@ def test_a_tuned_model_has_a_log_a_picture_of_its_losses_and_a_card_that_takes_s
         "| PM | IND_Diverse_Instruction | f1 | 0.500 (0.400 to 0.600) | 0.300 | 8 |"
         in (out / "README.md").read_text()
     )
+    (tmp_path / "scores.json").write_text(json.dumps({"scores": [row], "dataset": "d", "model": "another"}))
+    before = (out / "README.md").read_text()
+    code, _, output = run("card", out, "--scores", tmp_path / "scores.json")
+    assert code == 1 and "has the scores of another model" in output and (out / "README.md").read_text() == before
+    own = {"scores": [row], "dataset": "e", "model": identity(out)["model"]}
+    (tmp_path / "scores.json").write_text(json.dumps(own))
+    assert run("card", out, "--scores", tmp_path / "scores.json")[0] == 0
+    assert "test rows of the dataset `e`" in (out / "README.md").read_text()
     (tmp_path / "scores.json").write_text("[]")
     code, _, output = run("card", out, "--scores", tmp_path / "scores.json")
     assert code == 1 and "not those of `ecellm evaluate`" in output
