@@ -28,7 +28,7 @@ from transformers.utils import logging
 
 from ecellm.errors import DataError
 from ecellm.models.minilm import HUB_NAME, minilm_folder
-from ecellm.models.weights import readable_weights
+from ecellm.models.model_files import readable_weights
 from ecellm.tasks.metrics import Floats
 
 #: Tokens of a text that the model reads; the rest is cut.

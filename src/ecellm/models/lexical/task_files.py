@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ecellm.io.files import set_default_mode
-from ecellm.models.weights import damaged
+from ecellm.models.model_files import damaged
 
 #: Arrays of any types, by name.
 Arrays = dict[str, NDArray[Any]]

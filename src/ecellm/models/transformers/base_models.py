@@ -9,10 +9,10 @@ from pathlib import Path
 from ecellm.errors import ModelError
 from ecellm.io.hashing import file_hash
 from ecellm.models.folder import model_hash, read_info
+from ecellm.models.model_files import check_weights
 from ecellm.models.transformers.gguf_reading import converted
 from ecellm.models.transformers.smollm2 import NAME as SMOLLM2
 from ecellm.models.transformers.smollm2 import smollm2_file
-from ecellm.models.weights import check_weights
 
 GGUF = ".gguf"
 #: In a MODEL folder that holds an adapter.

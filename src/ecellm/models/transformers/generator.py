@@ -22,9 +22,10 @@ from ecellm.models.decoding.generation import FreeTextWriter, TriplesWriter, Voc
 from ecellm.models.decoding.shared_prefix import shared_prefixes
 from ecellm.models.decoding.trie import Trie, trie_of
 from ecellm.models.folder import ModelInfo, read_info
+from ecellm.models.model_files import read_tokenizer
 from ecellm.models.precision import FP32, lower_precision
 from ecellm.models.transformers.causal_lm import Causal
-from ecellm.models.transformers.pretrained import load_model, load_tokenizer
+from ecellm.models.transformers.pretrained import load_model
 from ecellm.models.transformers.seq2seq import TwoSided
 from ecellm.prompts import Prompt, encode_response, end_token, render_all
 from ecellm.tasks import TASKS
@@ -80,7 +81,7 @@ class TransformersGenerator:
         """
         decoding = decoding or Decoding()
         info = read_info(folder)
-        tokenizer = load_tokenizer(folder)
+        tokenizer = read_tokenizer(folder)
         model = load_model(folder, torch.float32 if device == "cpu" else "auto")
         module: nn.Module = model  # whose `to` says what it takes
         module.to(device).eval()

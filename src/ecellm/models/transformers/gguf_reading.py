@@ -15,7 +15,7 @@ from filelock import FileLock
 from ecellm.errors import ModelError
 from ecellm.io.files import atomic_folder
 from ecellm.io.hashing import file_hash
-from ecellm.models.weights import POINTER, damaged
+from ecellm.models.model_files import POINTER, damaged
 
 if TYPE_CHECKING:
     import torch

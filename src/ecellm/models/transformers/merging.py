@@ -13,10 +13,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ecellm.errors import ModelError
 from ecellm.io.files import atomic_folder, refuse_existing, set_default_mode
 from ecellm.models.folder import INFO, MergedFrom, ModelInfo, read_info, write_info
+from ecellm.models.model_files import read_tokenizer
 from ecellm.models.transformers.base_models import ADAPTER, adapter_base
 from ecellm.models.transformers.family import CAUSAL
 from ecellm.models.transformers.gguf_writing import Precision, write_gguf
-from ecellm.models.transformers.pretrained import load_adapted, load_tokenizer, load_whole
+from ecellm.models.transformers.pretrained import load_adapted, load_whole
 
 #: The prompt on which logits are compared.
 PROBE = "Is the blue steel mug the same product as the steel mug in blue? Answer yes or no."
@@ -53,7 +54,7 @@ def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
         raise ModelError(f"{model} is no adapter: its weights are whole already.")
     base, revision = adapter_base(model)
     origin = MergedFrom(base=base, revision=revision)
-    tokenizer = load_tokenizer(model)
+    tokenizer = read_tokenizer(model)
     merged, apart, answers = _merged(model, tokenizer, lambda adapted: ask(adapted, tokenizer, info))
     with atomic_folder(out) as folder:
         merged.save_pretrained(folder)
@@ -76,7 +77,7 @@ def export_gguf(model: Path, out: Path, precision: Precision) -> None:
     if info.recipe.family != CAUSAL.name:
         raise ModelError(f"{model} is of the family {info.recipe.family!r}: GGUF is written of causal models.")
     refuse_existing(out)
-    tokenizer = load_tokenizer(model)
+    tokenizer = read_tokenizer(model)
     if (model / ADAPTER).is_file():
         whole, _, _ = _merged(model, tokenizer, lambda adapted: None)
     else:

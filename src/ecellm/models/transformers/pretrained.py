@@ -11,15 +11,13 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
-    AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
 from ecellm.errors import ModelError
+from ecellm.models.model_files import check_weights, readable_weights
 from ecellm.models.transformers.base_models import ADAPTER, adapter_base, base_location, check_base
-from ecellm.models.weights import check_weights, readable_weights
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -61,14 +59,6 @@ def load_adapted(folder: Path, dtype: torch.dtype | str) -> "PeftModel":
         if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
             raise
         raise ModelError(f"The adapter {folder} does not fit its base {base!r}: {_first_line(error)}") from error
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a MODEL folder; raises ModelError where it cannot be read."""
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} has no tokenizer that can be read: copy all of the model's files.") from error
 
 
 def load_pretrained(base: str, revision: str | None, dtype: torch.dtype | str, **more: object) -> PreTrainedModel:

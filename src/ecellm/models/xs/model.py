@@ -24,7 +24,7 @@ from ecellm.errors import ModelError
 from ecellm.io.files import atomic_write, set_default_mode
 from ecellm.models.decoding.kv_cache import BatchCache
 from ecellm.models.masking import NEVER
-from ecellm.models.weights import damaged
+from ecellm.models.model_files import damaged
 from ecellm.models.xs.encoder import Attention, Stack, XSConfig, draw_weights, masked, torch_attention, within_rows
 from ecellm.models.xs.examples import CHOICE, MARKS, RANKING, SPANS, TEXT, EncodedExample, Span, compared_texts
 from ecellm.models.xs.pointers import Pointer, WordScores

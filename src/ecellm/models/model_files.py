@@ -1,13 +1,18 @@
-"""Files of weights: those of a folder are checked before a library reads them, as its errors name no file."""
+"""Files of a model's folder that libraries read: what their errors do not say, which file and what to do, is said
+here."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from ecellm.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 #: How the file begins that Git leaves in the place of a large one that was not fetched.
 POINTER = b"version https://git-lfs."
@@ -44,6 +49,29 @@ def readable_weights(base: str) -> Iterator[None]:
         if "ignore_mismatched_sizes" not in str(error):
             raise
         raise ModelError(f"The weights of {base} are not those of its config.json: copy the model again.") from error
+
+
+def read_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a MODEL folder; raises ModelError where it cannot be read."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise _no_tokenizer(str(folder)) from error
+    check_vocabulary(found, str(folder))
+    return found
+
+
+def check_vocabulary(tokenizer: "PreTrainedTokenizerBase", where: str) -> None:
+    """Raise ModelError for a tokenizer that knows no words, as transformers makes where a BERT's tokenizer.json is
+    missing."""
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise _no_tokenizer(where)
+
+
+def _no_tokenizer(where: str) -> ModelError:
+    return ModelError(f"{where} has no tokenizer that can be read: copy all of the model's files.")
 
 
 def damaged(file: Path) -> ModelError:

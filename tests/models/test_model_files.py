@@ -13,8 +13,12 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from ecellm.data.dataset import read_dataset
 from ecellm.errors import ModelError
 from ecellm.evaluation.bertscore import BertScorer
+from ecellm.models.baselines.base import Choices
+from ecellm.models.baselines.fit import fit_baseline
+from ecellm.models.baselines.progress import Fitting
 from ecellm.models.baselines.text_encoder import load_encoder
 from ecellm.models.load import identity, load_generator
 from ecellm.models.transformers.base_models import ADAPTER, base_hash
@@ -24,6 +28,7 @@ from ecellm.models.xs.model import warm_start
 from ecellm.prompts import TEMPLATES
 from ecellm.training.recipe import read_recipe
 from model_folders import describe
+from shop_rows import write_dataset
 from tiny_models import save_tiny
 
 INFO = {"recipe": {"family": "causal"}, "template": TEMPLATES["alpaca"].model_dump()}
@@ -158,6 +163,32 @@ def test_other_files_of_a_model_that_cannot_be_read(adapter: Path, base: Path) -
     for file in base.glob("token*"):
         file.unlink()
     refuses(base / WHOLE, "{folder} has no tokenizer that can be read", lambda: load_generator(base))
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, cut, pointer], ids=["missing", "cut", "pointer"])
+def test_files_of_a_baseline_that_cannot_be_read(
+    tiny_base: Path, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    data, out = read_dataset(write_dataset(tmp_path / "data")), tmp_path / "model"
+    with Fitting() as fitting:
+        fit_baseline("encoder", data, out, ["PM"], Choices(str(tiny_base), epochs=1), fitting, lambda note: None)
+    weights = (out / "PM.safetensors").read_bytes()
+    spoil(out / "PM.safetensors")
+    message = {Path.unlink: "The files of PM in {folder} are not those that were fitted"}
+    broken = {cut: "{file} is damaged or cut short", pointer: "{file} is a pointer of Git LFS"}
+    refuses(out / "PM.safetensors", {**message, **broken}[spoil], lambda: load_generator(out))
+    (out / "PM.safetensors").write_bytes(weights)
+    load_generator(out)
+    spoil(out / "tokenizer.json")
+    refuses(out / "tokenizer.json", "{folder} has no tokenizer that can be read", lambda: load_generator(out))
+
+
+def test_a_base_without_a_vocabulary_is_not_taken_for_one_to_which_all_words_are_unknown(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_base, tmp_path / "encoder"))
+    (folder / "tokenizer.json").unlink()
+    refuses(folder / WHOLE, "has no tokenizer that can be read", lambda: load_encoder(str(folder)))
 
 
 def test_a_pointer_in_the_place_of_a_gguf_file(tmp_path: Path) -> None:
