@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Body = dict[str, Any]
-#: What may go wrong with a request instead of an answer: a status with its headers and message, or one of these.
+#: What may go wrong with a request instead of an answer: a status with its headers and message (or whole body), or
+#: one of these.
 CUT, GARBAGE, NO_CHOICES, SLOW, DRIP = "cut", "garbage", "no choices", "slow", "drip"
-Fault = str | tuple[int, dict[str, str], str]
+Fault = str | tuple[int, dict[str, str], str | Body]
 
 
 def options(body: Body) -> list[str]:
@@ -36,8 +37,8 @@ def first_option(body: Body) -> str:
 class ChatServer(ThreadingHTTPServer):
     """Each request uses up one of `faults` (None: no fault); then it is answered by `say`, `refused` permitting.
 
-    A `silent` server takes no notice of a wish for log-probabilities. One that stands `before` another, by its
-    address, passes on what it does not fail.
+    `changed` makes of a completion what is sent. A `silent` server takes no notice of a wish for log-probabilities.
+    One that stands `before` another, by its address, passes on what it does not fail.
     """
 
     daemon_threads = True
@@ -45,6 +46,7 @@ class ChatServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.say: Callable[[Body], str] = first_option
+        self.changed: Callable[[Body], object] = lambda made: made
         self.faults: list[Fault | None] = []
         self.refused: Callable[[Body], str | None] = lambda body: None
         self.read = 100
@@ -73,7 +75,7 @@ class ChatServer(ThreadingHTTPServer):
             with urllib.request.urlopen(passed, timeout=60) as answer:
                 return bytes(answer.read())
         told = {**body, "logprobs": False} if self.silent else body
-        return json.dumps(completion(self.say(body), told, self.read, self.finish)).encode()
+        return json.dumps(self.changed(completion(self.say(body), told, self.read, self.finish))).encode()
 
     @property
     def asked(self) -> list[str]:
@@ -126,6 +128,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(404, {"error": {"message": "no such path"}})
         if isinstance(fault, tuple):
             code, headers, message = fault
+            if isinstance(message, dict):
+                return self._send(code, message, headers)
             return self._send(code, {"error": {"message": message, "code": headers.pop("code", None)}}, headers)
         if fault == SLOW:
             time.sleep(server.slow)

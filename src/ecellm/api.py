@@ -48,7 +48,7 @@ def load_model(
     from ecellm.models.load import load_generator
 
     how = decoding or Decoding()
-    if precision is not None:
+    if precision is not None and isinstance(how, Decoding):
         how = replace(how, precision=precision)
     return Model(load_generator(model, how, template, server, device=device))
 

@@ -28,6 +28,11 @@ def raiser(error: BaseException) -> Callable[[], None]:
     return run
 
 
+def raiser_of_any(error: BaseException) -> Callable[..., None]:
+    """The same, called with anything."""
+    return lambda *args, **options: raiser(error)()
+
+
 def test_help_lists_every_verb_and_each_has_help_of_its_own(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
@@ -35,6 +40,14 @@ def test_help_lists_every_verb_and_each_has_help_of_its_own(run: Run) -> None:
         assert re.search(rf"\b{verb}\b", out), verb
         own_code, own, _ = run(verb, "--help")
         assert own_code == 0 and "Usage" in own
+
+
+def test_the_end_of_a_file_within_a_command_is_no_abort(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = EOFError("Compressed file ended before the end-of-stream marker was reached")
+    monkeypatch.setattr("ecellm.data.dataset.read_dataset", raiser_of_any(cut))
+    code, _, err = run("check", "dataset")
+    assert code == 70 and "Aborted" not in err
+    assert err.startswith("ecellm: error: internal error, not yours: UnexpectedEndError: Compressed file ended")
 
 
 def test_the_version_is_said(run: Run) -> None:

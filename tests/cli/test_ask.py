@@ -54,13 +54,30 @@ def test_one_question_is_answered_with_its_probability(run: Run, model: Path) ->
         (("SA", "--set", "words=a"), "--set takes name=value with a name of text, not 'words=a'"),
         (("SA", "--set", "text=a", "--set", "text=b"), "--set gives text twice"),
         (("PM", "--set", "title_1=mug"), "title_2 is empty"),
-        (("SA", "--set", "text=a", "--input", "x.csv"), "not both"),
+        (("SA", "--set", "text=a", "--input", "x.csv"), "--input is for a table, and --set for one"),
+        (("SA", "--set", "text=a", "--prefix", "sa_"), "--prefix is for a table, and --set for one question"),
+        (("SA", "--set", "text=a", "--scores"), "--scores is for a table, and --set for one question"),
+        (("SA", "--set", "text=a", "--text"), "--text is for a table, and --set for one question"),
+        (("SA", "--set", "text=a", "--skip-failed"), "--skip-failed is for a table, and --set for one question"),
+        (("SA", "--set", "text=a", "--overwrite"), "--overwrite is for a table, and --set for one question"),
+        (("AG", "--set", "question=a", "--set", "snippets=b", "--abstain", "0.5"), "leave --abstain out"),
     ],
 )
 def test_a_mistake_is_one_sentence(run: Run, model: Path, arguments: tuple[str, ...], message: str) -> None:
     task, *options = arguments
     code, _, error = run("ask", task, model, *options)
     assert code == 1 and message in error and error.count("\n") == 1
+
+
+def test_a_table_of_which_no_row_is_answered_is_a_failure(run: Run, model: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "reviews.csv", tmp_path / "out.csv"
+    source.write_text('id,text\n1,\n2," "\n')
+    code, output, error = run("ask", "SA", model, "--input", source, "--out", out)
+    assert code == 1 and output == "" and not out.exists()
+    assert error.splitlines()[-1] == (
+        f"ecellm: error: None of the 2 rows was answered, so {out} was not written; {out}.rejected.jsonl lists them "
+        "with the reasons (2: text is empty)."
+    )
 
 
 def test_a_folder_that_is_no_model_is_refused(run: Run, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`ecellm ask` with a server: an estimate first, answers kept as they come, nothing paid for twice."""
 
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -131,6 +132,42 @@ def test_one_question_is_put_to_a_server(run: Run, server: ChatServer) -> None:
     server.faults = [(500, {}, "broken")]
     code, _, err = run("ask", "SA", "openai:m", "--set", "text=The lid leaks.", "--retries", 0)
     assert code == 1 and "The question got no answer: " in err and err.count("\n") == 1
+
+
+def test_a_price_beside_one_question_is_refused(run: Run, server: ChatServer) -> None:
+    for option in (("--price-in", 1), ("--price-out", 0), ("--price-in", 1, "--price-out", 0, "--max-cost", 1)):
+        code, _, err = run("ask", "SA", "openai:m", "--set", "text=a", *option)
+        assert code == 1 and f"{option[0]} is for a table" in err and not server.bodies
+
+
+def test_a_fenced_answer_is_kept_as_said_and_read_where_parsing_is_lenient(
+    run: Run, server: ChatServer, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "pairs.csv", tmp_path / "out.csv"
+    source.write_text("title_1,title_2\nmug,cup\n")
+    fenced = '```json\n{"answer": "yes"}\n```'
+    server.say, server.silent = lambda body: fenced, True
+    ask = ("ask", "PM", "openai:m", "--input", source, "--out", out)
+    code, output, err = run(*ask)
+    assert code == 0 and f"1 unparsed (see {out}.unparsed.jsonl)" in output, err
+    assert json.loads(Path(f"{out}.unparsed.jsonl").read_text()) == {"row": 1, "completion": fenced}
+    assert "Answers in a code fence or behind thinking: 1." in output
+    assert "Answers to which the server gave no log-probabilities: 1." in output
+    code, output, err = run(*ask, "--parse", "lenient", "--overwrite", "--text")
+    assert code == 0 and "unparsed" not in output and not Path(f"{out}.unparsed.jsonl").exists(), err
+    assert "Answers unwrapped from a code fence or thinking: 1." in output
+    assert list(csv.DictReader(out.read_text().splitlines())) == [
+        {"title_1": "mug", "title_2": "cup", "answer": "yes", "probability": "", "completion": "yes"}
+    ]
+    one = ("ask", "PM", "openai:m", "--set", "title_1=mug", "--set", "title_2=cup")
+    assert "cannot be parsed: ```json" in run(*one)[1]
+    assert run(*one, "--parse", "lenient")[1].splitlines() == [
+        "yes",
+        "Answers to which the server gave no log-probabilities: 1.",
+        "Answers unwrapped from a code fence or thinking: 1.",
+    ]
+    code, _, err = run("ask", "PM", tmp_path, *one[3:], "--parse", "lenient")
+    assert code == 1 and "is no server's model: omit --parse lenient" in err
 
 
 def test_prices_are_for_servers_alone(run: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ecellm.models.base import Request
 from ecellm.models.load import load_generator
 from ecellm.types import SPLITS
 from model_folders import describe
-from shop_rows import rows
+from shop_rows import rows, write_dataset
 from tiny_models import save_tiny
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -101,7 +101,8 @@ def test_what_cannot_be_is_one_sentence(run: Run, server: ChatServer, data: Path
         "name it with --out": fit,
         "leave --out and --template out": ("calibrate", tuned, "--data", data, "--out", file),
         "estimated to cost": (*fit, "--out", file, "--price-in", 10, "--price-out", 30, "--max-cost", 0.001),
-        "is not a finished model": ("calibrate", tmp_path / "nothing", "--data", data),
+        "is not a finished model": ("calibrate", tmp_path, "--data", data),
+        "There is no model": ("calibrate", tmp_path / "nothing", "--data", data),
     }
     for sentence, arguments in refused.items():
         code, _, error = run(*arguments)
@@ -109,6 +110,27 @@ def test_what_cannot_be_is_one_sentence(run: Run, server: ChatServer, data: Path
     server.read = 10_000  # far above the estimate
     code, _, error = run(*fit, "--out", file, "--price-in", 1, "--price-out", 2, "--max-cost", 0.1)
     assert code == 1 and not file.exists() and "nothing was written" in error, error
+
+
+def test_a_model_without_probabilities_is_refused_early_and_nothing_is_written(
+    run: Run, server: ChatServer, data: Path, tmp_path: Path
+) -> None:
+    server.silent = True
+    code, _, error = run("calibrate", MODEL, "--data", data, "--out", tmp_path / "fitted.json")
+    assert code == 1 and "No temperature: PM (its answers carry no probabilities)." in error
+    assert len(server.bodies) == 8 and not (tmp_path / "fitted.json").exists()
+    assert " 8/8 " in error, "no row is shown as asked that was not"
+
+
+def test_a_baseline_without_probabilities_stays_as_it_is(run: Run, tmp_path: Path) -> None:
+    data, model = write_dataset(tmp_path / "data", held_out=45), tmp_path / "last"
+    assert run("baseline", "last", "--data", data, "--out", model)[0] == 0
+    before = (model / "ecellm.json").read_bytes()
+    code, _, error = run("calibrate", model, "--data", data)
+    assert code == 1 and "No temperature: SR (its answers carry no probabilities)." in error
+    assert (model / "ecellm.json").read_bytes() == before
+    code, _, error = run("calibrate", model, "--data", data, "--tasks", "PM,SR")
+    assert code == 1 and f"{model} answers SR, not PM: add --tasks SR." in error
 
 
 def test_a_file_that_is_none_or_another_models_is_refused(
@@ -132,6 +154,19 @@ def test_a_file_that_is_none_or_another_models_is_refused(
         assert code == 1 and sentence in error and not server.bodies, error
     with pytest.raises(EcellmError, match="omit --calibration"):
         load_generator(tuned, calibration=file)
+
+
+def test_thresholds_that_are_not_one_a_class_are_refused(
+    run: Run, server: ChatServer, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "fitted.json"
+    file.write_text(
+        json.dumps({"model": MODEL, "dataset": "", "temperatures": {}, "offsets": {"PM": [0.0, 1.0, 2.0]}})
+    )
+    ask = ("predict", MODEL, "--data", data, "--tasks", "PM", "--out", tmp_path / "out.jsonl", "--calibration", file)
+    code, _, error = run(*ask)
+    assert code == 1 and "The model has 3 decision thresholds for PM, and PM-" in error
+    assert "has 2 candidates: fit them again with `ecellm calibrate`." in error
 
 
 def test_a_base_is_calibrated_into_a_file_and_stays_as_it_is(run: Run, data: Path, tmp_path: Path) -> None:

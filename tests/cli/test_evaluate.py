@@ -14,7 +14,7 @@ from ecellm.cli.evaluate import evaluate
 from ecellm.cli.predict import predict
 from ecellm.cli.results import results
 from ecellm.data.dataset import write_split
-from ecellm.errors import EcellmError
+from ecellm.errors import DataError, EcellmError
 from ecellm.types import SPLITS, Example
 
 app = typer.Typer()
@@ -161,5 +161,6 @@ def test_answers_that_cannot_be_scored_are_said(tmp_path: Path) -> None:
     line = {"id": "QPR-1", "task": "QPR", "setting": IND, "text": "A,B"}
     (tmp_path / "p.jsonl").write_text(json.dumps(line))
     result = run("evaluate", tmp_path / "p.jsonl", "--data", folder, "--out", tmp_path / "s.json")
-    assert result.exit_code == 0
-    assert "Not scored: QPR" in result.output and "--qpr-labels" in result.output
+    assert isinstance(result.exception, DataError) and not (tmp_path / "s.json").exists()
+    assert "can be scored. QPR test rows have no labels" in str(result.exception)
+    assert "--qpr-labels" in str(result.exception)

@@ -213,6 +213,31 @@ def test_shards_of_processes_run_at_once_join_to_the_whole(
     assert "0 answered, 200 skipped" in run("predict", "openai:m", "--data", data, "--out", joined)[1]
 
 
+def test_a_missing_or_repeated_shard_is_noticed(run: Run, server: ChatServer, data: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / f"part{number}.jsonl" for number in (1, 2, 3)]
+    ask, limit = ("predict", "openai:m", "--data", data), ("--limit", 20)
+    for number, out in enumerate(outs, start=1):
+        assert run(*ask, *limit, "--out", out, "--shard", f"{number}/3")[0] == 0
+    (again := tmp_path / "again.jsonl").write_bytes(outs[0].read_bytes())
+    (tmp_path / "again.jsonl.meta.json").write_bytes((tmp_path / "part1.jsonl.meta.json").read_bytes())
+    halves = tmp_path / "half.jsonl"
+    assert run(*ask, *limit, "--out", halves, "--shard", "1/2")[0] == 0
+    joined = tmp_path / "joined.jsonl"
+    for parts, message in (
+        (outs[:2], "No part is shard 3/3: answer it with `ecellm predict --shard 3/3`"),
+        ([*outs, again], f"{outs[0]} and {again} are the same part of the run"),
+        ([*outs, outs[2]], "name each part once"),
+        ([outs[0], halves], "shards of different divisions (1/3, 1/2)"),
+    ):
+        code, _, err = run("join", *parts, "--out", joined)
+        assert code == 1 and message in err and not list(tmp_path.glob("joined*")), err
+    code, output, err = run("join", *reversed(outs), "--out", joined)
+    assert code == 0 and "20 answers written" in output, err
+    assert "0 answered, 20 skipped" in run(*ask, *limit, "--out", joined)[1]
+    code, _, err = run(*ask, *limit, "--out", outs[0], "--shard", "2/3")
+    assert code == 1 and "holds answers of another shard" in err
+
+
 def test_the_join_verb_refuses_what_is_no_part(run: Run, tmp_path: Path, tiny_data: Dataset) -> None:
     code, _, err = run("join", tiny_data.path / "manifest.json", "--out", tmp_path / "all.jsonl")
     assert code == 1 and "names the model and data" in err and not list(tmp_path.iterdir())

@@ -139,6 +139,9 @@ def test_a_named_model_loads_without_a_word(roberta: Path, capfd: pytest.Capture
 def test_a_model_that_cannot_be_had_is_named(roberta: Path, tmp_path: Path) -> None:
     with pytest.raises(EcellmError, match=r"has 3 layers: choose one of them with --bertscore-layer"):
         BertScorer(str(roberta), 17).score(PAIRS)
+    with pytest.raises(EcellmError, match="has no weights"):
+        BertScorer(str(tmp_path), 2).score(PAIRS)
+    (tmp_path / "model.safetensors").write_bytes((roberta / "model.safetensors").read_bytes())
     with pytest.raises(EcellmError, match="cannot be loaded as BERTScore's model"):
         BertScorer(str(tmp_path), 17).score(PAIRS)
     with pytest.raises(EcellmError, match=r"There is no folder .*nothing"):

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_scoring import SameText
 
-from ecellm.errors import EcellmError
+from ecellm.data.dataset import Dataset
+from ecellm.errors import DataError, EcellmError
 from ecellm.evaluation.evaluate import evaluate
 from ecellm.types import Example
 from published_rows import (
@@ -109,6 +111,21 @@ def test_rankings_without_labels_do_not_stop_the_rest(tmp_path: Path) -> None:
     assert scores(made, "accuracy")["value"] == 1.0
     reasons = [entry["reason"] for entry in made["not_scored"] if entry["setting"] == IND]
     assert len(reasons) == 1 and "--qpr-labels" in reasons[0]
+
+
+def test_answers_under_a_setting_that_the_dataset_lacks_are_not_passed_over(tmp_path: Path) -> None:
+    data = dataset(tmp_path / "d", [one for one in EVERY if one.domain == "IND"])
+    file = predictions(tmp_path / "p.jsonl", PM, ANSWERED)
+    lacks = patch.object(Dataset, "settings", lambda self: ["IND_Unseen_Instruction"])  # as an imported file may be
+    with lacks, pytest.raises(DataError, match=f"has answers under {IND}, under which the dataset has no test rows"):
+        evaluate(file, data)
+
+
+def test_the_scores_name_the_model_that_the_record_names(tmp_path: Path) -> None:
+    data, file = dataset(tmp_path / "d", PM), predictions(tmp_path / "p.jsonl", PM, ANSWERED)
+    assert "model" not in evaluate(file, data)
+    (tmp_path / "p.jsonl.meta.json").write_text('{"model": "1f0", "decoding": "closed"}')
+    assert evaluate(file, data)["model"] == "1f0"
 
 
 def test_the_order_of_lines_does_not_matter_and_the_seed_does(tmp_path: Path) -> None:

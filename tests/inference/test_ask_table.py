@@ -23,8 +23,9 @@ from ecellm.inference.ask import ask, journal_file
 from ecellm.inference.model import Model
 from ecellm.inference.run import failed_file
 from ecellm.inference.table_checks import checked_table
-from ecellm.inference.table_output import TableCounts, TableOptions, rejects_file
+from ecellm.inference.table_output import TableCounts, TableOptions, rejects_file, unparsed_file
 from ecellm.io.tables import rows
+from ecellm.models.base import Reply
 from ecellm.models.decoding.batching import batches
 from ecellm.tasks import TASKS
 from scored import ScoredGenerator
@@ -385,6 +386,34 @@ def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
     assert unread.unparsed == 2 and pq.read_table(tmp_path / "unread.parquet")["answer"].to_pylist() == [None, None]
 
 
+def test_what_the_model_said_is_kept_for_answers_that_are_none(tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "pairs.csv", [*ROWS[:3], {**ROWS[0], "title_1": ""}])
+
+    class Vague(ScoredGenerator):
+        def reply(self, questions: Any) -> Any:
+            return [Reply("I am not sure.") for _ in questions]
+
+    said = Vague()
+    counts = run(source, tmp_path / "a/b/out.csv", "PM", said)  # folders are made
+    kept = [{"row": number, "completion": "I am not sure."} for number in (1, 2, 3)]
+    assert counts.unparsed == 3 and read_jsonl(unparsed_file(tmp_path / "a/b/out.csv")) == kept
+    assert "completion" not in read_csv(tmp_path / "a/b/out.csv")[0]
+    run(source, out := tmp_path / "out.csv", "PM", said, text=True, prefix="pm_")
+    assert [row["pm_completion"] for row in read_csv(out)] == ["I am not sure."] * 3
+    run(source, out, "PM", overwrite=True, text=True)
+    assert [row["completion"] for row in read_csv(out)] == [answer.answer for answer in EXPECTED[:3]]
+    assert not unparsed_file(out).exists(), "those of an earlier run are gone"
+
+
+def test_where_every_row_is_rejected_there_is_no_table(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path / "pairs.csv", [{**row, "title_2": ""} for row in ROWS]), tmp_path / "out.csv"
+    out.write_text("an earlier run's")
+    counts = run(source, out, overwrite=True)
+    assert (counts.answered, counts.rejected) == (0, {"title_2 is empty.": 25})
+    assert out.read_text() == "an earlier run's" and len(read_jsonl(rejects_file(out))) == 25
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name, rejects_file(out).name}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "out", "task", "wanted", "message"),
     [
@@ -414,7 +443,6 @@ def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
             "no row that can be read; of the first, the line is",
         ),
         ("in.csv", "text\na\n", "in.csv", "SA", {}, "is the input itself"),
-        ("in.csv", "text\na\n", "none/out.csv", "SA", {}, "There is no folder .*none"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_asked(

@@ -1,12 +1,16 @@
 """From a model's name to what asks it: MODEL folders, bases that were not tuned, and what is refused."""
 
 import json
+import math
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import ecellm
 from ecellm.data.dataset import Dataset
-from ecellm.errors import EcellmError
+from ecellm.errors import ConfigError, EcellmError
 from ecellm.inference.predict import predict
 from ecellm.inference.selection import questions
 from ecellm.models.base import Decoding, Request
@@ -120,10 +124,54 @@ def test_a_baseline_is_not_decoded(tmp_path: Path, decoding: Decoding) -> None:
         load_generator(tmp_path, decoding)
 
 
-@pytest.mark.parametrize("name", ["runs/mode", "runs/no/model", "nothing", "../x/y"])
-def test_a_name_that_is_neither_a_folder_nor_at_the_hub_is_one_sentence(name: str) -> None:
-    with pytest.raises(EcellmError, match=r"is no model's folder|not a finished model"):
-        load_generator(name)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("runs/mode", "There is no folder runs/mode, and no such model can be had from the hub"),
+        ("runs/no/model", "There is no model 'runs/no/model': name a folder, a .gguf file"),
+        ("nothing", "There is no model 'nothing'"),
+        ("../x/y", "There is no model"),
+        ("", "There is no model ''"),
+        ("vllm:nothing", "There is no model 'nothing'"),
+        ("nothing.gguf", "There is no file nothing.gguf"),
+        (__file__, "is a file, and no .gguf: name the folder of a model"),
+    ],
+)
+def test_a_name_that_is_neither_a_folder_nor_at_the_hub_is_one_sentence(name: str, message: str) -> None:
+    for use in (load_generator, identity):
+        with pytest.raises(EcellmError, match=re.escape(message)):
+            use(name)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", 99])
+def test_a_device_that_torch_cannot_compute_on_is_one_sentence(base: Path, device: Any) -> None:
+    with pytest.raises(ConfigError, match=f"cannot compute on the device {device!r}"):
+        load_generator(base, device=device)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"precision": "half"}, "precision of a decoding is one of fp32, bf16, int8, not 'half'"),
+        ({"temperature": -1}, "temperature of a decoding is a number of at least 0, not -1"),
+        ({"temperature": math.nan}, "temperature of a decoding is a number"),
+        ({"temperature": "hot"}, "temperature of a decoding is a number"),
+        ({"top_p": 0}, "top_p of a decoding is a number above 0 and at most 1, not 0"),
+        ({"seed": -1}, "seed of a decoding is a whole number"),
+        ({"max_new_tokens": 0}, "max_new_tokens of a decoding is a whole number above 0, not 0"),
+    ],
+)
+def test_a_decoding_out_of_range_is_one_sentence(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Decoding(**wrong)
+
+
+def test_what_is_no_decoding_or_precision_is_refused_by_the_api(base: Path) -> None:
+    how: Any = "free"
+    with pytest.raises(ConfigError, match="The decoding is 'free': make one"):
+        ecellm.load_model(base, decoding=how, precision="bf16")
+    with pytest.raises(ConfigError, match="precision of a decoding is one of"):
+        ecellm.load_model(base, precision=how)
 
 
 def test_files_that_are_no_model_are_one_sentence(tmp_path: Path) -> None:

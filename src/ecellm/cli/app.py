@@ -1,5 +1,9 @@
 """The verbs of the `ecellm` command, in the order of its help; each has a file of its own."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
 import typer
 
 from ecellm import __version__
@@ -27,6 +31,27 @@ from ecellm.cli.show import show
 from ecellm.cli.simulate import simulate
 from ecellm.cli.study import study
 from ecellm.cli.tune import tune
+
+P = ParamSpec("P")
+
+
+class UnexpectedEndError(Exception):
+    """An EOFError within a verb: an internal error, as any other library's exception."""
+
+
+def _without_eof(verb: Callable[P, None]) -> Callable[P, None]:
+    """Keep a verb's EOFError, such as of a cut gzip file, from typer, which takes it for the end of typed input and
+    says "Aborted!"."""
+
+    @wraps(verb)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        try:
+            verb(*args, **options)
+        except EOFError as error:
+            raise UnexpectedEndError(str(error) or "a file ended early") from error
+
+    return run
+
 
 app = typer.Typer(
     name="ecellm",
@@ -61,9 +86,9 @@ for verb in (
     recipes,
     demo,
 ):
-    app.command()(verb)
+    app.command()(_without_eof(verb))
     if verb is export:  # `import` is a keyword
-        app.command("import")(import_)
+        app.command("import")(_without_eof(import_))
 
 
 def _version(wanted: bool) -> None:

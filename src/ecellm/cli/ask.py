@@ -1,7 +1,8 @@
 """`ecellm ask`: answer one task's question for every row of a table, or a single question."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -21,11 +22,11 @@ from ecellm.cli.options import (
     Timeout,
     server_and_budget,
 )
-from ecellm.errors import ConfigError
+from ecellm.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from ecellm.inference.table_output import TableOptions
-    from ecellm.models.base import Decoding
+    from ecellm.inference.table_output import TableCounts, TableOptions
+    from ecellm.models.base import Decoding, Generator
     from ecellm.models.remote.client import Server
     from ecellm.models.remote.cost import Budget
     from ecellm.tasks import Task
@@ -44,6 +45,11 @@ Abstain = Annotated[
     float | None, typer.Option(min=0, max=1, help="Leave answers below this probability empty, for a human.")
 ]
 Prefix = Annotated[str, typer.Option(help="Before the names of the new columns, such as pm_.")]
+Text = Annotated[bool, typer.Option("--text", help="Write the model's completion, too, as the column completion.")]
+Parse = Annotated[
+    Literal["strict", "lenient"],
+    typer.Option(help="Of a server's answers: lenient takes them out of code fences and from behind thinking."),
+]
 AllScores = Annotated[bool, typer.Option("--scores", help="Write every candidate's probability, too.")]
 SkipFailed = Annotated[
     bool, typer.Option("--skip-failed", help="Write OUT although some rows got no answer: these are rejected.")
@@ -60,6 +66,8 @@ def ask(
     abstain: Abstain = None,
     prefix: Prefix = "",
     scores: AllScores = False,
+    text: Text = False,
+    parse: Parse = "strict",
     skip_failed: SkipFailed = False,
     overwrite: Overwrite = False,
     template: Layout = None,
@@ -79,20 +87,36 @@ def ask(
     from ecellm.models.base import Decoding
 
     chosen = _task(task, fields)
-    if values and (source or out):
-        raise ConfigError("Give --set for one question, or --input and --out for a table, not both.")
     reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
-    how = Decoding(max_new_tokens=max_new_tokens, precision=precision)
+    of_tables: dict[str, object] = {
+        "--input": source,
+        "--out": out,
+        "--prefix": prefix or None,
+        "--scores": scores,
+        "--text": text,
+    }
+    of_tables |= {"--skip-failed": skip_failed, "--overwrite": overwrite}
+    of_tables |= {"--price-in": price_in, "--price-out": price_out, "--max-cost": max_cost}
+    _check_which(chosen, values, of_tables)
+    how = Decoding(max_new_tokens=max_new_tokens, precision=precision, lenient=parse == "lenient")
     named = _Model(model, how, template, reached, calibration)
-    if values:
-        _one(chosen, named, values, abstain)
-    elif source is not None and out is not None:
-        _table(chosen, named, source, out, TableOptions(prefix, abstain, scores, skip_failed), overwrite, budget)
+    if source is not None and out is not None:
+        options = TableOptions(prefix, abstain, scores, skip_failed, text)
+        _table(chosen, named, source, out, options, overwrite, budget)
     else:
-        from ecellm.inference.row_questions import needs
+        _one(chosen, named, values or [], abstain)
 
+
+def _check_which(task: "Task", values: list[str] | None, of_tables: Mapping[str, object]) -> None:
+    """Raise ConfigError unless either a table or one question is given, and no option of tables with a question."""
+    from ecellm.inference.row_questions import needs
+
+    given = [name for name, value in of_tables.items() if value is not None and value is not False]
+    if values and given:
+        raise ConfigError(f"{given[0]} is for a table, and --set for one question: leave one of them out.")
+    if not values and not {"--input", "--out"} <= set(given):
         raise ConfigError(
-            f"Give --input and --out for a table, or --set for one question; {chosen.name} takes {needs(chosen)}."
+            f"Give --input and --out for a table, or --set for one question; {task.name} takes {needs(task)}."
         )
 
 
@@ -121,6 +145,7 @@ def _one(task: "Task", model: _Model, values: list[str], abstain: float | None) 
 
     from ecellm.inference.model import Model
     from ecellm.inference.row_questions import given_in, needs
+    from ecellm.inference.table_checks import check_abstain
     from ecellm.models.load import load_generator
 
     row: dict[str, str | list[str]] = {}
@@ -134,7 +159,9 @@ def _one(task: "Task", model: _Model, values: list[str], abstain: float | None) 
             raise ConfigError(f"--set gives {name} twice.")
         row[name] = text if before is None else [*([before] if isinstance(before, str) else before), text]
     given_in(task, row)
-    answer = Model(load_generator(*model)).ask(task.name, [row], task.form.fields)[0]
+    check_abstain(task, abstain)
+    generator = load_generator(*model)
+    answer = Model(generator).ask(task.name, [row], task.form.fields)[0]
     text = answer.answer if isinstance(answer.answer, str) else json.dumps(answer.answer, ensure_ascii=False)
     if answer.answer is None:
         typer.echo(f"the completion cannot be parsed: {answer.text}")
@@ -144,6 +171,14 @@ def _one(task: "Task", model: _Model, values: list[str], abstain: float | None) 
         typer.echo(text)
     if answer.probability is not None:
         typer.echo(f"probability {answer.probability:.3f}")
+    _say_remarks(generator)
+
+
+def _say_remarks(generator: "Generator") -> None:
+    from ecellm.models.remote.openai_compatible import OpenAIGenerator
+
+    for remark in generator.remarks() if isinstance(generator, OpenAIGenerator) else ():
+        typer.echo(remark)
 
 
 def _table(
@@ -152,10 +187,8 @@ def _table(
     from ecellm.inference.ask import ask as run
     from ecellm.inference.run import failed_file
     from ecellm.inference.table_checks import checked_table
-    from ecellm.inference.table_output import rejects_file
     from ecellm.io.progress import QuestionProgress
     from ecellm.models.load import OPENAI, identity, load_generator
-    from ecellm.models.remote.openai_compatible import OpenAIGenerator
 
     table = checked_table(task, source, out, options, overwrite)
     whose = identity(*model)
@@ -165,21 +198,32 @@ def _table(
         counts = run(generator, task, table, source, out, whose, options, progress, before, budget.spend)
     if counts.run.usage is not None:
         typer.echo(f"The server counted {budget.prices.summary(counts.run.usage)}.")
-    for remark in generator.remarks() if isinstance(generator, OpenAIGenerator) else ():
-        typer.echo(remark)
+    _say_remarks(generator)
     if counts.run.failed:
         reason, count = counts.run.failed.most_common(1)[0]
         raise ConfigError(
             f"{counts.run.failed.total():,} rows got no answer (of these {count:,}: {reason}); {failed_file(out)} "
             "names them. Run the command again to ask only them, with --skip-failed to write the others' answers."
         )
+    _say(counts, options, out)
+
+
+def _say(counts: "TableCounts", options: "TableOptions", out: Path) -> None:
+    """Print what was answered and rejected; raises DataError where no row was answered."""
+    from ecellm.inference.table_output import rejects_file, unparsed_file
+
+    reasons = "; ".join(f"{count:,}: {reason}" for reason, count in counts.rejected.most_common(3))
+    if not counts.answered:
+        raise DataError(
+            f"None of the {counts.run.questions:,} rows was answered, so {out} was not written; {rejects_file(out)} "
+            f"lists them with the reasons ({reasons.rstrip('.')})."
+        )
     summary = (
         f"{counts.answered:,} of {counts.run.questions:,} rows answered ({counts.run.skipped:,} before this run)"
     )
     summary += f", {counts.abstained:,} abstained" if options.abstain is not None else ""
-    summary += f", {counts.unparsed:,} unparsed" if counts.unparsed else ""
+    summary += f", {counts.unparsed:,} unparsed (see {unparsed_file(out)})" if counts.unparsed else ""
     summary += f", {counts.near_ties:,} near-ties" if counts.near_ties else ""
     typer.echo(summary + f". Written to {out}.")
     if counts.rejected:
-        reasons = "; ".join(f"{count:,}: {reason}" for reason, count in counts.rejected.most_common(3))
         typer.echo(f"{counts.rejected.total():,} rows rejected, listed in {rejects_file(out)} ({reasons})")

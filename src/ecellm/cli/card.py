@@ -27,6 +27,7 @@ def card(
 def _model_card(model: Path, out: Path | None, scores: Path | None) -> None:
     import json
 
+    from ecellm.models.load import identity
     from ecellm.models.model_card import CARD, write_model_card
     from ecellm.reports.model_scores import model_scores
 
@@ -35,9 +36,15 @@ def _model_card(model: Path, out: Path | None, scores: Path | None) -> None:
     section = ""
     if scores is not None:
         try:
-            section = model_scores(json.loads(scores.read_text(encoding="utf-8")))
+            read = json.loads(scores.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ConfigError(f"{scores} is not valid JSON: write it with `ecellm evaluate`.") from error
+        section = model_scores(read)
+        if read.get("model", known := identity(model)["model"]) != known:
+            raise ConfigError(
+                f"{scores} has the scores of another model, or of {model} before it was changed: predict and "
+                "evaluate again."
+            )
     write_model_card(model, section)
     typer.echo(f"Model card written to {model / CARD}.")
 

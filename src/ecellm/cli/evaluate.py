@@ -37,7 +37,7 @@ def evaluate(
     from ecellm.evaluation.evaluate import evaluate as run
     from ecellm.evaluation.evaluate import write_scores
     from ecellm.evaluation.worst_errors import worst_errors, write_errors
-    from ecellm.io.files import refuse_overwriting
+    from ecellm.io.files import all_or_none, refuse_overwriting
     from ecellm.reports.console import print_scores
 
     refuse_overwriting([out, *([errors] if errors else [])], overwrite, [predictions, bleurt, *own_files(data)])
@@ -48,9 +48,10 @@ def evaluate(
 
         pairs = BertScorer(bertscore_model, bertscore_layer)
     scores = run(predictions, dataset, seed=seed, pairs=pairs, by=by or (), bleurt=bleurt)
-    if errors is not None:
-        write_errors(worst_errors(predictions, dataset, most=worst, seed=seed, pairs=pairs), errors)
-    write_scores(scores, out)
+    with all_or_none([out, *([errors] if errors else [])]):
+        if errors is not None:
+            write_errors(worst_errors(predictions, dataset, most=worst, seed=seed, pairs=pairs), errors)
+        write_scores(scores, out)
     print_scores(scores)
     typer.echo(f"Scores written to {out}.")
     if errors is not None:

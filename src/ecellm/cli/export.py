@@ -47,6 +47,7 @@ def export(
     from ecellm.data.dataset import read_dataset
     from ecellm.data.ecinstruct.format import export as run
     from ecellm.data.ecinstruct.format import write_labels
+    from ecellm.io.files import all_or_none
 
     data = read_dataset(dataset)
     if format is ExportFormat.lm_eval:
@@ -60,6 +61,9 @@ def export(
         return
     if setting is not None:
         raise ConfigError("--setting belongs to --format lm-eval: the published rows are those of every setting.")
-    typer.echo(f"{run(data, out, spelling is Spelling.authors):,} rows written to {out}.")
+    with all_or_none([out]):
+        count = run(data, out, spelling is Spelling.authors)
+        labels = 0 if qpr_labels is None else write_labels(data, qpr_labels)
+    typer.echo(f"{count:,} rows written to {out}.")
     if qpr_labels is not None:
-        typer.echo(f"Labels of {write_labels(data, qpr_labels):,} QPR rows written to {qpr_labels}.")
+        typer.echo(f"Labels of {labels:,} QPR rows written to {qpr_labels}.")

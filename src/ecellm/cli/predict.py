@@ -78,6 +78,7 @@ def predict(
 ) -> None:
     """Answer the test questions of a dataset; an interrupted run is resumed."""
     from ecellm.data.dataset import read_dataset
+    from ecellm.inference.predict import SHARD
     from ecellm.inference.predict import predict as run
     from ecellm.io.progress import QuestionProgress
     from ecellm.models.base import Decoding
@@ -90,6 +91,7 @@ def predict(
     chosen = _questions(dataset, model, setting, tasks, limit, shard)
     how = Decoding(decoding == "free", temperature, top_p, sampling_seed, max_new_tokens, precision)
     whose = {**identity(model, how, template, reached, calibration), "dataset": dataset.hash()}
+    whose |= {} if shard is None else {SHARD: shard}
     generator = load_generator(model, how, template, reached, calibration)
     before = budget.plan(how, typer.echo) if model.startswith(OPENAI) else None
     with QuestionProgress() as progress:
@@ -136,7 +138,7 @@ def _print(counts: "RunCounts", prices: "Prices", generator: "Generator", out: P
 
 def _part(shard: str) -> tuple[int, int]:
     """Return number and count of a shard such as 2/4; raises ConfigError for another form."""
-    found = re.fullmatch(r"(\d+)/(\d+)", shard)
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
     number, of = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= number <= of:
         raise ConfigError(f"{shard!r} is no shard: write one as 1/4, 2/4 and so on.")

@@ -28,6 +28,7 @@ from transformers.utils import logging
 
 from ecellm.errors import DataError
 from ecellm.models.minilm import HUB_NAME, minilm_folder
+from ecellm.models.model_files import readable_weights
 from ecellm.tasks.metrics import Floats
 
 #: Tokens of a text that the model reads; the rest is cut.
@@ -113,7 +114,8 @@ class BertScorer:
             verbosity = logging.get_verbosity()
             logging.set_verbosity_error()  # hides the warning that the pooler is missing
             try:
-                model = AutoModel.from_pretrained(source, local_files_only=local, use_safetensors=True)
+                with readable_weights(source):
+                    model = AutoModel.from_pretrained(source, local_files_only=local, use_safetensors=True)
                 tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
             except (OSError, ValueError) as error:
                 raise DataError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from ecellm import __version__
 from ecellm.data.dataset import Dataset
+from ecellm.errors import DataError
 from ecellm.evaluation.bootstrap import DRAWS, LEVEL, ends, resampled
 from ecellm.evaluation.calibration_error import Calibration, calibration, calibration_stats
 from ecellm.evaluation.details import details
@@ -17,7 +18,9 @@ from ecellm.evaluation.predictions import Group, PredictedText, read_bleurt, rea
 from ecellm.evaluation.score_rows import GroupDetails, NotScored, ScoreRow, Scores
 from ecellm.evaluation.slices import Slicer
 from ecellm.evaluation.trivial_baselines import TrivialScore, best_trivial_scores
+from ecellm.inference.predict import record_file
 from ecellm.io.files import atomic_write
+from ecellm.io.journal import read_record
 from ecellm.tasks.metrics import Floats, mean_figures
 from ecellm.tasks.scored import SCORINGS, NotScorableError, PairScorer, Scored, Scoring
 from ecellm.tasks.scoring import read_answers, row_values, score_answers
@@ -49,7 +52,8 @@ def evaluate(
     that have a probability; `slices` the strict scores of
     parts of the rows, for each of `by` (see `Slicer`). `pairs` compares free texts (None: BERTScore with the
     local MiniLM, loaded only where needed); `bleurt` is a file of values that another program computed. Equal
-    seeds give equal numbers, whatever the order of the lines. Raises DataError as `read_predictions` does.
+    seeds give equal numbers, whatever the order of the lines. Raises DataError as `read_predictions` does, and where
+    nothing can be scored.
     """
     slicers = [Slicer(name, dataset) for name in dict.fromkeys(by)]
     groups = read_groups(predictions, dataset)
@@ -64,6 +68,8 @@ def evaluate(
         bootstrap={"draws": DRAWS, "level": LEVEL},
         version=__version__,
     )
+    if isinstance(model := (read_record(record_file(predictions)) or {}).get("model"), str):
+        made["model"] = model
     slices: list[ScoreRow] = []
     for group in groups:
         if not group.examples:
@@ -78,6 +84,9 @@ def evaluate(
         made["details"].append({"task": group.task.name, "setting": group.setting, "n": len(group.examples), **found})
         for slicer in slicers:
             slices += scorer.slice_rows(group, slicer)
+    if not made["scores"]:
+        reasons = dict.fromkeys(one["reason"] for one in made["not_scored"] if one["reason"] != NO_PREDICTIONS)
+        raise DataError(f"Nothing in {predictions} can be scored. {' '.join(reasons)}".rstrip())
     return {**made, "slices": slices} if slicers else made
 
 

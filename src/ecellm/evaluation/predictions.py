@@ -100,11 +100,17 @@ def read_groups(path: Path, dataset: Dataset) -> list[Group]:
     """
     tests = tests_of(dataset)
     predicted = read_predictions(path, tests)
+    settings = dataset.settings()
+    for _, setting in predicted:
+        if setting not in settings:
+            raise DataError(
+                f"{path} has answers under {setting}, under which the dataset has no test rows: are they for another?"
+            )
     by_task: dict[tuple[str, Domain], list[Example]] = {}
     for example in tests.values():
         by_task.setdefault((example.task, example.domain), []).append(example)
     found = []
-    for setting in dataset.settings():
+    for setting in settings:
         domain, _ = split_setting(setting)
         for task in TASKS.values():
             rows = by_task.get((task.name, domain), [])

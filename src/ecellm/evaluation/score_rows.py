@@ -92,6 +92,8 @@ class Scores(TypedDict):
     slices: NotRequired[list[ScoreRow]]
     dataset: str
     """The dataset's hash."""
+    model: NotRequired[str]
+    """What identifies the model, where the record beside the predictions says it."""
     seed: int
     bootstrap: dict[str, float]
     version: str

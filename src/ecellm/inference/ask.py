@@ -2,7 +2,7 @@
 
 Answers are appended to OUT.part.jsonl as they come. At the end OUT is written atomically: the table's rows and
 columns in their order, answers and probabilities as new columns. Rows that are no valid question are rejected
-into OUT.rejected.jsonl with the reason.
+into OUT.rejected.jsonl with the reason; completions that are no answer stand in OUT.unparsed.jsonl.
 """
 
 import hashlib
@@ -13,7 +13,15 @@ from pathlib import Path
 from ecellm.errors import EcellmError
 from ecellm.inference.row_questions import RowQuestion, answered, row_question
 from ecellm.inference.run import Run, RunCounts, replies_as_they_come, write_failures
-from ecellm.inference.table_output import ANSWER, PROBABILITY, SCORES, TableCounts, TableOptions, write_table
+from ecellm.inference.table_output import (
+    ANSWER,
+    COMPLETION,
+    PROBABILITY,
+    SCORES,
+    TableCounts,
+    TableOptions,
+    write_table,
+)
 from ecellm.io.journal import Entry, Journal
 from ecellm.io.tables.rows import Row, Table
 from ecellm.models.base import Before, Failure, Generator, Progress, Reply, Request, Spent
@@ -47,7 +55,7 @@ def ask(
     before: Before | None = None,
     spent: Spent | None = None,
 ) -> TableCounts:
-    """Answer every row and write `out`, which is only done when every row has an answer or is rejected.
+    """Answer every row and write `out`, which is done when every row has an answer or is rejected, and one has one.
 
     `run` identifies the model; `before` is called with all requests before a server gets the first. Raises DataError
     where an earlier run's answers are of another model or input, and EcellmError where too many questions fail or the
@@ -57,6 +65,7 @@ def ask(
     counts = TableCounts(RunCounts(sum(len(rows) for rows in table.chunks())))
     fields = None if task.form.fields is None else list(task.form.fields)
     identity = {**run, "task": task.name, "input": _file_hash(source), "scores": options.scores, "fields": fields}
+    identity |= {COMPLETION: True} if options.text else {}
     with Journal(journal_file(out), identity, lambda entry: int(entry["row"])) as journal:
         done = journal.keys()
         if before is not None:
@@ -137,6 +146,7 @@ def _entry(task: Task, item: RowRequest, reply: Reply, options: TableOptions) ->
     found = answered(task, item.question, reply)
     entry: Entry = {"row": item.row.number, ANSWER: found.answer, PROBABILITY: found.probability}
     entry |= {SCORES: found.probabilities} if options.scores else {}
+    entry |= {COMPLETION: found.text} if options.text or found.answer is None else {}
     return {**entry, "near_tie": found.near_tie}
 
 

@@ -1,15 +1,15 @@
 """Joining the answers of a run's parts, such as its shards, into one file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecellm.errors import DataError
-from ecellm.inference.predict import record_file
+from ecellm.inference.predict import SHARD, record_file
 from ecellm.inference.run import failed_file
 from ecellm.inference.usage import took_file
-from ecellm.io.files import atomic_write, refuse_existing, write_text
+from ecellm.io.files import all_or_none, atomic_write, refuse_existing, write_text
 from ecellm.io.journal import read_record
 
 
@@ -27,11 +27,12 @@ class Joined:
 def join(parts: Sequence[Path], out: Path) -> Joined:
     """Write the answers of all parts, part after part, the record that they share, and what each took.
 
-    Raises DataError where a part has no record or another's, is incomplete, or holds another answer to a question
-    than an earlier part; and where `out` exists.
+    Raises DataError where a part has no record or another's, is incomplete, is named twice, or holds another answer
+    to a question than an earlier part; where the parts are shards and not each is there once; and where `out` exists.
     """
     refuse_existing(out)
     records = [_record(part) for part in parts]
+    _check_shards(parts, [record.pop(SHARD, None) for record in records])
     for part, record in zip(parts[1:], records[1:], strict=True):
         different = [name for name in {**records[0], **record} if records[0].get(name) != record.get(name)]
         if different:
@@ -50,16 +51,38 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
                 raise DataError(
                     f"{key[0]} under {key[1]} has one answer in {first[key][1]} and another in {part}: keep one."
                 )
-    write_text(json.dumps(records[0], indent=2) + "\n", record_file(out))
-    if took := "".join(took_file(part).read_text(encoding="utf-8") for part in parts if took_file(part).is_file()):
-        write_text(took, took_file(out))
-    with atomic_write(out) as path:
-        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    took = "".join(took_file(part).read_text(encoding="utf-8") for part in parts if took_file(part).is_file())
+    with all_or_none([record_file(out), took_file(out)]):
+        write_text(json.dumps(records[0], indent=2) + "\n", record_file(out))
+        if took:
+            write_text(took, took_file(out))
+        with atomic_write(out) as path:
+            path.write_text("".join(lines), encoding="utf-8", newline="\n")
     failed = sum(_count(failed_file(part)) for part in parts)
     return Joined(len(lines), twice, failed)
 
 
-def _record(part: Path) -> Mapping[str, object]:
+def _check_shards(parts: Sequence[Path], shards: Sequence[object]) -> None:
+    """Raise DataError where a part is named twice, or parts are shards, such as 1/4, and not each is there once."""
+    first: dict[object, Path] = {}
+    for part, shard in zip(parts, shards, strict=True):
+        for known in (part.resolve(), *([shard] if shard else [])):
+            if known in first:
+                raise DataError(f"{first[known]} and {part} are the same part of the run: name each part once.")
+            first[known] = part
+    named = [str(shard) for shard in shards if shard]
+    of = {shard.rpartition("/")[2] for shard in named}
+    if len(of) > 1:
+        raise DataError(f"The parts are shards of different divisions ({', '.join(named)}): join those of one.")
+    wanted = [f"{number}/{count}" for count in map(int, of) for number in range(1, count + 1)]
+    if missing := [shard for shard in wanted if shard not in named]:
+        raise DataError(
+            f"No part is shard {', '.join(missing)}: answer it with `ecellm predict --shard {missing[0]}`, and name "
+            "its file too."
+        )
+
+
+def _record(part: Path) -> dict[str, object]:
     if not part.is_file():
         raise DataError(f"There is no file {part}.")
     record = read_record(record_file(part))

@@ -11,6 +11,8 @@ from ecellm.models.base import Before, Failure, Generator, Progress, Reply, Requ
 from ecellm.tasks import TASKS
 from ecellm.types import Prediction, Question
 
+#: Where a run's record names the part of the questions that it is for, such as 1/4.
+SHARD = "shard"
 #: The id of an example, and the setting.
 Key = tuple[str, str]
 

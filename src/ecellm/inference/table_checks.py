@@ -21,14 +21,11 @@ def checked_table(task: Task, source: Path, out: Path, options: TableOptions, ov
     table = open_table(source)
     if out.exists() and out.samefile(source):
         raise ConfigError(f"{out} is the input itself: name another output.")
-    if not out.parent.is_dir():
-        raise ConfigError(f"There is no folder {out.parent} for the output: make it, or name another.")
     if _format(out) != _format(source):
         raise ConfigError(f"{out} should end as {source.name} does: the answers are written in the input's format.")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists already: name another output, or give --overwrite.")
-    if options.abstain is not None and not task.answer.is_multiple_choice:
-        raise ConfigError(f"{task.name}'s answers are written and have no probability: leave --abstain out.")
+    check_abstain(task, options.abstain)
     first: Sequence[Row] = next(table.chunks(), [])
     if not first:
         raise DataError(f"{source} has no rows.")
@@ -41,6 +38,12 @@ def checked_table(task: Task, source: Path, out: Path, options: TableOptions, ov
     if taken:
         raise DataError(f"{source} has a column {taken[0]} already: give a --prefix for the new columns.")
     return table
+
+
+def check_abstain(task: Task, abstain: float | None) -> None:
+    """Raise ConfigError where answers have no probability to abstain by."""
+    if abstain is not None and not task.answer.is_multiple_choice:
+        raise ConfigError(f"{task.name}'s answers are written and have no probability: leave --abstain out.")
 
 
 def _check_columns(task: Task, source: Path, columns: Sequence[str]) -> None:

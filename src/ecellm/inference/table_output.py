@@ -2,10 +2,12 @@
 
 import json
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
 
@@ -15,7 +17,7 @@ from ecellm.io.journal import Entry
 from ecellm.io.tables.rows import Table
 from ecellm.tasks import Task
 
-ANSWER, PROBABILITY, SCORES = "answer", "probability", "scores"
+ANSWER, PROBABILITY, SCORES, COMPLETION = "answer", "probability", "scores", "completion"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class TableOptions:
     """Whether every candidate's probability is written too."""
     skip_failed: bool = False
     """Whether rows that got no answer are rejected, so that the others' answers are written."""
+    text: bool = False
+    """Whether the model's completion is written too."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class TableCounts:
     answered: int = 0
     abstained: int = 0
     unparsed: int = 0
-    """Answers that the strict parser does not take."""
+    """Completions that are no answer; their texts stand in OUT.unparsed.jsonl."""
     near_ties: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     """Rejected rows, by reason."""
@@ -51,27 +55,37 @@ def rejects_file(out: Path) -> Path:
     return out.with_name(out.name + ".rejected.jsonl")
 
 
+def unparsed_file(out: Path) -> Path:
+    """Return the file of the completions that are no answer."""
+    return out.with_name(out.name + ".unparsed.jsonl")
+
+
 def new_columns(task: Task, options: TableOptions) -> dict[str, pa.DataType]:
     """Return the new columns' names and types."""
     found = {ANSWER: task.answer.column, PROBABILITY: pa.float64()}
     if options.scores:
         found[SCORES] = pa.string()
+    if options.text:
+        found[COMPLETION] = pa.string()
     return {options.prefix + name: kind for name, kind in found.items()}
 
 
 def write_table(
     task: Task, table: Table, out: Path, journal: Path, options: TableOptions, counts: TableCounts
 ) -> None:
-    """Write OUT and the rejected rows from the answers in a journal, and count them."""
+    """Write OUT, the rejected rows and the completions that are no answer from a journal, and count them.
+
+    OUT is not written where every row is rejected.
+    """
     columns = new_columns(task, options)
     with (
-        atomic_write(rejects_file(out)) as path,
-        path.open("w", encoding="utf-8", errors="backslashreplace") as rejects,
+        _json_lines(rejects_file(out)) as rejects,
+        _json_lines(unparsed_file(out)) as unparsed,
         journal.open("rb") as answers,
     ):
+        places = _places(journal, counts.run.questions)
 
         def added() -> Iterator[list[Entry | None]]:
-            places = _places(journal, counts.run.questions)
             for rows in table.chunks():
                 values: list[Entry | None] = []
                 for row in rows:
@@ -80,12 +94,33 @@ def write_table(
                     if "reason" in entry:
                         counts.rejected[entry["reason"]] += 1
                         rejects.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                    elif entry[ANSWER] is None:
+                        line = {"row": row.number, COMPLETION: entry.get(COMPLETION)}
+                        unparsed.write(json.dumps(line, ensure_ascii=False) + "\n")
                     values.append(None if "reason" in entry else _new_values(entry, options, counts))
                 yield values
 
-        table.write(out, columns, added())
-    if not counts.rejected:
-        rejects_file(out).unlink()
+        if _any_answer(journal):
+            table.write(out, columns, added())
+        else:
+            deque(added(), maxlen=0)
+    for file in (rejects_file(out), unparsed_file(out)):
+        if not file.stat().st_size:
+            file.unlink()
+
+
+@contextmanager
+def _json_lines(path: Path) -> Iterator[TextIO]:
+    """Yield a file of JSON lines that is written atomically."""
+    with atomic_write(path) as written, written.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        yield file
+
+
+def _any_answer(journal: Path) -> bool:
+    """Return whether a journal has an answer, and not rejected rows alone."""
+    with journal.open("rb") as file:
+        file.readline()  # the journal's identity
+        return any("reason" not in json.loads(line) for line in file)
 
 
 def _new_values(entry: Entry, options: TableOptions, counts: TableCounts) -> Entry:
@@ -98,6 +133,8 @@ def _new_values(entry: Entry, options: TableOptions, counts: TableCounts) -> Ent
     values = {ANSWER: None if abstains else answer, PROBABILITY: probability}
     if options.scores:
         values[SCORES] = None if entry[SCORES] is None else json.dumps(entry[SCORES], ensure_ascii=False)
+    if options.text:
+        values[COMPLETION] = entry[COMPLETION]
     return {options.prefix + name: value for name, value in values.items()}
 
 

@@ -100,6 +100,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def all_or_none(paths: Iterable[Path]) -> Iterator[None]:
+    """Remove those of the files that were not there before, where the block that writes them raises an error."""
+    new = [path for path in paths if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
+
+
 def refuse_existing(path: Path) -> None:
     """Raise DataError where `path` is a file or a folder that holds something."""
     if path.is_dir() and not any(path.iterdir()):

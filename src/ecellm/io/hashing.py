@@ -5,6 +5,8 @@ engine, machine or row order. md5 is used as a fast, portable mixer, not for sec
 """
 
 import hashlib
+from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 SEPARATOR = "|"
@@ -32,3 +34,15 @@ def keyed_shuffle(items: list[T], seed: int | str, *parts: object) -> list[T]:
     """Return the items in an order drawn by the keyed hash; equal items keep their places' order."""
     order = sorted(range(len(items)), key=lambda place: keyed_hash(seed, *parts, place))
     return [items[place] for place in order]
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file, which is computed once for as long as its size and time of change stay."""
+    stat = path.stat()
+    return _file_hash(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,13 @@
 """What all models share: the generator protocol, the records that go in and out, and the registry of families."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
 
+from ecellm.errors import ConfigError
 from ecellm.models.precision import FP32, Precision
 from ecellm.prompts import Prompt
 from ecellm.types import Question
@@ -81,6 +83,21 @@ class Decoding:
     """The maximum length of a generated answer, in tokens; 100 as in the paper."""
     precision: Precision = FP32
     """Of the linear layers on a CPU; on an accelerator a model has the precision of its weights."""
+    lenient: bool = False
+    """Whether a server's answer may stand in a code fence, behind thinking, or in an object with more keys."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value out of its range."""
+        known = get_args(Precision)
+        for name, is_valid, wanted in (
+            ("temperature", _is_number(self.temperature, 0.0, math.inf), "a number of at least 0"),
+            ("top_p", _is_number(self.top_p, 0.0, 1.0) and self.top_p > 0, "a number above 0 and at most 1"),
+            ("seed", _is_whole(self.seed, 0), "a whole number of at least 0"),
+            ("max_new_tokens", _is_whole(self.max_new_tokens, 1), "a whole number above 0"),
+            ("precision", self.precision in known, f"one of {', '.join(known)}"),
+        ):
+            if not is_valid:
+                raise ConfigError(f"{name} of a decoding is {wanted}, not {getattr(self, name)!r}.")
 
     def __str__(self) -> str:
         """Return what of it changes answers, for the record of a run: a seed does so only where it is used."""
@@ -93,8 +110,17 @@ class Decoding:
                 sampled if self.temperature else "greedy",
                 f"at most {self.max_new_tokens} tokens",
                 *lowered,
+                *(("lenient",) if self.lenient else ()),
             )
         )
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and least <= value <= most and math.isfinite(value)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and value >= least
 
 
 #: Called with (questions done, questions in all); first where a run starts.

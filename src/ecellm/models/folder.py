@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from ecellm.errors import ModelError
 from ecellm.io.files import write_text
+from ecellm.io.hashing import file_hash
 from ecellm.prompts import Template
 
 INFO = "ecellm.json"
@@ -89,6 +90,8 @@ class ModelInfo(BaseModel):
     """Decision thresholds by task: one offset a class, added to log-probabilities."""
     temperatures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
     """By task: the divisor of its log-probabilities."""
+    base_hash: str | None = None
+    """Adapters: what identifies the base that it was tuned on."""
     merged_from: MergedFrom | None = None
     """Where an adapter was merged."""
 
@@ -105,6 +108,8 @@ def is_finished(model: Path) -> bool:
 
 def read_info(model: Path) -> ModelInfo:
     """Read `ecellm.json`; raises ModelError where the folder is not a finished model of this version."""
+    if not model.is_dir():
+        raise ModelError(f"There is no folder {model}: name that of a model.")
     if not is_finished(model):
         raise ModelError(f"{model} is not a finished model: it has no {INFO}. Make one with `ecellm tune`.")
     try:
@@ -126,6 +131,5 @@ def model_hash(model: Path, described: str = INFO) -> str:
     """Return a sha256 over the description (a base's: its config.json) and the weights: what answers depend on."""
     digest = hashlib.sha256((model / described).read_bytes())
     for weights in sorted(model.glob("*.safetensors")):
-        with weights.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(file_hash(weights)))
     return digest.hexdigest()

@@ -4,6 +4,7 @@ A name is a MODEL folder; a base that was not tuned, as a folder, a GGUF file, `
 and one of these; or `openai:` and a model of an OpenAI-compatible server.
 """
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecellm.errors import ModelError
+from ecellm.errors import ConfigError, EcellmError, ModelError
 from ecellm.io.hashing import keyed_hash
 from ecellm.models.base import Decoding, Engine, Family, Generator
 from ecellm.models.calibration.file import named, read_calibration
@@ -20,13 +21,12 @@ from ecellm.models.families import ENGINES, find_family
 from ecellm.models.folder import CHECKPOINTS, INFO, ModelInfo, is_finished, model_hash, read_info, write_info
 from ecellm.models.precision import FP32
 from ecellm.models.remote import engines
-from ecellm.models.transformers.base_models import base_location, is_gguf
+from ecellm.models.transformers.base_models import ADAPTER, CONFIG, adapter_base_hash, base_location, is_gguf
 
 if TYPE_CHECKING:
     from ecellm.models.remote.client import Server
 
 OPENAI = engines.OPENAI.prefix
-CONFIG = "config.json"
 #: What is fetched of a base at the hub: no pickles, no code.
 FETCHED, LEFT = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"), ("consolidated*", "*/*")
 
@@ -58,9 +58,11 @@ def load_generator(
     file of a base or a server's model; a MODEL folder has its own.
 
     Raises ModelError where there is no such model, its family is not known or refuses the decoding, a package that
-    it needs is not installed, or the calibration is not this model's.
+    it needs is not installed, or the calibration is not this model's, and ConfigError for a device that torch lacks.
     """
     decoding = decoding or Decoding()
+    if not isinstance(decoding, Decoding):
+        raise ConfigError(f"The decoding is {decoding!r}: make one with ecellm.Decoding.")
     engine, name = engine_of(model)
     if engine is not None and decoding.precision != FP32:
         raise ModelError(f"{model} has the precision that its server or engine gives it: omit --precision.")
@@ -68,7 +70,9 @@ def load_generator(
         raise ModelError(f"{model} computes where its server or engine does: omit the device.")
     if engine is not None and engine.connect is not None:
         return engine.connect(name, server, decoding, template, calibration)
-    device = device or best_device()
+    if decoding.lenient:
+        raise ModelError(f"{model} is no server's model: omit --parse lenient.")
+    device = best_device() if device is None else _checked_device(device)
     if decoding.precision != FP32 and device != "cpu":
         raise ModelError("--precision is for CPUs; on this accelerator a model has the precision of its weights.")
     with opened(model, template, calibration) as found:
@@ -85,6 +89,19 @@ def best_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _checked_device(device: str) -> str:
+    """Return a device's name; raises ConfigError where torch cannot compute on it."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise ConfigError(
+            f"torch cannot compute on the device {device!r}: name another, such as cpu or cuda, or leave it out."
+        ) from error
+    return device
 
 
 def engine_of(model: str | Path) -> tuple[Engine | None, str]:
@@ -107,11 +124,19 @@ def identity(
         return engine.connect(name, server, decoding, template, calibration).identity()
     with opened(model, template, calibration) as found:
         return {
-            "model": model_hash(found.folder, found.hashed),
+            "model": _hash(found),
             "engine": "transformers" if engine is None else engine.name,
             "prompt": keyed_hash("prompt", found.layout),
             "decoding": f"{decoding}{named(calibration)}",
         }
+
+
+def _hash(found: Opened) -> str:
+    """Return the hash of a model's weights and description, of an adapter with its base."""
+    hashed = model_hash(found.folder, found.hashed)
+    if not (found.folder / ADAPTER).is_file():
+        return hashed
+    return hashlib.sha256(f"{hashed} on {adapter_base_hash(found.folder)}".encode()).hexdigest()
 
 
 @contextmanager
@@ -121,8 +146,9 @@ def opened(model: str | Path, template: str | None, calibration: Path | None = N
     folder = Path(name)
     if not folder.is_dir() and is_gguf(name):
         folder = Path(base_location(name))
-    elif not folder.is_dir() and name.count("/") == 1 and not name.startswith((".", "/")):
+    elif not folder.is_dir() and may_be_at_hub(name):
         folder = _fetched(name)
+    check_is_there(name)
     # A folder with checkpoints is a run of tuning that has not ended.
     if is_finished(folder) or not (folder / CONFIG).is_file() or (folder / CHECKPOINTS).is_dir():
         info = read_info(folder)
@@ -153,7 +179,30 @@ def with_info(files: Path, info: ModelInfo) -> Iterator[Path]:
             if file.is_file() and file.name != INFO:
                 (Path(made) / file.name).symlink_to(file.resolve())
         write_info(Path(made), info)
-        yield Path(made)
+        try:
+            yield Path(made)
+        except EcellmError as error:
+            raise type(error)(str(error).replace(made, str(files))) from error
+
+
+def may_be_at_hub(name: str) -> bool:
+    """Return whether a name that is no folder may be OWNER/NAME of a model at the hub."""
+    return name.count("/") == 1 and not name.startswith((".", "/"))
+
+
+def check_is_there(model: str) -> None:
+    """Raise ModelError where a model's name is none of a server, and neither a folder, a GGUF file nor of the hub."""
+    engine, name = engine_of(model)
+    if (engine is not None and engine.connect is not None) or is_gguf(name) or may_be_at_hub(name):
+        return
+    if name and Path(name).is_dir():
+        return
+    if name and Path(name).exists():
+        raise ModelError(f"{name} is a file, and no .gguf: name the folder of a model.")
+    raise ModelError(
+        f"There is no model {name!r}: name a folder, a .gguf file, smollm2-135m, OWNER/NAME at the hub, or "
+        "openai:NAME."
+    )
 
 
 def is_tuned(model: str) -> bool:
@@ -176,6 +225,6 @@ def _fetched(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(FETCHED), ignore_patterns=list(LEFT)))
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         raise ModelError(
-            f"{name} is no model's folder, and cannot be had from the hub ({type(error).__name__}): look for a "
-            "slip in the name, or whether the hub can be reached."
+            f"There is no folder {name}, and no such model can be had from the hub ({type(error).__name__}): look "
+            "for a slip in the name, or whether the hub can be reached."
         ) from error

@@ -11,7 +11,7 @@ from ecellm.models import minilm
 from ecellm.models.families import find_family
 from ecellm.models.folder import ModelInfo, RecipeInfo, read_info
 from ecellm.models.transformers import smollm2
-from ecellm.models.transformers.pretrained import ADAPTER
+from ecellm.models.transformers.base_models import ADAPTER
 
 CARD, CURVE, LOG = "README.md", "loss.png", "log.jsonl"
 #: What was logged at a step: numbers by name, the `step` among them.

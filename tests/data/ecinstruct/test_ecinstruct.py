@@ -112,6 +112,14 @@ def test_a_worked_example_is_read_and_given_back(tmp_path: Path) -> None:
     assert second is not None and second.input == "In: x, out: y"
 
 
+def test_an_export_that_fails_leaves_neither_file(tmp_path: Path, tiny_data: Dataset, run: Run) -> None:
+    rows, labels = tmp_path / "rows.json", tmp_path / "labels.json"
+    labels.write_text("mine")
+    for second, message in ((labels, "labels.json exists already"), (rows, "rows.json exists already")):
+        code, _, err = run("export", tiny_data.path, "--out", rows, "--qpr-labels", second)
+        assert code == 1 and message in err and not rows.exists() and labels.read_text() == "mine"
+
+
 def test_labels_join_the_ranking_rows_of_every_setting_in_file_order(tmp_path: Path) -> None:
     def ranking(product: str, setting: str) -> Row:
         text = json.dumps({"query": "q", "product list": [f"A: {product}", "B: x"]})

@@ -238,7 +238,7 @@ LASTING = [
     ((429, {"Retry-After": "1"}, "slowly"), "the server returned 429: slowly"),
     (CUT, "the connection to"),
     (GARBAGE, NO_COMPLETION),
-    (NO_CHOICES, NO_COMPLETION),
+    (NO_CHOICES, "the server returned an error: overloaded"),
     (SLOW, "no answer within 0.3 s"),
     (DRIP, "no answer within 0.3 s"),
 ]
@@ -483,8 +483,10 @@ def test_the_answers_first_token_is_found_however_the_text_is_cut(tokens: list[s
         top = [{"token": text, "logprob": math.log(share)} for text, share in others]
         listed.append({"token": token, "logprob": 0.0, "top_logprobs": top})
     choice = {"message": {"content": "".join(tokens)}, "logprobs": {"content": listed}}
-    likely = first_tokens(read_completion(json.dumps({"choices": [choice]}).encode()))
-    assert likely is not None
+    found = first_tokens(read_completion(json.dumps({"choices": [choice]}).encode()))
+    assert found is not None
+    first, likely = found
+    assert first.strip() == begins
     assert likely[begins] == pytest.approx(0.5) and likely[begins.replace("y", "n")] == pytest.approx(0.3)
     assert set(likely) <= {begins, begins.replace("y", "n"), "other"}
 

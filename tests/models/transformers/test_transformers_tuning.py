@@ -1,6 +1,7 @@
 """Tuning causal and encoder-decoder models: packing changes nothing, adapters are whole, runs resume."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,8 @@ from ecellm.data.dataset import Dataset
 from ecellm.errors import EcellmError
 from ecellm.models.base import Request
 from ecellm.models.folder import is_finished, read_info
-from ecellm.models.load import load_generator
+from ecellm.models.load import identity, load_generator
+from ecellm.models.transformers.base_models import adapter_base, base_hash
 from ecellm.models.transformers.packed_attention import PACKED, attention_for, packed_attention
 from ecellm.models.transformers.packing import TokenisedExample, packed_row, packs
 from ecellm.models.transformers.trainer import LanguageTrainer
@@ -167,6 +169,7 @@ def test_an_adapter_is_tuned_saved_without_the_base_and_asked(
     with safe_open(out / "adapter_model.safetensors", "pt") as weights:
         names = list(weights.keys())
     assert names and all("lora_" in one for one in names)
+    assert info.base_hash == base_hash(str(bases[name]), None)
     for module in MODULES[name]:
         assert any(f".{module}." in one for one in names), module
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
@@ -177,6 +180,25 @@ def test_an_adapter_is_tuned_saved_without_the_base_and_asked(
     prompts = generator.prompts(rows)
     replies = generator.reply([Request(one, prompt) for one, prompt in zip(rows, prompts, strict=True)])
     assert len(replies) == 6 and all(reply.text is not None for reply in replies)
+
+
+def test_an_adapter_keeps_the_commit_of_its_base_at_the_hub(
+    bases: dict[str, Path], tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the hub's cache of this machine, whose newest commit changes after tuning: the old one is asked."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    kept, out = tmp_path / "hub" / "models--shop--base", tmp_path / "model"
+    shutil.copytree(bases["llama"], kept / "snapshots" / ("a" * 40))
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("a" * 40)
+    tune(recipe(Path("shop/base"), "llama"), tiny_data, out)
+    assert adapter_base(out) == ("shop/base", "a" * 40)
+    assert read_info(out).base_hash == f"shop/base@{'a' * 40}"
+    before = identity(out)
+    (kept / "refs" / "main").write_text("b" * 40)
+    load_generator(out)
+    assert identity(out) == before
 
 
 def test_whole_weights_are_tuned_where_the_recipe_has_no_lora(
@@ -262,6 +284,14 @@ def test_a_tuned_model_has_a_log_a_picture_of_its_losses_and_a_card_that_takes_s
         "| PM | IND_Diverse_Instruction | f1 | 0.500 (0.400 to 0.600) | 0.300 | 8 |"
         in (out / "README.md").read_text()
     )
+    (tmp_path / "scores.json").write_text(json.dumps({"scores": [row], "dataset": "d", "model": "another"}))
+    before = (out / "README.md").read_text()
+    code, _, output = run("card", out, "--scores", tmp_path / "scores.json")
+    assert code == 1 and "has the scores of another model" in output and (out / "README.md").read_text() == before
+    own = {"scores": [row], "dataset": "e", "model": identity(out)["model"]}
+    (tmp_path / "scores.json").write_text(json.dumps(own))
+    assert run("card", out, "--scores", tmp_path / "scores.json")[0] == 0
+    assert "test rows of the dataset `e`" in (out / "README.md").read_text()
     (tmp_path / "scores.json").write_text("[]")
     code, _, output = run("card", out, "--scores", tmp_path / "scores.json")
     assert code == 1 and "not those of `ecellm evaluate`" in output

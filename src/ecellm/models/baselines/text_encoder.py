@@ -21,6 +21,7 @@ from ecellm.errors import ModelError
 from ecellm.models.cpu_attention import CPU_ATTENTION
 from ecellm.models.masking import NEVER
 from ecellm.models.minilm import minilm_folder
+from ecellm.models.model_files import check_vocabulary, read_tokenizer, readable_weights
 
 MINILM = "minilm"
 #: A text, or two, as a tokenizer gives it: `input_ids` and others of as many numbers, by name.
@@ -38,13 +39,14 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     name = str(minilm_folder()) if base == MINILM else base
     try:
         config = AutoConfig.from_pretrained(name)
-        with _quietly():
+        with _quietly(), readable_weights(name):
             tokenizer = AutoTokenizer.from_pretrained(name, config=config)
             body = AutoModel.from_pretrained(name, config=config, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The base {base!r} cannot be had: name minilm, a model's folder with safetensors, or one on the hub."
         ) from error
+    check_vocabulary(tokenizer, f"The base {base!r}")
     if config.is_encoder_decoder or getattr(config, "is_decoder", False):
         raise ModelError(f"The base {base!r} is no encoder: name one such as bert-base-uncased.")
     return _without_pooler(body), tokenizer
@@ -87,9 +89,9 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Read them back."""
+    """Read them back; raises ModelError where they cannot be read."""
     with _quietly():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return read_tokenizer(folder)
 
 
 def longest_text(body: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

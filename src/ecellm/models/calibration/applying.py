@@ -12,8 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ecellm.errors import ModelError
 from ecellm.models.base import Reply
 from ecellm.models.decoding.candidates import candidates_of
+from ecellm.tasks import TASKS
 from ecellm.tasks.metrics import Floats
 from ecellm.types import Example
 
@@ -46,14 +48,20 @@ def candidate_reply(
     """Return the best candidate after the task's offsets, with the calibrated probabilities of all.
 
     `log_scores` are the candidates' log-probabilities in the order of `candidates_of`; they need not be
-    normalised. Offsets are for fixed classes: a row with another number of candidates goes without. The answer is a
-    near-tie where, offsets included, another has a share of the whole within `near` of its own.
+    normalised. Offsets are for fixed classes: of a task without them, a row with another number of candidates goes
+    without. The answer is a near-tie where, offsets included, another has a share of the whole within `near` of its
+    own. Raises ModelError where a task's offsets are not one for each of its classes.
     """
     candidates = candidates_of(example)
     assert candidates is not None and len(candidates) == len(log_scores), example.id
     logs = log_softmax(np.asarray(log_scores, dtype=np.float64))
     assert np.isfinite(logs).all(), example.id
     fitted = offsets.get(example.task, ())
+    if len(fitted) not in (0, len(logs)) and TASKS[example.task].answer.has_classes:
+        raise ModelError(
+            f"The model has {len(fitted)} decision thresholds for {example.task}, and {example.id} has {len(logs)} "
+            "candidates: fit them again with `ecellm calibrate`."
+        )
     shift = np.array(fitted) if len(fitted) == len(logs) else np.zeros(len(logs))
     best = int(decide(logs[None], shift)[0])
     shares = np.sort(softmax(logs + shift))

@@ -34,6 +34,9 @@ MIN_TEMPERATURE_ROWS, MAX_TEMPERATURE_ROWS = 40, 300
 #: Thresholds are fitted on at most so many rows of a task: about as many as ECInstruct has for validation.
 MAX_THRESHOLD_ROWS = 1000
 
+#: Rows of a task that are predicted first: where they are answered without probabilities, the others are not.
+FIRST_ROWS = 8
+
 NO_CLASSES = "no fixed classes"
 NO_GAIN = "no gain in cross-validation"
 NO_PROBABILITIES = "its answers carry no probabilities"
@@ -169,6 +172,11 @@ def _reasons(by_task: Mapping[str, str]) -> str:
     return ", ".join(f"{', '.join(of)} ({reason})" for reason, of in tasks.items())
 
 
+def _is_answer(reply: Reply, request: Request) -> bool:
+    example = request.question.example
+    return TASKS[example.task].answer.parse(reply.text, example) is not None
+
+
 class _Answered:
     """Predicts task by task, and counts."""
 
@@ -182,21 +190,25 @@ class _Answered:
     def scored(self, requests: Sequence[Request]) -> list[ScoredRow]:
         """Return the log-probabilities and right answers of a task's rows that have both, in the order of the rows.
 
-        Stops at a task whose first answers carry no probabilities.
+        Stops at a task whose first answers carry no probabilities, or of which a whole batch has no answer.
         """
         places = {id(request): place for place, request in enumerate(requests)}
         found: dict[int, ScoredRow] = {}
-        left = len(requests)
-        for batch in batches(requests):
+        left, carried = len(requests), False
+        for batch in [list(requests[:FIRST_ROWS]), *batches(requests[FIRST_ROWS:])]:
             replies = [self._answer(reply) for reply in self.generator.reply(batch)]
+            is_answer = False
             for request, reply in zip(batch, replies, strict=True):
                 logs = None if reply is None else log_probabilities(reply)
                 label = right_candidate(request.question.example)
                 if logs is not None and label is not None:
                     found[places[id(request)]] = (logs.tolist(), label)
+                carried = carried or logs is not None
+                is_answer = is_answer or (reply is not None and _is_answer(reply, request))
             left -= len(batch)
-            stop = not found and None not in replies
-            self.done += len(batch) + (left if stop else 0)
+            stop = not carried and None not in replies and (is_answer or len(requests) - left > FIRST_ROWS)
+            self.done += len(batch)
+            self.total -= left if stop else 0
             self._report()
             if self.spent is not None and self.usage is not None:
                 self.spent(self.usage)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ecellm.errors import ModelError
 from ecellm.io.files import set_default_mode
+from ecellm.models.model_files import damaged
 
 #: Arrays of any types, by name.
 Arrays = dict[str, NDArray[Any]]
@@ -47,7 +47,7 @@ class TaskFiles:
         try:
             return json.loads(self.notes.read_text(encoding="utf-8")), load_file(self.weights)
         except SafetensorError as error:
-            raise ModelError(f"{self.weights} is damaged: copy the model again, or make it again.") from error
+            raise damaged(self.weights) from error
 
     def hash(self) -> str:
         """Return the sha256 of the vocabularies and settings, for `ecellm.json` and so for the model's hash."""

@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from ecellm.errors import ConfigError, ModelError, ServerError
 from ecellm.io.hashing import keyed_number
 from ecellm.models.base import Failure
-from ecellm.models.remote.completions import Completion, NoCompletionError, read_completion
+from ecellm.models.remote.completions import Completion, NoCompletionError, read_completion, reason_in
 from ecellm.models.remote.request_form import Body
 
 if TYPE_CHECKING:
@@ -127,7 +127,10 @@ class ChatClient:
         if isinstance(error, self._openai.APIConnectionError):
             return Failure(f"the connection to {self.url} failed: {self._clean(str(error.__cause__ or error))}")
         if isinstance(error, NoCompletionError):
-            return Failure("the response is not a chat completion")
+            reason = self._clean(str(error))
+            return Failure(
+                f"the server returned an error: {reason}" if reason else "the response is not a chat completion"
+            )
         raise error
 
     def _fetched(self, connection: "OpenAI", body: Body) -> bytes:
@@ -156,8 +159,7 @@ class ChatClient:
 
     def _status(self, error: "APIStatusError") -> Failure:
         """Return the failure that a status means; raises ServerError where every request would get it."""
-        body = error.body if isinstance(error.body, dict) else {}
-        message = self._clean(str(body.get("message") or body.get("detail") or error.message))
+        message = self._clean(reason_in(error.body) or error.message)
         if error.status_code in (401, 403):
             raise ServerError(
                 f"{self.url} does not accept the key: set {KEY} to one that may use {self.name} ({message})."

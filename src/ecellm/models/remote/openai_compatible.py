@@ -20,8 +20,8 @@ from ecellm.models.calibration.applying import calibrated_reply
 from ecellm.models.calibration.file import named, read_calibration
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.remote.client import ChatClient, Server
-from ecellm.models.remote.common import shares
-from ecellm.models.remote.completions import Completion, answer_in, first_tokens
+from ecellm.models.remote.common import candidate_of, shares
+from ecellm.models.remote.completions import Completion, answer_in, first_tokens, unwrapped
 from ecellm.models.remote.request_form import FEATURES, GUESSES, LAYOUT, SYSTEM, RequestForm, names_feature, sendable
 from ecellm.prompts import Prompt, layout, named_template
 from ecellm.tasks import TASKS
@@ -137,7 +137,7 @@ class OpenAIGenerator:
             if tasks:
                 count = f"{self.without[feature]:,} answers" if self.without[feature] != 1 else "1 answer"
                 found.append(f"The server refused {feature} for {', '.join(tasks)}: {count} {meaning}.")
-        return found + [f"{what}: {count:,}." for what, count in sorted(self.counts.items())]
+        return found + [f"{what}: {count:,}." for what, count in sorted(self.counts.items()) if count]
 
     def _answer(self, connection: "OpenAI", request: Request) -> Reply | Failure:
         """Return the answer to a request; raises ServerError where every further one would fail."""
@@ -185,30 +185,59 @@ class OpenAIGenerator:
 
     def _reply(self, example: Example, completion: Completion, using: Collection[str]) -> Reply:
         """Return the answer in a completion, with the probabilities of its candidates where there are any."""
-        text = completion.content.strip()
         if completion.truncated:
             self._count("Answers truncated at the token limit")
+        if completion.usage is None:
+            self._count("Answers whose tokens the server did not count")
+        text = held = self._held(completion)
         if "response_format" in using:
-            value = answer_in(completion.content)
+            value = answer_in(held)
+            if value is None and self.decoding.lenient:
+                value = answer_in(held, more_keys=True)
+                self._count("Answers taken from an object with more keys", int(value is not None))
             if value is None:
                 self._count("Answers not in the requested form")
             else:
                 text = value if isinstance(value, str) else TASKS[example.task].answer.print(value, example)
         text = text if self.template is LAYOUT else self.template.answer(text)
-        candidates = candidates_of(example)
-        likely = first_tokens(completion) if "logprobs" in using else None
-        if "logprobs" in using and likely is None:
-            self._count("Answers to which the server gave no log-probabilities")
-        found = shares(candidates, likely) if candidates is not None and likely is not None else None
-        if candidates is None or found is None:
+        scores = self._scores(example, completion, held, text) if "logprobs" in using else None
+        if scores is None:
             return Reply(text, usage=completion.usage)
-        scores = dict(zip(candidates, found, strict=True))
-        answer = TASKS[example.task].answer.parse(text, example)
-        chosen = None if answer is None else TASKS[example.task].answer.print(answer, example)
-        if chosen not in scores:
-            return Reply(text, usage=completion.usage)
-        reply = Reply(text, scores[chosen], scores, completion.usage)
+        chosen, found = scores
+        reply = Reply(text, found[chosen], found, completion.usage)
         return calibrated_reply(example, reply, self.offsets, self.temperatures)
+
+    def _held(self, completion: Completion) -> str:
+        """Return the part of the content that holds the answer: without thinking and code fence where these are
+        lenient to parse."""
+        content = completion.content.strip()
+        inner = unwrapped(content)
+        if inner == content:
+            return content
+        if not self.decoding.lenient:
+            self._count("Answers in a code fence or behind thinking")
+            return content
+        self._count("Answers unwrapped from a code fence or thinking")
+        return inner
+
+    def _scores(
+        self, example: Example, completion: Completion, held: str, text: str
+    ) -> tuple[str, dict[str, float]] | None:
+        """Return the answer's candidate and every candidate's probability at the token that the answer begins with;
+        None, counted, where there are none, or that token begins another."""
+        if not any(token.likely for token in completion.tokens):
+            self._count("Answers to which the server gave no log-probabilities")
+            return None
+        candidates, answer = candidates_of(example), TASKS[example.task].answer.parse(text, example)
+        if answer is None or candidates is None:
+            return None
+        chosen = TASKS[example.task].answer.print(answer, example)
+        token, likely = first_tokens(completion, held) or ("", {})
+        place, found = candidate_of(candidates, token), shares(candidates, likely)
+        if found is None or place is None or candidates[place] != chosen:
+            self._count("Answers whose probability the server's log-probabilities do not tell")
+            return None
+        return chosen, dict(zip(candidates, found, strict=True))
 
     def _count(self, what: str, count: int = 1) -> None:
         with self._lock:

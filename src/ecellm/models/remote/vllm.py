@@ -12,16 +12,14 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from transformers import AutoTokenizer
-
 from ecellm.errors import ServerError
 from ecellm.models.base import Decoding, Family, Reply, Request
 from ecellm.models.calibration.applying import candidate_reply
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.folder import read_info
+from ecellm.models.model_files import check_weights, read_tokenizer
 from ecellm.models.remote.common import MOST_LIKELY, first_letters_differ, longest, seed_of, shares
-from ecellm.models.transformers.base_models import base_location
-from ecellm.models.transformers.pretrained import ADAPTER, adapter_base
+from ecellm.models.transformers.base_models import ADAPTER, adapter_base, base_location, check_base
 from ecellm.prompts import Prompt, end_token, render_all
 from ecellm.tasks import TASKS
 from ecellm.types import Example, Question
@@ -59,11 +57,13 @@ class VLLMGenerator:
         self.template = info.template
         self.offsets = info.offsets
         self.temperatures = info.temperatures
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = read_tokenizer(folder)
         self.end = end_token(self.tokenizer)
+        check_weights(folder)
         base, revision, more = str(folder), None, {}
         self.adapter: LoRARequest | None = None
         if (folder / ADAPTER).is_file():
+            check_base(folder)
             base, revision = adapter_base(folder)
             base = base_location(base)
             rank = int(json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["r"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
 from ecellm.models.base import Decoding, Reply, Request
@@ -22,6 +22,7 @@ from ecellm.models.decoding.generation import FreeTextWriter, TriplesWriter, Voc
 from ecellm.models.decoding.shared_prefix import shared_prefixes
 from ecellm.models.decoding.trie import Trie, trie_of
 from ecellm.models.folder import ModelInfo, read_info
+from ecellm.models.model_files import read_tokenizer
 from ecellm.models.precision import FP32, lower_precision
 from ecellm.models.transformers.causal_lm import Causal
 from ecellm.models.transformers.pretrained import load_model
@@ -80,7 +81,7 @@ class TransformersGenerator:
         """
         decoding = decoding or Decoding()
         info = read_info(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = read_tokenizer(folder)
         model = load_model(folder, torch.float32 if device == "cpu" else "auto")
         module: nn.Module = model  # whose `to` says what it takes
         module.to(device).eval()

@@ -4,10 +4,8 @@ GGUF is llama.cpp's file format: weights, often quantised, with the tokenizer an
 transformers reads it; what its reader omits or gets wrong is restored or refused here.
 """
 
-import hashlib
 import os
 import tempfile
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,6 +14,8 @@ from filelock import FileLock
 
 from ecellm.errors import ModelError
 from ecellm.io.files import atomic_folder
+from ecellm.io.hashing import file_hash
+from ecellm.models.model_files import POINTER, damaged
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ def converted(file: Path) -> Path:
     """
     if not file.is_file():
         raise ModelError(f"There is no file {file}.")
-    folder = cache_folder() / "gguf" / f"{_sha256(file, file.stat().st_mtime_ns)[:32]}-{FORM}"
+    folder = cache_folder() / "gguf" / f"{file_hash(file)[:32]}-{FORM}"
     if folder.is_dir():
         return folder
     if find_spec("gguf") is None:
@@ -65,12 +65,6 @@ def converted(file: Path) -> Path:
     return folder
 
 
-@cache
-def _sha256(file: Path, changed: int) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def _convert(file: Path, folder: Path) -> None:
     """Write model and tokenizer of a GGUF file to a folder."""
     from gguf import GGUFReader
@@ -78,6 +72,9 @@ def _convert(file: Path, folder: Path) -> None:
     try:
         reader = GGUFReader(file)
     except (ValueError, IndexError) as error:
+        with file.open("rb") as opened:
+            if opened.read(len(POINTER)) == POINTER:
+                raise damaged(file) from error
         raise ModelError(f"{file} is no GGUF file that can be read: {_first_line(error)}") from error
     _refuse_unknown(reader, file)
     with tempfile.TemporaryDirectory(prefix="ecellm-gguf-") as apart:

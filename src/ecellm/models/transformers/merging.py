@@ -4,19 +4,20 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 from peft import PeftModel
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
 from ecellm.io.files import atomic_folder, refuse_existing, set_default_mode
 from ecellm.models.folder import INFO, MergedFrom, ModelInfo, read_info, write_info
-from ecellm.models.transformers.base_models import base_location
+from ecellm.models.model_files import read_tokenizer
+from ecellm.models.transformers.base_models import ADAPTER, adapter_base
 from ecellm.models.transformers.family import CAUSAL
 from ecellm.models.transformers.gguf_writing import Precision, write_gguf
-from ecellm.models.transformers.pretrained import ADAPTER, adapter_base, load_pretrained
+from ecellm.models.transformers.pretrained import load_adapted, load_whole
 
 #: The prompt on which logits are compared.
 PROBE = "Is the blue steel mug the same product as the steel mug in blue? Answer yes or no."
@@ -52,7 +53,8 @@ def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
     if not (model / ADAPTER).is_file():
         raise ModelError(f"{model} is no adapter: its weights are whole already.")
     base, revision = adapter_base(model)
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    origin = MergedFrom(base=base, revision=revision)
+    tokenizer = read_tokenizer(model)
     merged, apart, answers = _merged(model, tokenizer, lambda adapted: ask(adapted, tokenizer, info))
     with atomic_folder(out) as folder:
         merged.save_pretrained(folder)
@@ -61,7 +63,7 @@ def merge(model: Path, out: Path, ask: Ask[Answers]) -> Merged[Answers]:
         for name in ("log.jsonl", "run.json"):
             if (model / name).is_file():
                 shutil.copyfile(model / name, folder / name)
-        write_info(folder, info.model_copy(update={"merged_from": MergedFrom(base=base, revision=revision)}))
+        write_info(folder, info.model_copy(update={"merged_from": origin, "base_hash": None}))
         assert (folder / INFO).is_file()
     return Merged(apart, answers, ask(merged, tokenizer, info))
 
@@ -75,11 +77,11 @@ def export_gguf(model: Path, out: Path, precision: Precision) -> None:
     if info.recipe.family != CAUSAL.name:
         raise ModelError(f"{model} is of the family {info.recipe.family!r}: GGUF is written of causal models.")
     refuse_existing(out)
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = read_tokenizer(model)
     if (model / ADAPTER).is_file():
         whole, _, _ = _merged(model, tokenizer, lambda adapted: None)
     else:
-        whole = load_pretrained(str(model), None, "auto")
+        whole = load_whole(model, "auto")
     with atomic_folder(out) as folder:
         write_gguf(whole, tokenizer, info, folder, precision)
 
@@ -89,14 +91,8 @@ def _merged(
 ) -> tuple[PreTrainedModel, float, Answers]:
     """Return an adapter and its base as one model, by how much its logits differ from theirs, and what `ask` got of
     the two before they were merged."""
-    base, revision = adapter_base(model)
-    location = base_location(base)
-    try:
-        loaded = load_pretrained(location, revision, "auto")
-    except OSError as error:
-        raise ModelError(f"{model} is an adapter on {base!r}, which cannot be had from the hub.") from error
-    adapted = PeftModel.from_pretrained(loaded, model).eval()
-    before, answers = _logits(adapted, tokenizer), ask(loaded)
+    adapted = load_adapted(model, "auto").eval()
+    before, answers = _logits(adapted, tokenizer), ask(cast(PreTrainedModel, adapted.get_base_model()))
     merged = adapted.merge_and_unload()
     apart = float((_logits(merged, tokenizer) - before).abs().max() / before.abs().max())
     if not apart <= CLOSE.get(merged.dtype, CLOSE[torch.float32]):

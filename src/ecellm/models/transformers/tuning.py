@@ -17,7 +17,7 @@ from ecellm.io.files import set_default_mode
 from ecellm.models.folder import CHECKPOINTS, ModelInfo, RecipeInfo
 from ecellm.models.training.arguments import computes_in_bf16
 from ecellm.models.training.rows import Rows, evenly, rendered
-from ecellm.models.transformers.base_models import base_location
+from ecellm.models.transformers.base_models import base_hash, base_location, pinned_revision
 from ecellm.models.transformers.generator import TransformersGenerator
 from ecellm.models.transformers.lora import adapted, four_bits
 from ecellm.models.transformers.packing import TokenisedExample
@@ -59,6 +59,7 @@ def prepared(recipe: Recipe, rows: Rows, out: Path, console: Console) -> Prepare
         model = adapter = adapted(base, recipe.lora, recipe.family == "encoder-decoder")
         # A converted GGUF file lies in this machine's cache: the adapter names it as the recipe does.
         adapter.peft_config["default"].base_model_name_or_path = recipe.base
+        adapter.peft_config["default"].revision = pinned_revision(recipe.base, recipe.revision)
     freeze(base, recipe)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_token(tokenizer)
     trainer = LanguageTrainer(model, recipe, train, checks, out / CHECKPOINTS, use_bf16, int(pad))
@@ -78,6 +79,8 @@ def tune(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitori
     ready = prepared(recipe, rows, out, monitoring.console)
     trainer, model, tokenizer = ready.trainer, ready.base, ready.tokenizer
     info = ModelInfo(recipe=RecipeInfo.model_validate(recipe.model_dump(mode="json")), template=ready.template)
+    if recipe.lora is not None:
+        info = info.model_copy(update={"base_hash": base_hash(recipe.base, recipe.revision)})
     tokens = sum(example.length for example in trainer.examples) / len(trainer.steps)
     attention = inference_attention(model) if recipe.family == "causal" else None
     monitoring.attach(

@@ -24,6 +24,7 @@ from ecellm.errors import ModelError
 from ecellm.io.files import atomic_write, set_default_mode
 from ecellm.models.decoding.kv_cache import BatchCache
 from ecellm.models.masking import NEVER
+from ecellm.models.model_files import damaged
 from ecellm.models.xs.encoder import Attention, Stack, XSConfig, draw_weights, masked, torch_attention, within_rows
 from ecellm.models.xs.examples import CHOICE, MARKS, RANKING, SPANS, TEXT, EncodedExample, Span, compared_texts
 from ecellm.models.xs.pointers import Pointer, WordScores
@@ -352,7 +353,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     try:
         return load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{folder / WEIGHTS} cannot be read as weights: {error}") from error
+        raise damaged(folder / WEIGHTS) from error
 
 
 def warm_start(folder: Path) -> XSModel:
