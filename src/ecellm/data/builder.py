@@ -18,6 +18,7 @@ from ecellm.data.manifest import Manifest
 from ecellm.data.paper_deviations import deviations
 from ecellm.data.readers.custom_tables import own_columns
 from ecellm.data.readers.custom_tables_columns import Columns
+from ecellm.data.readers.custom_tables_ids import differing_ids
 from ecellm.data.samplers import SAMPLERS, Draw, Plan, Sampler
 from ecellm.data.samplers.base import BRAND, CATEGORY, RESERVE, TIME
 from ecellm.data.schema import Store
@@ -79,7 +80,9 @@ def build(
             plans |= {name: _with_all_rows(name, table, plans[name], own, config) for name, table in labelled.items()}
             draws, selection = _chosen(shelf, tasks, samplers, plans, config, say, keep=dropped_dir is not None)
             if not any(selection.split(split) for split in SPLITS):
-                raise DataError(_nothing_left(sources, draws, selection))
+                why = _nothing_left(sources, draws, selection)
+                ids = differing_ids(shelf.bench, sources, config.sources.tables, columns, own, shelf.bench.temporary)
+                raise DataError(why + ids)
             rejected = shelf.bench.rejected()
             manifest = _manifest(
                 config, chosen, plans, draws, selection, rejected, shelf.bench, engine or EngineChoice()

@@ -27,6 +27,7 @@ from ecellm.data.manifest import InputFile
 from ecellm.data.schema import Engine
 from ecellm.errors import DataError
 from ecellm.io.files import NO_ROOM
+from ecellm.io.tables.header import refuse_other_kind
 from ecellm.io.tables.lines import DAMAGED, opened
 
 CHUNK = 1 << 20
@@ -266,6 +267,7 @@ def _look(path: Path) -> None:
         raise DataError(f"There is no file {path}: check --sources and the config's categories.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty. Get the file again.")
+    refuse_other_kind(path)
 
 
 def full_disk(folder: Path) -> OSError:

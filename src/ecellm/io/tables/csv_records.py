@@ -16,6 +16,7 @@ from ecellm.io.tables.lines import LONGEST_LINE, TextLines
 UNCLOSED = "quotation mark is not closed"
 AFTER_QUOTE = "text after a closing quotation mark"
 TOO_FEW, TOO_MANY = "missing columns", "too many columns"
+RETURN = "carriage return within the line"
 
 #: Says whether cells are a row of the table, from what they hold.
 IsRow = Callable[[Sequence[str]], bool]
@@ -116,8 +117,7 @@ class CsvRecords:
         except _SwallowsError:
             return self._given_up(number, held, UNCLOSED)
         except csv.Error as error:
-            closed = len(held) == 1 and "expected after" in str(error)
-            return self._given_up(number, held, AFTER_QUOTE if closed else UNCLOSED)
+            return self._given_up(number, held, _fault(error) if len(held) == 1 else UNCLOSED)
         if len(cells) != self._width and any(self._has_width(line) for line in held[1:]):
             return self._given_up(number, held, UNCLOSED)
         return self._record(number, "".join(held), cells)
@@ -133,6 +133,8 @@ class CsvRecords:
             return CsvRecord(number, text, cells)
         if not text.strip():
             return None
+        if "\r" in text.strip("\r\n") and '"' not in text:
+            return CsvRecord(number, text, cells, RETURN)
         return CsvRecord(number, text, cells, TOO_FEW if len(cells) < self._width else TOO_MANY)
 
     def _stands_alone(self, line: str) -> bool:
@@ -149,3 +151,10 @@ class CsvRecords:
         with suppress(csv.Error):
             yield next(csv.reader([line], delimiter=self._delimiter, strict=True), [])
         yield line.rstrip("\r\n").split(self._delimiter)
+
+
+def _fault(error: csv.Error) -> str:
+    """Return what is wrong with a line that breaks the grammar by itself."""
+    if "new-line character" in str(error):
+        return RETURN
+    return AFTER_QUOTE if "expected after" in str(error) else UNCLOSED
