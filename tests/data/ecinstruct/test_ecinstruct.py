@@ -137,6 +137,9 @@ def test_labels_join_the_ranking_rows_of_every_setting_in_file_order(tmp_path: P
         ("[]", "no usable row"),
         ('[{"task": "PSI"}]', "no usable row: no input: 1"),
         ("", "not a whole JSON file"),
+        ("[NaN]", "not a whole JSON file"),
+        ("[{}] x", "not a whole JSON file"),
+        ("[" * 100_000, "not a whole JSON file"),
     ],
 )
 def test_a_file_that_is_none_is_refused_and_nothing_is_written(

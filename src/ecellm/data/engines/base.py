@@ -373,6 +373,13 @@ def judged(rows: ir.Table, checks: Mapping[str, Check], columns: Sequence[str]) 
     return rows.select("line", *columns, reason=ibis.coalesce(rows.problem, own))
 
 
+def no_usable_row(part: Part, why: tuple[str, str | None] | None) -> DataError:
+    """Return the error of a part without a good row, given the commonest reason and one such line, if there is any."""
+    reason, excerpt = why or ("it is empty", None)
+    shown = f"{reason}, as in {excerpt!r}" if excerpt else reason
+    return DataError(f"{part.origin} has no usable row ({shown}): is it the right file?")
+
+
 def either(parts: Iterable[Part]) -> str:
     """Return the names of files of which one is meant."""
     return " or ".join(str(part.origin) for part in parts)

@@ -38,6 +38,7 @@ from ecellm.data.engines.base import (
     full_disk,
     judged,
     line_numbers,
+    no_usable_row,
     pieces,
 )
 from ecellm.data.engines.spark_session import quiet, start_session
@@ -285,19 +286,18 @@ class SparkWorkbench(Workbench):
 
     def _refuse_useless(self, rows: DataFrame, parts: Sequence[Part]) -> None:
         """Raise DataError where a part has no good row."""
-        good = F.count_if(F.col("reason").isNull()).alias("good")
         try:
-            counts = rows.groupBy(FILE).agg(good, F.min("reason").alias("reason")).collect()
+            grouped = rows.groupBy(FILE, "reason").agg(F.count("*").alias("rows"), F.min("excerpt").alias("excerpt"))
+            counts = grouped.orderBy(F.desc("rows"), "reason").collect()
         except (PySparkException, Py4JJavaError) as error:
             wrong = DataError(f"{either(parts)} cannot be read: {message_of(error)}. Get the file again.")
             raise self.shortage(error) or wrong from error
-        reasons = {row[FILE]: row["reason"] for row in counts}
-        usable = {row[FILE] for row in counts if row["good"]}
+        usable = {row[FILE] for row in counts if row["reason"] is None}
         for part in parts:
             name = self.relative(part.origin)
             if name not in usable:
-                why = reasons.get(name) or "it is empty"
-                raise DataError(f"{part.origin} has no usable row ({why}): is it the right file?")
+                reasons = [(row["reason"], row["excerpt"]) for row in counts if row[FILE] == name]
+                raise no_usable_row(part, reasons[0] if reasons else None)
 
 
 def _numbered(rows: Sequence[SparkRow], paths: Mapping[str, Path]) -> list[RejectedRow]:

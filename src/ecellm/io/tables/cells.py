@@ -79,10 +79,10 @@ def _text(cell: object) -> object:
     found = text_of(cell)
     if found is None:
         return WRONG
-    return (found if _encodes(found) else WRONG) if found else None
+    return (found if is_whole_text(found) else WRONG) if found else None
 
 
-def _encodes(text: str) -> bool:
+def is_whole_text(text: str) -> bool:
     """Say whether a text can be written: JSON may hold half of a surrogate pair."""
     if text.isascii():
         return True
@@ -181,7 +181,7 @@ def _texts(cell: object) -> object:
         one = _text(cell)
         return [one] if isinstance(one, str) else one
     found = [text_of(each) for each in many]
-    return WRONG if any(each is None or not _encodes(each) for each in found) else found
+    return WRONG if any(each is None or not is_whole_text(each) for each in found) else found
 
 
 def _answers(cell: object) -> object:
@@ -194,7 +194,7 @@ def _answers(cell: object) -> object:
     for each in many:
         text, votes = (each.get("text"), each.get("helpful")) if isinstance(each, dict) else (each, None)
         text, votes = text_of(text), None if votes is None else _NUMBER(votes)
-        if text is None or not _encodes(text) or votes is WRONG:
+        if text is None or not is_whole_text(text) or votes is WRONG:
             return WRONG
         found.append({"text": text, "helpful": votes})
     return found
