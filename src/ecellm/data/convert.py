@@ -258,7 +258,8 @@ def _judged(rows: _Rows, form: TableForm) -> tuple[pa.RecordBatch, list[Rejectio
 def _shown(rows: _Rows, at: int, form: TableForm) -> str:
     if rows.texts:
         return _excerpt(rows.texts[at])
-    return json.dumps(dict(zip(form.names, rows.cells[at], strict=True)), ensure_ascii=False, default=_shown_cell)[:EXCERPT]
+    row = dict(zip(form.names, rows.cells[at], strict=True))
+    return json.dumps(row, ensure_ascii=False, default=_shown_cell)[:EXCERPT]
 
 
 def _shown_cell(cell: object) -> str:

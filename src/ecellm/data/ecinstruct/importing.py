@@ -218,7 +218,9 @@ def _products(example: Example) -> int:
     try:
         return len(compared(example))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise DataError(f"A QPR test row has no query and list of products to label: {example.input[:80]!r}.") from error
+        raise DataError(
+            f"A QPR test row has no query and list of products to label: {example.input[:80]!r}."
+        ) from error
 
 
 def _read_labels(labels: Path) -> list[tuple[str, ...]]:

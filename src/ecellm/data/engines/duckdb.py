@@ -19,7 +19,6 @@ import pyarrow as pa
 from ecellm.data.convert import Rejection
 from ecellm.data.engines.base import (
     AS_IT_IS,
-    LAST,
     MOST_NUMBERED,
     Check,
     Part,
@@ -30,7 +29,6 @@ from ecellm.data.engines.base import (
     either,
     full_disk,
     judged,
-    line_numbers,
     no_usable_row,
     pieces,
 )
@@ -47,6 +45,7 @@ from ecellm.data.engines.duckdb_sql import (
     trimmed,
     wrong_type,
 )
+from ecellm.data.engines.line_numbers import LAST, line_numbers
 from ecellm.errors import DataError
 from ecellm.io.tables.lines import EXCERPT
 
@@ -268,8 +267,6 @@ class DuckWorkbench(Workbench):
                 f"CASE WHEN reason IS NOT NULL THEN strlen({text}) || '|' || right({text}, {LAST}) END AS hint "
                 f"FROM ({ibis.to_sql(rows, dialect='duckdb')})"
             )
-        except duckdb.BinderException as error:
-            raise DataError(f"{either(parts.values())} lacks one of the columns {', '.join(names)}.") from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0].rstrip(".")
             wrong = DataError(f"{either(parts.values())} cannot be read: {first}. Get the file again.")

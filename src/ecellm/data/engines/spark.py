@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel, cloudpickle
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import Row as SparkRow
 from pyspark.sql import functions as F
@@ -25,7 +25,6 @@ from ecellm.data.convert import Rejection
 from ecellm.data.engines.base import (
     AS_IT_IS,
     FILE,
-    LAST,
     MOST_NUMBERED,
     REPEATED,
     Check,
@@ -37,13 +36,12 @@ from ecellm.data.engines.base import (
     either,
     full_disk,
     judged,
-    line_numbers,
     no_usable_row,
     pieces,
 )
+from ecellm.data.engines.line_numbers import LAST, line_numbers
 from ecellm.data.engines.spark_session import quiet, start_session
 from ecellm.data.engines.spark_sql import (
-    checked_cast,
     json_text,
     message_of,
     or_empty,
@@ -118,7 +116,7 @@ class SparkWorkbench(Workbench):
         pq.read_schema(path)  # says better than Spark what is wrong with a file
         file = self._view(self._session.read.parquet(spark_path(path)))
         wanted = ", ".join(
-            f"{checked_cast(name, kind)} AS {quoted(name)}" if kind != AS_IT_IS else quoted(name)
+            f"cast({quoted(name)} AS {spark_type(kind)}) AS {quoted(name)}" if kind != AS_IT_IS else quoted(name)
             for name, kind in columns.items()
         )
         return (
@@ -267,8 +265,6 @@ class SparkWorkbench(Workbench):
                 frame = self._session.sql(select(part.path))
                 frames.append(frame.withColumns({name: F.lit(value) for name, value in own.items()}))
             except (PySparkException, pa.ArrowException) as error:
-                if isinstance(error, AnalysisException) and "UNRESOLVED_COLUMN" in str(error.getCondition()):
-                    raise DataError(f"{part.origin} lacks one of the columns {', '.join(names)}.") from error
                 raise DataError(f"{part.origin} cannot be read: {message_of(error)}. Get the file again.") from error
         whole = frames[0]
         for frame in frames[1:]:

@@ -46,14 +46,6 @@ def spark_path(path: Path) -> str:
     return "file:" + "".join("\\" + sign if sign in special else sign for sign in str(path.resolve()))
 
 
-def checked_cast(name: str, kind: str) -> str:
-    """Return the SQL that casts a column; a value that does not fit is an error, as on DuckDB."""
-    column, cast = quoted(name), f"try_cast({quoted(name)} AS {spark_type(kind)})"
-    return (
-        f"CASE WHEN {column} IS NOT NULL AND {cast} IS NULL THEN raise_error('{name} is no {kind}') ELSE {cast} END"
-    )
-
-
 def message_of(error: Exception) -> str:
     """Return Spark's message of what is wrong, without its traces."""
     lines = [line.strip() for line in str(error).splitlines() if not line.startswith(("\t", "Traceback"))]
