@@ -57,23 +57,32 @@ def refuse_other_kind(path: Path) -> None:
     """Raise DataError where a file is not what its name says, with what it is and what to do."""
     with path.open("rb") as file:
         start = file.read(START)
-    kinds = [what for sign, what in OTHERS.items() if re.match(sign, start)]
-    if path.suffix == ".gz" and not kinds:
-        if not start.startswith(GZIP):
-            kinds = ["is not compressed with gzip: remove .gz from its name"]
-        else:
-            with suppress(*DAMAGED), opened(path) as file:
-                start = file.read(START)
-    extension = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if start.startswith(GZIP) and path.suffix != ".gz":
-        mended = "decompress it" if extension == ".parquet" else f"name it {path.name}.gz"
-        kinds = [f"is compressed with gzip: {mended}"]
-    if start.startswith(PARQUET) and FORMATS.get(extension, "parquet") != "parquet":
-        kinds = ["is a Parquet file: name it .parquet"]
-    if FORMATS.get(extension) in ("csv", "json") and start.count(0) > len(start) // 4:
-        kinds = [UTF16]
-    if kinds:
-        raise DataError(f"{path} {kinds[0]}.")
+    if what := _other_kind(path, start):
+        raise DataError(f"{path} {what}.")
+    if path.suffix == ".gz":
+        with suppress(*DAMAGED), opened(path) as file:
+            if what := _other_kind(path.with_suffix(""), file.read(START)):
+                raise DataError(f"{path} {what}.")
+
+
+def _other_kind(path: Path, start: bytes) -> str:
+    """Say what a file of this name is that begins so, and what to do; empty where it may be what its name says."""
+    for sign, what in OTHERS.items():
+        if re.match(sign, start):
+            return what
+    if path.suffix == ".gz":
+        return "" if start.startswith(GZIP) else "is not compressed with gzip: remove .gz from its name"
+    extension = path.suffix.lower()
+    if start.startswith(GZIP):
+        return "is compressed with gzip: " + (
+            "decompress it" if extension == ".parquet" else f"name it {path.name}.gz"
+        )
+    if FORMATS.get(extension) in ("csv", "json"):
+        if start.startswith(PARQUET):
+            return "is a Parquet file: name it .parquet"
+        if start.count(0) > len(start) // 4:
+            return UTF16
+    return ""
 
 
 def delimiter_of(path: Path, encoding: str = "utf-8-sig") -> str:
