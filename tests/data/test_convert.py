@@ -191,10 +191,11 @@ def test_the_engine_has_these_rows_and_rejects_and_no_others(name: str, texts: l
         try:
             rows, rejections = converted(Path(folder), name, text)
         except DataError as error:
-            with pytest.raises((DataError, ValueError)) as caught:
+            with pytest.raises(DataError) as caught:
                 reviews(Path(folder), name, text)
-            # Where no line has any of its columns, there is no such table at all.
-            assert str(caught.value) == str(error) or "no table 'reviews'" in str(caught.value)
+            # Where no line has any of its columns, that is said first.
+            others = ("no table 'reviews'", "has no JSON object", "holds a JSON", "none of the columns")
+            assert str(caught.value) == str(error) or any(other in str(caught.value) for other in others)
             return
         found, rejects = reviews(Path(folder), name, text)
     assert sorted((row["stars"], row["text"]) for row in found) == sorted((row["stars"], row["text"]) for row in rows)

@@ -305,7 +305,7 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path: Path) -> None:
     ):
         raise RuntimeError("mine")
     assert not list(space.iterdir())
-    (tmp_path / FILES[0]).write_bytes(b"no gzip")
+    (tmp_path / FILES[0]).write_bytes(b"\x1f\x8b, and no gzip")
     with (
         pytest.raises(EcellmError, match="damaged"),
         opened(tmp_path, ALL, wanted, ["reviews"], space),

@@ -136,7 +136,8 @@ def _why(rejected: Sequence[Rejection]) -> str:
     if not rejected:
         return "it is empty"
     first = rejected[0]
-    return f"{first.reason}: {first.cell!r}" if first.cell else f"{first.reason}, as in {first.excerpt!r}"
+    shown = f"{first.reason}: {first.cell!r}" if first.cell else f"{first.reason}, as in {first.excerpt!r}"
+    return shown if first.line is None else f"line {first.line}: {shown}"
 
 
 def _refuse(origin: Path, error: Exception) -> NoReturn:

@@ -101,7 +101,7 @@ def test_a_time_that_cannot_be_meant_is_rejected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["20160901", "2016", "42370"])
 def test_a_table_whose_times_are_all_implausible_is_refused_with_a_value(value: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"no usable row \({NO_TIME}: '{value}'\)"):
+    with pytest.raises(DataError, match=rf"no usable row \(line 2: {NO_TIME}: '{value}'\)"):
         times(tmp_path, [value] * 3)
 
 

@@ -144,7 +144,9 @@ def _read(row: object, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow
     for name, text in texts.items():
         if text is None:
             raise DataError(f"no {name}")
-    setting, named_split = row.get("setting") or DEFAULT_SETTING, row.get("split")
+    setting, named_split = row.get("setting"), row.get("split")
+    if setting in (None, ""):
+        setting = DEFAULT_SETTING
     if setting not in SETTINGS:
         raise DataError("unknown setting")
     split = DEFAULT_SPLIT if named_split is None else _SPLITS.get(str(named_split))

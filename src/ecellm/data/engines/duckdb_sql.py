@@ -28,8 +28,8 @@ def enumeration(values: Iterable[str]) -> str:
 
 
 def wrong_type(name: str, kind: JsonType) -> str:
-    """Return the SQL condition that a key's value is there but of another type, or has a list or an object where a text
-    belongs, or a null within a list of texts; empty text counts as missing.
+    """Return the SQL condition that a key's value is there but of another type, or has a list or an object where a
+    text belongs, or a null within a list of texts; empty text counts as missing.
 
     The line is parsed again only where a value did not convert, or looks like an object or a list.
     """
@@ -52,7 +52,7 @@ def _texts_of(path: str, kind: JsonType) -> list[str]:
 
 
 def _is_odd(path: str) -> str:
-    """Return the SQL condition that where a text should be, or one of several, is an object, a list, or null in a list."""
+    """Return the SQL condition that an object or a list is where a text should be, or a null within a list."""
     types = f"json_type(line, {quoted(path)})"
     if "*" not in path:
         return f"{types} IN ('OBJECT', 'ARRAY')"

@@ -15,8 +15,8 @@ def json_text(columns: Iterable[str]) -> str:
 
 
 def wrong_type(name: str, kind: JsonType) -> str:
-    """Return the SQL condition that a key's value is there but of another type, or has a list or an object where a text
-    belongs, or a null within a list of texts; empty text counts as missing."""
+    """Return the SQL condition that a key's value is there but of another type, or has a list or an object where a
+    text belongs, or a null within a list of texts; empty text counts as missing."""
     own = f"try_variant_get(parsed, '$.row.{name}', '{spark_type(kind, text='variant')}')"
     odd = f"({_looks_odd(quoted(name), kind)}) AND ({_is_odd(own, kind)})"
     if kind == "VARCHAR":
@@ -41,7 +41,7 @@ def _is_odd(value: str, kind: JsonType, depth: int = 0) -> str:
 
 
 def _within(value: str, kind: JsonType, depth: int, holds: Callable[[str, JsonType, int], str], null: str) -> str:
-    """Return the SQL condition that something holds of a text within a list or an object, or `null` of one in a list."""
+    """Return the SQL condition that something holds of a text in a list or an object, or `null` of one in a list."""
     if isinstance(kind, list):
         own = f"x{depth}"
         null = f"{null.format(own)} OR " if kind[0] == "VARCHAR" else ""
