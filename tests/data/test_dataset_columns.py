@@ -75,7 +75,7 @@ def test_every_command_refuses_it_alike(verb: str, tmp_path: Path, run: Run) -> 
     arguments: dict[str, tuple[object, ...]] = {
         "check": (data,),
         "export": (data, "--out", out),
-        "show": (data,),
+        "show": (data, "--recipe", "xs"),
         "card": (data, "--out", out),
         "predict": (tmp_path, "--data", data, "--out", out),
         "baseline": ("tfidf", "--data", data, "--out", out),
