@@ -103,6 +103,14 @@ def test_times_are_seconds_or_milliseconds_and_others_are_rejected(tmp_path: Pat
     assert sorted(row["line"] for row in found.rejects) == sorted([*range(3, 8)] * 2)
 
 
+def test_a_carriage_return_alone_ends_a_line_too(tmp_path: Path) -> None:
+    data = b"B1,A1,5.0,1400000000\rB2,A1,4.0,1400000001\r\nbad\rB3,A1,3.0,1400000002\n\r\n"
+    write_lines(rating_file(tmp_path), [data], end=b"")
+    found = read(tmp_path, REVIEWS, ratings=["Beauty"], tables=["purchases"])
+    assert sorted(row["product_id"] for row in found["purchases"]) == ["B1", "B2", "B3"]
+    assert found.reasons() == {("Beauty.csv", "not 4 columns"): 1}
+
+
 def test_a_file_whose_times_are_all_implausible_is_refused_with_a_value(tmp_path: Path) -> None:
     write_lines(rating_file(tmp_path), [b"B1,A1,5.0,20160101", b"B2,A1,5.0,20160102"])
     with pytest.raises(EcellmError, match=r"time is not from 1990 to tomorrow, as in 'B1,A1,5\.0,20160101'"):

@@ -211,8 +211,8 @@ class SparkWorkbench(Workbench):
         return name
 
     def _lines(self, path: Path) -> str:
-        """Return the name of a view of a file's lines."""
-        lines = self._session.read.text(spark_path(path), lineSep="\n")
+        """Return the name of a view of a file's lines, which a carriage return alone ends too, as on DuckDB."""
+        lines = self._session.read.text(spark_path(path))
         return self._view(lines.selectExpr(r"rtrim('\r', value) AS line"))
 
     def _collect(
