@@ -1,6 +1,7 @@
 """What a cell of a shop's own table may be, by the rules in docs/own-tables.md: used, missing or rejected."""
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,25 @@ def test_what_python_cannot_hold_is_rejected_where_it_is_needed(tmp_path: Path) 
     with pytest.raises(DataError, match="text has the wrong type"):
         texts(tmp_path, zones)
     assert texts(tmp_path, pa.array([0, 1 << 30], pa.date32())) == (["1970-01-01"], [WRONG.format("text")])
+
+
+def test_a_database_may_hold_anything_in_columns_that_nobody_needs(tmp_path: Path) -> None:
+    def made(sql: str) -> tuple[list[Row], list[str]]:
+        with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
+            shop.execute("create table if not exists reviews (stars int, text text, day date, much int)")
+            shop.execute(sql)
+        shop.close()
+        given = {"database": "shop.sqlite", "table": "reviews"}
+        sources = Sources.model_validate({"tables": {"reviews": given}})
+        with opened(tmp_path, sources, Wanted(), ["reviews"]) as (store, bench):
+            return store.rows(store["reviews"]), [row["reason"] for row in bench.rejected()]
+
+    rows, reasons = made("insert into reviews values (5, 'fine', 'no day', 'no number')")
+    assert ([row["text"] for row in rows], reasons) == (["fine"], [])
+    with pytest.raises(
+        DataError, match=r"The table 'reviews' of shop\.sqlite has a value that is not of its column's"
+    ):
+        made("insert into reviews values ('many', 'fine', null, null)")
 
 
 def test_a_damaged_page_of_parquet_names_the_file(tmp_path: Path) -> None:

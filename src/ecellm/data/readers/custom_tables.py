@@ -93,7 +93,9 @@ def read(
     found: dict[str, ir.Table] = {}
     shown: list[ir.Table] = []
     for name in (name for name in usable if name in wanted and name != "products"):
-        rows = _rows(bench, name, table_file(name, usable[name], root, space), columns, usable[name].fields)
+        rows = _rows(
+            bench, name, table_file(name, usable[name], columns[name], root, space), columns, usable[name].fields
+        )
         if is_whole(name, columns):
             rows = bench.keep(_filled(_with_ids(rows, name), name, columns[name]))
             shown.append(_shown(rows, name))
@@ -101,7 +103,7 @@ def read(
             rows = _filled(rows, name, columns[name])
         found[name] = rows
     if "products" in usable:
-        path = table_file("products", usable["products"], root, space)
+        path = table_file("products", usable["products"], columns["products"], root, space)
         by_id = {name: table for name, table in found.items() if not is_whole(name, columns)}
         rows = _rows(bench, "products", path, columns, usable["products"].fields)
         shown.append(_products(rows, by_id, columns["products"]))
@@ -202,16 +204,22 @@ def _fields(name: str, table: OwnTable) -> list[str]:
     return [record + field for record in RECORDS.get(name, ()) for field in table.fields or ()]
 
 
-def table_file(name: str, table: OwnTable, root: Path, space: Path) -> Path:
-    """Return the table's file; a database's table is copied to one first."""
+def table_file(name: str, table: OwnTable, columns: Columns, root: Path, space: Path) -> Path:
+    """Return the table's file; the columns of a database's table are copied to one first."""
     if table.file is not None:
         return root / table.file
     path = space / f"{name}.parquet"
     with _connected(str(table.database), str(table.table), root) as rows:
-        reader = rows.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
-        with pq.ParquetWriter(path, reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch)
+        try:
+            wanted = rows.select(*dict.fromkeys(columns.values()))
+            reader = wanted.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
+            with pq.ParquetWriter(path, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+        except (ValueError, OverflowError, TypeError) as error:  # SQLite lets any value stand in any column
+            first = str(error.args[0] if error.args else error).splitlines()[0].rstrip(".")
+            where = f"The table {table.table!r} of {table.database}"
+            raise DataError(f"{where} has a value that is not of its column's type: {first}.") from error
     return path
 
 

@@ -26,7 +26,7 @@ def differing_ids(
     if table is None or "product_id" not in own:
         return ""
     form = TableForm({"product_id": (own["product_id"], "text")}, ["product_id"])
-    products = bench.table(Part(table_file("products", table, root, space)), form)
+    products = bench.table(Part(table_file("products", table, own, root, space)), form)
     for name in (name for name in columns if name != "products" and not is_whole(name, columns)):
         for column in (column for column in IDS if column in FORMS[name].needed and name in store.tables):
             rows = store[name]
