@@ -57,6 +57,24 @@ def test_a_quotation_mark_that_is_never_closed_costs_its_own_line(tmp_path: Path
 
 
 @ENGINES
+def test_where_no_column_tells_rows_from_text_lines_that_all_look_like_rows_are_rows(tmp_path: Path) -> None:
+    swallowing = '1,"mug\n2,lamp\n3,screen of 15"\n'
+    whole = '4,"Red,\nblue, green"\n5,"Red\nand, some say,\nblue"\n6,tent\n'
+    (tmp_path / "p.csv").write_text(f"product_id,title\n{swallowing}{whole}")
+    sources = Sources.model_validate({"tables": {"products": {"file": "p.csv"}}})
+    with opened(tmp_path, sources, Wanted(), ["products"]) as (store, bench):
+        titles = {row["product_id"]: row["title"] for row in store.rows(store["products"])}
+        assert rejected(bench.rejected()) == [(2, UNCLOSED)]
+    assert titles == {
+        "2": "lamp",
+        "3": 'screen of 15"',
+        "4": "Red,\nblue, green",
+        "5": "Red\nand, some say,\nblue",
+        "6": "tent",
+    }
+
+
+@ENGINES
 def test_a_file_cut_within_its_last_quoted_value_loses_that_row_and_counts_it(tmp_path: Path) -> None:
     rows, rejects = reviews(tmp_path, "r.csv", b'stars,text\n5,one\n4,"two, and\nmore"\n3,"cut, he')
     assert sorted(row["text"] for row in rows) == ["one", "two, and\nmore"]

@@ -80,7 +80,7 @@ def build(
             plans |= {name: _with_all_rows(name, table, plans[name], own, config) for name, table in labelled.items()}
             draws, selection = _chosen(shelf, tasks, samplers, plans, config, say, keep=dropped_dir is not None)
             if not any(selection.split(split) for split in SPLITS):
-                why = _nothing_left(sources, draws, selection)
+                why = _nothing_left(sources, draws, selection) + _listed(shelf.bench.rejected())
                 ids = differing_ids(shelf.bench, sources, config.sources.tables, columns, own, shelf.bench.temporary)
                 raise DataError(why + ids)
             rejected = shelf.bench.rejected()
@@ -174,6 +174,14 @@ def _nothing_left(sources: Path, draws: Mapping[str, Draw], selection: Selection
         return f"No task has a row: check that {sources} holds the categories that the config names."
     reasons = "; ".join(f"{reason}: {count:,}" for reason, count in counts.most_common(5))
     return f"No task has a row. What was filtered out of those in {sources}: {reasons}."
+
+
+def _listed(rejected: Iterable[RejectedRow]) -> str:
+    """Say how many lines were rejected, by file and reason; empty where none was."""
+    counts = Counter((row["file"], row["reason"]) for row in rejected)
+    if not counts:
+        return ""
+    return f" Rejected: {'; '.join(f'{file}: {why}: {count:,}' for (file, why), count in counts.most_common(5))}."
 
 
 def _drop_unfit(draw: Draw, task: Task, config: BuildConfig) -> None:

@@ -1,8 +1,8 @@
 """Records of CSV text by its grammar, and a way on where a line breaks it.
 
 A quotation mark that is never closed, or closed by a later row's, would swallow the rows between. So a record that
-breaks the grammar, or whose quoted value holds a line that is a row by itself, costs its first line alone: that line
-is rejected, and reading goes on with the next.
+breaks the grammar, or whose quoted value holds a line that is a row by itself, or nothing but lines that look like
+rows, costs its first line alone: that line is rejected, and reading goes on with the next.
 """
 
 import csv
@@ -118,7 +118,8 @@ class CsvRecords:
             return self._given_up(number, held, UNCLOSED)
         except csv.Error as error:
             return self._given_up(number, held, _fault(error) if len(held) == 1 else UNCLOSED)
-        if len(cells) != self._width and any(self._has_width(line) for line in held[1:]):
+        wide = any(self._has_width(line) for line in held[1:])
+        if wide and (len(cells) != self._width or all(self._is_plain(line) for line in held[1:])):
             return self._given_up(number, held, UNCLOSED)
         return self._record(number, "".join(held), cells)
 
@@ -145,6 +146,11 @@ class CsvRecords:
 
     def _has_width(self, line: str) -> bool:
         return any(len(cells) == self._width for cells in self._readings(line))
+
+    def _is_plain(self, line: str) -> bool:
+        """Say whether a line has a row's width and, unlike prose, no space beside what divides it."""
+        cells = line.rstrip("\r\n").split(self._delimiter)
+        return len(cells) == self._width and bool(cells[0]) and all(cell == cell.strip() for cell in cells)
 
     def _readings(self, line: str) -> Iterator[list[str]]:
         """Give the cells of a line by the grammar, and those of one in which quotation marks mean nothing."""

@@ -1,4 +1,4 @@
-"""Ids of a shop's own tables that a spreadsheet or a float column has changed: the refusal names one."""
+"""A build without a row: the refusal counts what was filtered and rejected, and names ids that were changed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +54,14 @@ def test_lost_zeros_and_other_case_and_spaces_are_named(tmp_path: Path, run: Run
     assert "judgements.product_id has '1000' where products.product_id has '001000'" in error
     error = refusal(tmp_path, run, "pairs", "B{}", "b{} ")
     assert "pairs.left_id has 'b1000 ' where products.product_id has 'B1000'" in error
+
+
+def test_what_was_rejected_is_counted_too(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "r.csv").write_text("stars,text\n5,short\nmany,short\nmany,shorter\n4\n")
+    (tmp_path / "c.toml").write_text('[sources.tables.reviews]\nfile = "r.csv"\n')
+    code, _, error = run("build", "--sources", tmp_path, "--config", tmp_path / "c.toml", "--out", tmp_path / "out")
+    assert code == 1 and "review has fewer than 10 words: 1." in error
+    assert "Rejected: r.csv: stars has the wrong type: 2; r.csv: missing columns: 1." in error
 
 
 def test_ids_of_other_products_are_not_said_to_be_written_otherwise(tmp_path: Path, run: Run) -> None:
