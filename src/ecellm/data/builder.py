@@ -79,11 +79,10 @@ def build(
             }
             plans |= {name: _with_all_rows(name, table, plans[name], own, config) for name, table in labelled.items()}
             draws, selection = _chosen(shelf, tasks, samplers, plans, config, say, keep=dropped_dir is not None)
-            if not any(selection.split(split) for split in SPLITS):
-                why = _nothing_left(sources, draws, selection) + _listed(shelf.bench.rejected())
-                ids = differing_ids(shelf.bench, sources, config.sources.tables, columns, own, shelf.bench.temporary)
-                raise DataError(why + ids)
             rejected = shelf.bench.rejected()
+            if not any(selection.split(split) for split in SPLITS):
+                why = _nothing_left(sources, draws, selection) + _listed(rejected)
+                raise DataError(why + differing_ids(shelf.bench, sources, config.sources.tables, columns, own))
             manifest = _manifest(
                 config, chosen, plans, draws, selection, rejected, shelf.bench, engine or EngineChoice()
             )
@@ -171,7 +170,7 @@ def _nothing_left(sources: Path, draws: Mapping[str, Draw], selection: Selection
     for name, draw in draws.items():
         counts += draw.dropped + _losses(selection.dropped[name])
     if not counts:
-        return f"No task has a row: check that {sources} holds the categories that the config names."
+        return f"No task has a row: check that {sources} holds rows of the categories that the config names."
     reasons = "; ".join(f"{reason}: {count:,}" for reason, count in counts.most_common(5))
     return f"No task has a row. What was filtered out of those in {sources}: {reasons}."
 

@@ -18,7 +18,7 @@ IDS = ("product_id", "other_id", "left_id", "right_id")
 
 
 def differing_ids(
-    bench: Workbench, root: Path, tables: OwnTables, columns: Mapping[str, Columns], store: Store, space: Path
+    bench: Workbench, root: Path, tables: OwnTables, columns: Mapping[str, Columns], store: Store
 ) -> str:
     """Return a sentence on an id that is none of a product's but for zeros, case or white space; empty where there
     is none. It reads the table of products again."""
@@ -26,7 +26,7 @@ def differing_ids(
     if table is None or "product_id" not in own:
         return ""
     form = TableForm({"product_id": (own["product_id"], "text")}, ["product_id"])
-    products = bench.table(Part(table_file("products", table, own, root, space)), form)
+    products = bench.table(Part(table_file("products", table, own, root, bench.temporary)), form)
     for name in (name for name in columns if name != "products" and not is_whole(name, columns)):
         for column in (column for column in IDS if column in FORMS[name].needed and name in store.tables):
             rows = store[name]
