@@ -119,6 +119,12 @@ def test_lines_of_another_encoding_and_endless_lines_are_rejected_with_their_num
     ]
 
 
+def test_in_a_table_of_one_column_a_quoted_text_may_have_any_lines(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('text\n"one\ntwo"\nthree\n')
+    records = list(CsvRecords(TextLines(tmp_path / "t.csv"), ",", 1, lambda cells: False))
+    assert [(record.cells, record.fault) for record in records] == [(["one\ntwo"], ""), (["three"], "")]
+
+
 WORDS = st.text(st.sampled_from('abc," é\t'), min_size=1, max_size=8).filter(str.strip)
 PIECES = st.sampled_from([b"", b'"', b'""', b",", b"\t", b"\n", b"\r\n", b"\xff", b"{", b"}"])
 #: Where, as a share of the file, what is put in, and how many bytes go.

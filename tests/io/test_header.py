@@ -102,6 +102,8 @@ def test_a_file_without_a_known_extension_is_judged_by_its_first_bytes_alone(tmp
     for data in (b"", parquet(), bytes(100), CSV):
         (tmp_path / "data").write_bytes(data)
         refuse_other_kind(tmp_path / "data")
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        refuse_other_kind(tmp_path)
     (tmp_path / "data").write_bytes(POINTER)
     with pytest.raises(DataError, match=re.escape("pointer of Git LFS")):
         refuse_other_kind(tmp_path / "data")

@@ -150,7 +150,7 @@ class CsvRecords:
     def _is_plain(self, line: str) -> bool:
         """Say whether a line has a row's width and, unlike prose, no space beside what divides it."""
         cells = line.rstrip("\r\n").split(self._delimiter)
-        return len(cells) == self._width and bool(cells[0]) and all(cell == cell.strip() for cell in cells)
+        return 1 < len(cells) == self._width and bool(cells[0]) and all(cell == cell.strip() for cell in cells)
 
     def _readings(self, line: str) -> Iterator[list[str]]:
         """Give the cells of a line by the grammar, and those of one in which quotation marks mean nothing."""

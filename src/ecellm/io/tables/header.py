@@ -54,9 +54,12 @@ def file_format(path: Path) -> str:
 
 
 def refuse_other_kind(path: Path) -> None:
-    """Raise DataError where a file is not what its name says, with what it is and what to do."""
-    with path.open("rb") as file:
-        start = file.read(START)
+    """Raise DataError where a file cannot be read or is not what its name says, with what it is and what to do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(START)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
     if what := _other_kind(path, start):
         raise DataError(f"{path} {what}.")
     if path.suffix == ".gz":
