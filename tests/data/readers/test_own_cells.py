@@ -169,6 +169,20 @@ def test_a_header_that_stands_there_again_is_rejected_and_a_column_named_row_is_
     assert ([row["text"] for row in rows], reasons) == (["fine"], [])
 
 
+def test_a_column_that_stands_twice_is_refused_where_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("stars,text,more,more\n5,fine,1,2\n")
+    assert len(read(tmp_path, "reviews", "r.csv")[0]) == 1
+    (tmp_path / "r.csv").write_text("stars,text,text\n5,fine,1\n")
+    with pytest.raises(DataError, match=r"r\.csv has the column 'text' more than once"):
+        read(tmp_path, "reviews", "r.csv")
+
+
+def test_semicolons_divide_columns_where_the_header_has_them(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("stars;text\n5;one, and\n4;two\n")
+    rows, reasons = read(tmp_path, "reviews", "r.csv")
+    assert (sorted(row["text"] for row in rows), reasons) == (["one, and", "two"], [])
+
+
 def test_mixed_line_ends_cost_the_lines_that_a_carriage_return_divides(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_bytes(b'stars,text\r\n5,one\n4,two\r\n3,three\r2,four\n1,"five"\r5,"six"\n4,seven')
     rows, reasons = read(tmp_path, "reviews", "r.csv")
