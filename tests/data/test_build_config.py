@@ -60,6 +60,8 @@ def test_the_examples_plan_all_ten_tasks_as_the_paper_does(name: str) -> None:
         ("[tasks.MPC]\nlanguage = 'english'", r"tasks\.MPC\.language cannot be 'english': choose from en, de"),
         ("[tasks.MPC]\nmax_words = 0", r"tasks\.MPC\.max_words: input should be greater than 0"),
         ("seed = ", "is not valid TOML"),
+        (f"seed = {'9' * 5000}", "is not valid TOML"),
+        (f"seed = {'[' * 5000}{']' * 5000}", "is not valid TOML"),
         ("tasks = 3", "tasks: input should be a valid dictionary"),
     ],
 )
@@ -68,6 +70,15 @@ def test_a_mistake_is_one_sentence_that_names_the_place(tmp_path: Path, text: st
         read(tmp_path, text)
     assert "\n" not in str(raised.value)
     assert "config.toml" in str(raised.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_config_and_other_encodings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbfseed = 7\n")
+    assert read_config(path).seed == 7
+    path.write_bytes("seed = 7\n".encode("utf-16"))
+    with pytest.raises(EcellmError, match=r"config\.toml is not valid TOML"):
+        read_config(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

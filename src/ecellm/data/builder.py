@@ -18,6 +18,7 @@ from ecellm.data.manifest import Manifest
 from ecellm.data.paper_deviations import deviations
 from ecellm.data.readers.custom_tables import own_columns
 from ecellm.data.readers.custom_tables_columns import Columns
+from ecellm.data.readers.custom_tables_ids import differing_ids
 from ecellm.data.samplers import SAMPLERS, Draw, Plan, Sampler
 from ecellm.data.samplers.base import BRAND, CATEGORY, RESERVE, TIME
 from ecellm.data.schema import Store
@@ -78,9 +79,10 @@ def build(
             }
             plans |= {name: _with_all_rows(name, table, plans[name], own, config) for name, table in labelled.items()}
             draws, selection = _chosen(shelf, tasks, samplers, plans, config, say, keep=dropped_dir is not None)
-            if not any(selection.split(split) for split in SPLITS):
-                raise DataError(_nothing_left(sources, draws, selection))
             rejected = shelf.bench.rejected()
+            if not any(selection.split(split) for split in SPLITS):
+                why = _nothing_left(sources, draws, selection) + _listed(rejected)
+                raise DataError(why + differing_ids(shelf.bench, sources, config.sources.tables, columns, own))
             manifest = _manifest(
                 config, chosen, plans, draws, selection, rejected, shelf.bench, engine or EngineChoice()
             )
@@ -168,9 +170,17 @@ def _nothing_left(sources: Path, draws: Mapping[str, Draw], selection: Selection
     for name, draw in draws.items():
         counts += draw.dropped + _losses(selection.dropped[name])
     if not counts:
-        return f"No task has a row: check that {sources} holds the categories that the config names."
+        return f"No task has a row: check that {sources} holds rows of the categories that the config names."
     reasons = "; ".join(f"{reason}: {count:,}" for reason, count in counts.most_common(5))
     return f"No task has a row. What was filtered out of those in {sources}: {reasons}."
+
+
+def _listed(rejected: Iterable[RejectedRow]) -> str:
+    """Say how many lines were rejected, by file and reason; empty where none was."""
+    counts = Counter((row["file"], row["reason"]) for row in rejected)
+    if not counts:
+        return ""
+    return f" Rejected: {'; '.join(f'{file}: {why}: {count:,}' for (file, why), count in counts.most_common(5))}."
 
 
 def _drop_unfit(draw: Draw, task: Task, config: BuildConfig) -> None:

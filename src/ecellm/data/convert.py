@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +24,9 @@ from ecellm.io.tables.lines import DAMAGED, EXCERPT, Errors, TextLines
 
 #: So many rows are held at a time, or as many as have so many characters.
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 50_000, 16 << 20
-NO_OBJECT = "not a JSON object"
+#: What values raise that Python cannot hold; KeyError those of an unknown zone.
+UNHELD = (OverflowError, ValueError, KeyError)
+NO_OBJECT, HEADER_AGAIN = "not a JSON object", "the header stands there again"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Rejection:
     """From 1, where a file has lines."""
     reason: str
     excerpt: str
+    cell: str = ""
+    """The value that is not of its column's kind."""
 
 
 @dataclass
@@ -94,21 +98,25 @@ def convert(
     Raises DataError where the file cannot be read or has no usable row.
     """
     readers = {"csv": _csv_rows, "json": _json_rows, "parquet": _parquet_rows}
-    good, reasons = 0, set[str]()
+    good, first = 0, list[Rejection]()
     with _no_collection(), pq.ParquetWriter(into, form.schema, use_dictionary=False) as writer:
         try:
             for rows in readers[file_format(origin)](path, form):
                 batch, rejections = _judged(rows, form)
                 good += batch.num_rows
-                reasons |= {one.reason for one in rejections}
+                first = first or rejections[:1]
                 reject(rejections)
                 if batch.num_rows:
                     writer.write_batch(batch)
-        except (*DAMAGED, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        except (*DAMAGED, UnicodeDecodeError, pa.ArrowException) as error:
             _refuse(origin, error)
+        except OSError as error:
+            # A damaged page of Parquet has no number; a full disk has.
+            if error.errno is None:
+                _refuse(origin, error)
+            raise
     if not good:
-        why = min(reasons) if reasons else "it is empty"
-        raise DataError(f"{origin} has no usable row ({why}): is it the right file?")
+        raise DataError(f"{origin} has no usable row ({_why(first)}): is it the right file?")
 
 
 @contextmanager
@@ -121,6 +129,15 @@ def _no_collection() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def _why(rejected: Sequence[Rejection]) -> str:
+    """Say what is wrong with the first of rejected rows."""
+    if not rejected:
+        return "it is empty"
+    first = rejected[0]
+    shown = f"{first.reason}: {first.cell!r}" if first.cell else f"{first.reason}, as in {first.excerpt!r}"
+    return shown if first.line is None else f"line {first.line}: {shown}"
 
 
 def _refuse(origin: Path, error: Exception) -> NoReturn:
@@ -149,6 +166,8 @@ def _csv_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
     for record in CsvRecords(TextLines(path, form.encoding, form.errors), delimiter, len(header), is_row):
         if record.fault:
             rows.reject(record.line, record.text, record.fault)
+        elif record.cells == header:
+            rows.reject(record.line, record.text, HEADER_AGAIN)
         else:
             cells = record.cells
             rows.add(record.line, record.text, [cells[place] for place in at])
@@ -191,16 +210,27 @@ def _parquet_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
     with pq.ParquetFile(path) as file:
         places(path, file.schema_arrow.names, names)
         for batch in file.iter_batches(ROWS_AT_ONCE // 5, columns=list(dict.fromkeys(names))):
-            columns = [_in_microseconds(batch.column(name)).to_pylist() for name in names]
+            columns = [_cells(batch.column(name)) for name in names]
             cells: list[Sequence[object]] = list(zip(*columns, strict=True))
             yield _Rows(cells, [None] * len(cells))
 
 
-def _in_microseconds(column: pa.Array) -> pa.Array:
-    """Return times as Python can hold them, in UTC: their zone may be unknown here."""
+def _cells(column: pa.Array) -> Sequence[object]:
+    """Return a column's values, `WRONG` where Python holds none such: bytes that are no text, times too far off."""
     if pa.types.is_timestamp(column.type):
-        return column.cast(pa.timestamp("us", "UTC" if column.type.tz else None), safe=False)
-    return column
+        # In UTC: the zone may be unknown here.
+        column = column.cast(pa.timestamp("us", "UTC" if column.type.tz else None), safe=False)
+    try:
+        return cast(list[object], column.to_pylist())
+    except UNHELD:
+        return [_cell(value) for value in column]
+
+
+def _cell(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except UNHELD:
+        return WRONG
 
 
 def _judged(rows: _Rows, form: TableForm) -> tuple[pa.RecordBatch, list[Rejection]]:
@@ -208,26 +238,33 @@ def _judged(rows: _Rows, form: TableForm) -> tuple[pa.RecordBatch, list[Rejectio
     columns = list(zip(*rows.cells, strict=True)) or [()] * len(form.columns)
     kinds = [KINDS[kind] for _, kind in form.columns.values()]
     made = [values_of(kind, cells) for kind, cells in zip(kinds, columns, strict=True)]
-    bad: dict[int, str] = {}
-    for column, (_, wrong) in zip(form.columns, made, strict=True):
+    bad: dict[int, tuple[str, str]] = {}
+    for column, kind, cells, (_, wrong) in zip(form.columns, kinds, columns, made, strict=True):
         for place in wrong:
-            bad.setdefault(place, f"{column} has the wrong type")
+            bad.setdefault(place, (f"{column} {kind.fault}", _shown_cell(cells[place])[:EXCERPT]))
     arrays = [array for array, _ in made]
     for column, array in zip(form.columns, arrays, strict=True):
         if column in form.needed and array.null_count:
             for place in pc.indices_nonzero(array.is_null()).to_pylist():
-                bad.setdefault(place, f"{column} is missing")
+                bad.setdefault(place, (f"{column} is missing", ""))
     batch = pa.record_batch(arrays, schema=form.schema)
     if bad:
         batch = batch.filter(pa.array([place not in bad for place in range(batch.num_rows)], pa.bool_()))
-    rejections = [Rejection(rows.lines[at], reason, _shown(rows, at, form)) for at, reason in sorted(bad.items())]
+    rejections = [
+        Rejection(rows.lines[at], reason, _shown(rows, at, form), cell) for at, (reason, cell) in sorted(bad.items())
+    ]
     return batch, rows.rejections + rejections
 
 
 def _shown(rows: _Rows, at: int, form: TableForm) -> str:
     if rows.texts:
         return _excerpt(rows.texts[at])
-    return json.dumps(dict(zip(form.names, rows.cells[at], strict=True)), ensure_ascii=False, default=str)[:EXCERPT]
+    row = dict(zip(form.names, rows.cells[at], strict=True))
+    return json.dumps(row, ensure_ascii=False, default=_shown_cell)[:EXCERPT]
+
+
+def _shown_cell(cell: object) -> str:
+    return "?" if cell is WRONG else str(cell)
 
 
 def _excerpt(text: str) -> str:

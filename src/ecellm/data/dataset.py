@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ecellm.data.dataset_columns import check_published, check_split
 from ecellm.data.hub_card import HUB_CARD, hub_card
 from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError
@@ -44,7 +45,6 @@ SCHEMA = pa.schema(
         pa.field("products", pa.list_(pa.string())),
     ]
 )
-REQUIRED = ("id", "task", "domain", "input", "options", "output")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Dataset:
     @property
     def seed(self) -> int:
         """The seed it was built with; instructions are drawn by it."""
-        return int(self.manifest.get("seed", 0))
+        return self.manifest.get("seed", 0)
 
     @property
     def is_imported(self) -> bool:
@@ -162,28 +162,35 @@ def own_files(path: Path | None) -> list[Path]:
 
 
 def read_dataset(path: Path) -> Dataset:
-    """Open a dataset folder; raises DataError with one sentence where it is not one."""
+    """Open a dataset folder; raises DataError with one sentence where it is not one, or a row of it is no example."""
     manifest = path / MANIFEST
+    ids: dict[str, pa.ChunkedArray] = {}
     if not manifest.is_file():
         raise DataError(f"{path} is not a dataset: it has no {MANIFEST}. Make one with `ecellm build`.")
     for split in SPLITS:
         file = path / f"{split}.parquet"
         if not file.is_file():
             raise DataError(f"The dataset {path} has no {file.name}: build it again.")
-        try:
-            names = pq.read_schema(file).names
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{file} cannot be read as Parquet: build the dataset again.") from error
-        missing = [name for name in REQUIRED if name not in names]
-        if missing:
-            raise DataError(f"{file} has no column {', '.join(missing)}.")
+        ids[split] = check_split(file)
+    if (path / PUBLISHED).is_file():
+        check_published(path / PUBLISHED, ids)
+    return Dataset(path, _read_manifest(manifest))
+
+
+def _read_manifest(file: Path) -> Manifest:
     try:
-        values: Manifest = json.loads(manifest.read_text(encoding="utf-8"))
+        values: Manifest = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{manifest} is not valid JSON: build the dataset again.") from error
+        raise DataError(f"{file} is not valid JSON: build the dataset again.") from error
     if not isinstance(values, dict):
-        raise DataError(f"{manifest} is not a JSON object: build the dataset again.")
-    return Dataset(path, values)
+        raise DataError(f"{file} is not a JSON object: build the dataset again.")
+    if not isinstance(values.get("seed", 0), int):
+        raise DataError(f"{file}: the seed {values['seed']!r} is no whole number.")
+    for key in ("counts", "dropped", "rejected"):
+        counted = values.get(key, {})
+        if not isinstance(counted, dict) or not all(isinstance(counts, dict) for counts in counted.values()):
+            raise DataError(f"{file}: {key!r} is no object of objects.")
+    return values
 
 
 def write_dataset(

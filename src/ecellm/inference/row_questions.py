@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ecellm.errors import DataError
-from ecellm.io.tables.cells import is_encodable, list_of, text_of
+from ecellm.io.tables.cells import is_whole_text, list_of, text_of
 from ecellm.models.base import Reply
 from ecellm.tasks import TASKS
 from ecellm.tasks.task import Column, Given, Task
@@ -160,7 +160,7 @@ def _text(name: str, value: object) -> str | None:
     if text is None and isinstance(value, bytes):
         raise DataError(f"{name} is not valid UTF-8.")
     text = str(value) if text is None else text
-    if not is_encodable(text):
+    if not is_whole_text(text):
         raise DataError(f"{name} is not valid UTF-8.")
     return text if text.strip() else None
 
@@ -170,7 +170,7 @@ def _texts(column: Column, value: object) -> list[str]:
     if _is_nothing(value):
         return []
     many = list(value) if isinstance(value, tuple) else list_of(value)
-    if many is not None and None in many:
+    if many is not None and any(_is_nothing(item) for item in many):
         raise DataError(f"{column.name} has an item that is null.")
     texts = [_text(column.name, item) for item in (many if many is not None else [value])]
     return [text for text in texts if text is not None]

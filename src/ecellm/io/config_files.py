@@ -11,10 +11,10 @@ from ecellm.errors import ConfigError
 def read_toml(path: Path) -> dict[str, object]:
     """Read a TOML file; raises ConfigError with one sentence where that cannot be done."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {path}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
 
 

@@ -158,7 +158,7 @@ def recipe_text(name: str) -> str:
         return files("ecellm.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     path = Path(name)
     if path.suffix == ".toml" and path.is_file():
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     close = difflib.get_close_matches(name, recipe_names(), 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ConfigError(f"There is no recipe {name!r}: name a .toml file or one of {', '.join(recipe_names())}.{hint}")
@@ -172,7 +172,7 @@ def read_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     """
     try:
         values = tomllib.loads(recipe_text(name))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"The recipe {name} is not valid TOML: {error}.") from error
     named = {override.partition("=")[0].strip() for override in overrides or []}
     if EPOCHS in named and MIN_STEPS not in named:

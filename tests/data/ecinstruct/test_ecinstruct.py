@@ -145,6 +145,9 @@ def test_labels_join_the_ranking_rows_of_every_setting_in_file_order(tmp_path: P
         ("[]", "no usable row"),
         ('[{"task": "PSI"}]', "no usable row: no input: 1"),
         ("", "not a whole JSON file"),
+        ("[NaN]", "not a whole JSON file"),
+        ("[{}] x", "not a whole JSON file"),
+        ("[" * 100_000, "not a whole JSON file"),
     ],
 )
 def test_a_file_that_is_none_is_refused_and_nothing_is_written(
@@ -157,6 +160,62 @@ def test_a_file_that_is_none_is_refused_and_nothing_is_written(
     assert said in error
     assert "Traceback" not in error
     assert not out.exists()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row_or_of_the_labels(tmp_path: Path) -> None:
+    rows = [row(input=str(number)) for number in range(3)]
+    lines = "\n".join(map(json.dumps, rows))
+    for name, text in {"array": json.dumps(rows), "lines": lines}.items():
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+        import_published(tmp_path / name, tmp_path / f"{name} data")
+        assert [example.input for example in read_dataset(tmp_path / f"{name} data").examples("train")] == list("012")
+    labels = tmp_path / "labels.json"
+    ranking = row(
+        task="QPR", split="test", input='{"query": "mug", "product list": ["A: mug", "B: pot"]}', output="A"
+    )
+    (tmp_path / "ranking.json").write_text(json.dumps([ranking]))
+    labels.write_bytes(b'\xef\xbb\xbf[["E", "S"]]')
+    import_published(tmp_path / "ranking.json", tmp_path / "ranked", labels)
+    assert [example.labels for example in read_dataset(tmp_path / "ranked").examples("test")] == [("E", "S")]
+
+
+def test_half_of_a_surrogate_pair_rejects_its_row_and_whole_pairs_come_back(tmp_path: Path) -> None:
+    texts = ["input", "output", "options", "instruction", "few_shot_example"]
+    halves = [row(**{name: f"a \ud83d {name}"}) for name in texts] + [row(input="\udc00\ud800")]
+    whole = [row(input="a \U0001f600 mug"), row(input={"text": "\ud800"})]
+    file, out = tmp_path / "rows.json", tmp_path / "data"
+    file.write_text(json.dumps([*halves, *whole]))
+    manifest = import_published(file, out)
+    reasons = {f"half of a surrogate pair in {name}": 1 for name in texts} | {"half of a surrogate pair in input": 2}
+    assert manifest["rejected"] == {"rows.json": reasons}
+    assert len((out / "rejects.jsonl").read_text().splitlines()) == len(halves)
+    export(read_dataset(out), tmp_path / "again.json")
+    inputs = [each["input"] for each in json.loads((tmp_path / "again.json").read_text())]
+    assert inputs == ["a \U0001f600 mug", '{"text": "\\ud800"}']
+
+
+def test_rows_of_odd_values_are_rejected_and_counted(tmp_path: Path) -> None:
+    odd = [row(split=["train"]), row(setting={}), row(task=[1]), [row()], 5, None]
+    file = tmp_path / "rows.json"
+    deep = json.dumps(row(input=0)).replace('"input": 0', f'"input": {"[" * 5000 + "]" * 5000}')
+    file.write_text("\n".join([*map(json.dumps, [*odd, row()]), deep]))
+    manifest = import_published(file, tmp_path / "data")
+    assert manifest["rejected"]["rows.json"] == {
+        "nested too deeply": 1,
+        "not a JSON object": 3,
+        "unknown setting": 1,
+        "unknown split": 1,
+        "unknown task": 1,
+    }
+    assert manifest["published_rows"] == {"IND_Diverse_Instruction": 1}
+
+
+def test_labels_of_rows_that_list_no_products_are_refused(tmp_path: Path) -> None:
+    rows = [row(task="QPR", split="test", input='{"query": "mug"}')]
+    with pytest.raises(EcellmError, match="A QPR test row has no query and list of products to label"):
+        imported(rows, tmp_path / "data", [["E", "S"]])
+    with pytest.raises(EcellmError, match="E, S, C or I"):
+        imported(rows, tmp_path / "list", [[["E"]]])  # type: ignore[list-item]
 
 
 def test_json_lines_are_read_too(tmp_path: Path) -> None:

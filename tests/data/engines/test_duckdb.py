@@ -9,7 +9,7 @@ import pytest
 from source_files import opened, read, review, review_file, write_lines
 
 from ecellm.data.config import Sources
-from ecellm.data.engines import base, duckdb
+from ecellm.data.engines import duckdb, line_numbers
 from ecellm.data.sources import EngineChoice, Wanted
 from ecellm.errors import EcellmError
 
@@ -69,7 +69,7 @@ def test_however_gzip_files_are_read_rows_and_rejects_are_the_same(
 
 def test_bad_lines_are_numbered_however_far_apart_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is looked through block by block, no further than its last bad line."""
-    monkeypatch.setattr(base, "BLOCK", 300)
+    monkeypatch.setattr(line_numbers, "BLOCK", 300)
     good = [review(user=f"A{number}") for number in range(40)]
     write_lines(review_file(tmp_path), [b"bad", *good[:15], b"bad", b"{}", *good[15:], b"bad"])
     found = read(tmp_path, REVIEWS, reviews=["Beauty"])

@@ -63,10 +63,13 @@ def test_bad_questions_are_set_aside_with_line_and_reason(tmp_path: Path) -> Non
         question(9, review_snippets="one text"),
         question(10, questionText=None),
         question(11, is_answerable=True),
+        question(12, review_snippets=["fine", {"text": "fine"}]),
+        question(13, answers=[{"answerText": ["Yes."], "helpful": [1, 1]}]),
+        question(14, answers=[{"answerText": "[Update] yes", "helpful": [1, 1]}]),
     ]
     write_questions(tmp_path, test=lines)
     found = read(tmp_path, QA)
-    assert {row["product_id"] for row in found["questions"] if row["split"] == "test"} == {"Q1", "Q11"}
+    assert {row["product_id"] for row in found["questions"] if row["split"] == "test"} == {"Q1", "Q11", "Q14"}
     assert found.places() == {
         2: "not valid JSON",
         3: "category is missing",
@@ -74,7 +77,9 @@ def test_bad_questions_are_set_aside_with_line_and_reason(tmp_path: Path) -> Non
         5: "is_answerable has the wrong type",
         6: "an answer has no text",
         7: "an answer has no text",
-        8: "a review snippet is null",
+        8: "review_snippets has the wrong type",
         9: "review_snippets has the wrong type",
         10: "questionText is missing",
+        12: "review_snippets has the wrong type",
+        13: "answers has the wrong type",
     }

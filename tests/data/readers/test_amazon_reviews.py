@@ -87,6 +87,36 @@ def test_bad_reviews_are_set_aside_with_line_and_reason(tmp_path: Path) -> None:
     assert found.rejects[0]["excerpt"] == '{"overall": 5.0, "asin": "B1", '
 
 
+#: Not times, whatever is meant: a year, a day of Excel, yyyymmdd, microseconds, a day far ahead.
+IMPLAUSIBLE = [2016, 42370, 20160101, 1472688000000000, 4102444800]
+
+
+def test_times_are_seconds_or_milliseconds_and_others_are_rejected(tmp_path: Path) -> None:
+    times = [1472688000, 1472688000999, *IMPLAUSIBLE]
+    write_lines(review_file(tmp_path), [review(unixReviewTime=time) for time in times])
+    write_lines(rating_file(tmp_path), [f"B1,A1,5.0,{time}".encode() for time in times])
+    found = read(tmp_path, REVIEWS, reviews=["Beauty"], ratings=["Beauty"], tables=["reviews", "purchases"])
+    for table in ("reviews", "purchases"):
+        assert [row["time"] for row in found[table]] == [1472688000, 1472688000], table
+    reason = "time is not from 1990 to tomorrow"
+    assert found.reasons() == {("Beauty.csv", reason): 5, ("Beauty.json.gz", reason): 5}
+    assert sorted(row["line"] for row in found.rejects) == sorted([*range(3, 8)] * 2)
+
+
+def test_a_carriage_return_alone_ends_a_line_too(tmp_path: Path) -> None:
+    data = b"B1,A1,5.0,1400000000\rB2,A1,4.0,1400000001\r\nbad\rB3,A1,3.0,1400000002\n\r\n"
+    write_lines(rating_file(tmp_path), [data], end=b"")
+    found = read(tmp_path, REVIEWS, ratings=["Beauty"], tables=["purchases"])
+    assert sorted(row["product_id"] for row in found["purchases"]) == ["B1", "B2", "B3"]
+    assert found.reasons() == {("Beauty.csv", "not 4 columns"): 1}
+
+
+def test_a_file_whose_times_are_all_implausible_is_refused_with_a_value(tmp_path: Path) -> None:
+    write_lines(rating_file(tmp_path), [b"B1,A1,5.0,20160101", b"B2,A1,5.0,20160102"])
+    with pytest.raises(EcellmError, match=r"time is not from 1990 to tomorrow, as in 'B1,A1,5\.0,20160101'"):
+        read(tmp_path, REVIEWS, ratings=["Beauty"], tables=["purchases"])
+
+
 def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
     write_lines(review_file(tmp_path), [review(), b"bad", review(), b"\xff", review()], end=b"\r\n")
     found = read(tmp_path, REVIEWS, reviews=["Beauty"])
@@ -218,12 +248,22 @@ def test_a_page_of_wrong_types_is_set_aside(tmp_path: Path) -> None:
         page(),
         page(item="B2", also_buy="B1"),
         page(item="B3", title=["x"]),
-        page(item="B4", title="[New] comb"),
+        page(item="B4", title="[New] comb", description=["[New] and", "{so on}"]),
+        page(item="B5", description=["A comb.", {"made": "of wood"}]),
+        page(item="B6", feature=[["light"]]),
+        page(item="B7", also_view=[None]),
     ]
     write_lines(page_file(tmp_path), lines)
     found = read(tmp_path, REVIEWS, metadata=["Beauty"])
     assert {row["product_id"] for row in found["products"]} == {"B000000001", "B4"}
-    assert found.places() == {2: "also_buy has the wrong type", 3: "title has the wrong type"}
+    assert found.product("B4")["description"] == "[New] and, {so on}"
+    assert found.places() == {
+        2: "also_buy has the wrong type",
+        3: "title has the wrong type",
+        5: "description has the wrong type",
+        6: "feature has the wrong type",
+        7: "also_view has the wrong type",
+    }
 
 
 def test_of_a_repeated_product_one_stays_whatever_the_order(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_times_truths_lists_and_answers_are_read_as_people_write_them(tmp_path: 
     write(tmp_path / "p.csv", [{"product_id": str(n), "user_id": "u", "time": time} for n, time in enumerate(times)])
     rows, rejected = read(tmp_path, "purchases", purchases={"file": "p.csv"})
     assert [row["time"] for row in rows] == [1_700_000_000] * 3
-    assert [row["reason"] for row in rejected] == ["time has the wrong type"]
+    assert [row["reason"] for row in rejected] == ["time is no date or time from 1990 to tomorrow"]
     said = [["It is.", "No."], [{"text": "It is.", "helpful": 3}], "It is."]
     questions = [
         {"question": f"{n}?", "snippets": "quiet", "answers": answers, "answerable": truth}

@@ -126,14 +126,34 @@ def test_a_missing_column_is_an_error_that_names_the_file(tmp_path: Path) -> Non
     row = judgement(1)
     del row["esci_label"]
     write_esci(tmp_path, [row], [judged_product(1)])
-    with pytest.raises(EcellmError, match=r"examples\.parquet lacks one of the columns .*esci_label"):
+    with pytest.raises(EcellmError, match=r"examples\.parquet has no column 'esci_label'; it has "):
         read(tmp_path, ESCI)
 
 
 def test_a_column_of_another_type_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     write_esci(tmp_path, [judgement(1, small_version="yes")], [judged_product(1)])
-    with pytest.raises(EcellmError, match=r"examples\.parquet cannot be read"):
+    said = r"examples\.parquet has no usable row \(small_version has the wrong type: 'yes'"
+    with pytest.raises(EcellmError, match=said):
         read(tmp_path, ESCI)
+
+
+def test_bytes_that_are_utf_8_are_text_and_lists_and_other_bytes_are_rejected(tmp_path: Path) -> None:
+    folder = write_esci(tmp_path, [judgement(number) for number in range(3)], [judged_product(1)])
+    file = folder / "shopping_queries_dataset_products.parquet"
+    products = pa.Table.from_pylist([judged_product(number) for number in range(3)])
+
+    def titles(*values: object) -> list[str | None]:
+        column = products.column_names.index("product_title")
+        pq.write_table(products.set_column(column, "product_title", pa.array(values)), file)
+        found = read(tmp_path, ESCI)
+        wrong = [row["reason"] for row in found.rejects]
+        assert wrong == ["product_title has the wrong type"] * (3 - len(found["products"]))
+        return [row["title"] for row in sorted(found["products"], key=lambda row: str(row["product_id"]))]
+
+    assert titles(b"Caf\xc3\xa9", b"\xff", None) == ["Café", None]
+    assert titles(["a list"], None, None) == [None, None]
+    assert titles(1.5, float("nan"), None) == ["1.5", None, None]
+    assert titles(7, 8, None) == ["7", "8", None]
 
 
 def test_a_file_without_us_rows_is_an_error(tmp_path: Path) -> None:

@@ -100,6 +100,10 @@ def test_bad_products_are_set_aside_with_line_and_reason(tmp_path: Path) -> None
         described(""),
         described("M9", category=None),
     ]
+    lines += [
+        described("M11", paragraphs=[("title", {"text": "Oak comb"})]),  # type: ignore[list-item]
+        described("M12", attributes={"Material": [(["Oak"], 0)]}),  # type: ignore[list-item]
+    ]
     write_mave(tmp_path, {("train", "positives"): lines})
     found = read(tmp_path, MAVE)
     kept = {row["product_id"] for row in found["products"] if row["product_id"].endswith("train/positives")}
@@ -113,6 +117,8 @@ def test_bad_products_are_set_aside_with_line_and_reason(tmp_path: Path) -> None
         7: "an attribute has no name",
         8: "an evidence has no value or no paragraph",
         9: "id is missing",
+        11: "paragraphs has the wrong type",
+        12: "attributes has the wrong type",
     }
     file = mave_file(tmp_path).relative_to(tmp_path).as_posix()
     assert {row["file"] for row in found.rejects} == {file}

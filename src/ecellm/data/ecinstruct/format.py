@@ -133,7 +133,8 @@ def _imported_rows(dataset: Dataset, authors_names: bool) -> Iterator[dict[str, 
     examples = {
         example.id: example for split in SPLITS for domain in DOMAINS for example in dataset.examples(split, domain)
     }
-    for batch in pq.ParquetFile(dataset.path / PUBLISHED).iter_batches():
+    names = [field.name for field in fields(PublishedRow)]
+    for batch in pq.ParquetFile(dataset.path / PUBLISHED).iter_batches(columns=names):
         for values in batch.to_pylist():
             row = PublishedRow(**values)
             example = examples[row.id]

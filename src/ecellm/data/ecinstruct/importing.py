@@ -7,6 +7,7 @@ Nothing is filtered: equal rows of one setting stay two samples. Rows that are n
 import hashlib
 import json
 import sys
+from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-import ijson  # type: ignore[import-untyped]
+# The faster ones write "?" for half of a surrogate pair, which is then neither kept nor rejected.
+import ijson.backends.python as ijson  # type: ignore[import-untyped]
 
 from ecellm.data.dataset import PUBLISHED, split_setting, write_dataset
 from ecellm.data.ecinstruct.format import SPLIT_NAMES, PublishedRow, write_published
 from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError, EcellmError
 from ecellm.io.files import atomic_folder, refuse_existing
+from ecellm.io.tables.cells import is_whole_text
+from ecellm.io.tables.header import refuse_other_kind
 from ecellm.tasks import TASKS, Task, tasks_by_name
 from ecellm.tasks.qpr import TASK as QPR
 from ecellm.tasks.qpr import compared
@@ -30,6 +34,8 @@ from ecellm.types import DIVERSE, SETTINGS, SPLITS, Example, Split, sample_id
 DEFAULT_SPLIT: Split = "test"
 DEFAULT_SETTING = f"IND_{DIVERSE}"
 EXCERPT = 200
+#: What may be a text of a row.
+TEXTS = ("task", "split", "setting", "instruction", "input", "options", "output", "few_shot_example")
 
 _SPLITS: dict[str, Split] = {
     **{split: split for split in SPLITS},
@@ -66,8 +72,7 @@ class Imported:
         try:
             example, published = _read(row, self._tasks)
         except EcellmError as problem:
-            excerpt = json.dumps(row, ensure_ascii=False, default=str)[:EXCERPT]
-            self.rejected.append(RejectedEntry(row=number, reason=str(problem), excerpt=excerpt))
+            self.rejected.append(RejectedEntry(row=number, reason=str(problem), excerpt=_excerpt(row)))
             return
         content = json.dumps(
             [example.task, example.domain, example.split, example.input, example.options, example.output]
@@ -93,6 +98,7 @@ def import_published(
     row, or the labels do not fit its QPR rows.
     """
     refuse_existing(out)
+    refuse_other_kind(path)
     found = Imported()
     with path.open("rb") as file:
         for row in _objects(follow(file), path):
@@ -113,13 +119,14 @@ def import_published(
 
 def _objects(file: BinaryIO, path: Path) -> Iterator[object]:
     """Yield the items of a JSON array, or one object after the other (JSON lines)."""
-    start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-    file.seek(0)
-    prefix = "item" if start.startswith(b"[") else ""
+    start = file.read(64)
+    whole = start.removeprefix(BOM_UTF8)
+    file.seek(len(start) - len(whole))
+    prefix = "item" if whole.lstrip().startswith(b"[") else ""
     try:
         yield from ijson.items(file, prefix, multiple_values=True, use_float=True)
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0].strip()
+    except (ijson.common.JSONError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0].strip()[:EXCERPT]
         raise DataError(f"{path} is not a whole JSON file ({reason}): fetch or export it again.") from error
 
 
@@ -130,11 +137,16 @@ def _read(row: object, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow
     task = tasks.get(str(row.get("task")).strip().casefold())
     if task is None:
         raise DataError("unknown task" if row.get("task") else "no task")
+    half = [name for name in TEXTS if isinstance(text := row.get(name), str) and not is_whole_text(text)]
+    if half:
+        raise DataError(f"half of a surrogate pair in {half[0]}")
     texts = {name: _text(row.get(name)) for name in ("input", "output")}
     for name, text in texts.items():
         if text is None:
             raise DataError(f"no {name}")
-    setting, named_split = row.get("setting") or DEFAULT_SETTING, row.get("split")
+    setting, named_split = row.get("setting"), row.get("split")
+    if setting in (None, ""):
+        setting = DEFAULT_SETTING
     if setting not in SETTINGS:
         raise DataError("unknown setting")
     split = DEFAULT_SPLIT if named_split is None else _SPLITS.get(str(named_split))
@@ -158,8 +170,18 @@ def _read(row: object, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow
 
 
 def _text(value: object) -> str | None:
-    """Return a text; a list or object as JSON text."""
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    """Return a text; a list or object as JSON text. Raises DataError for one that is nested too deeply."""
+    try:
+        return value if value is None or isinstance(value, str) else json.dumps(value)
+    except RecursionError as error:
+        raise DataError("nested too deeply") from error
+
+
+def _excerpt(row: object) -> str:
+    try:
+        return json.dumps(row, ensure_ascii=False, default=str)[:EXCERPT]
+    except RecursionError:
+        return ""
 
 
 def _shared(value: object) -> str | None:
@@ -188,19 +210,28 @@ def _join_labels(found: Imported, labels: Path) -> None:
     for place, example in enumerate(found.examples):
         if example.id in labelled:
             entry = labelled[example.id]
-            products = len(compared(example))
+            products = _products(example)
             if len(entry) != products:
                 raise DataError(f"{labels}: {len(entry)} labels for a list of {products} products.")
             found.examples[place] = replace(example, labels=entry)
 
 
+def _products(example: Example) -> int:
+    try:
+        return len(compared(example))
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"A QPR test row has no query and list of products to label: {example.input[:80]!r}."
+        ) from error
+
+
 def _read_labels(labels: Path) -> list[tuple[str, ...]]:
     try:
-        entries = json.loads(labels.read_text(encoding="utf-8"))
-    except ValueError as error:
+        entries = json.loads(labels.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{labels} is not valid JSON.") from error
     good = isinstance(entries, list) and all(
-        isinstance(entry, list) and all(label in QPR.answer.gains for label in entry) for entry in entries
+        isinstance(entry, list) and all(str(label) in QPR.answer.gains for label in entry) for entry in entries
     )
     if not good:
         raise DataError(f"{labels} should be a list with, for each QPR test row, a list of E, S, C or I.")

@@ -8,8 +8,7 @@ import errno
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,21 +18,18 @@ from typing import TypedDict
 
 import ibis
 import ibis.expr.types as ir
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ecellm.data.convert import Rejection, TableForm, convert
 from ecellm.data.manifest import InputFile
 from ecellm.data.schema import Engine
 from ecellm.errors import DataError
 from ecellm.io.files import NO_ROOM
+from ecellm.io.tables.header import places, refuse_other_kind
 from ecellm.io.tables.lines import DAMAGED, opened
 
 CHUNK = 1 << 20
-#: What is searched for lines at a time: small enough to stay in the processor's cache.
-BLOCK = 2 << 20
-#: Characters at the end of a bad line by which its number is found.
-LAST = 8
 #: Up to so many bad lines of a file get their line numbers; finding them takes a pass in Python.
 MOST_NUMBERED = 10_000
 #: The column that says which file a row came from, for rejects.
@@ -41,6 +37,9 @@ FILE = "file"
 REPEATED = "product stands there already"
 #: The type of a column that keeps its own.
 AS_IT_IS = ""
+
+#: DuckDB's types of columns as kinds of cells.
+CELLS = {"VARCHAR": "text", "BIGINT": "number"}
 
 #: Says which rows of a table are bad.
 Check = Callable[[ir.Table], ir.BooleanValue]
@@ -139,10 +138,14 @@ class Workbench(Engine, ABC):
         where: str = "true",
     ) -> ir.Table:
         """Return columns (name to DuckDB type) of a Parquet file, of the rows `where` holds; rows that meet a
-        check are rejected, and repeats as in `json_lines`. Raises DataError where the file is missing, no
-        Parquet, lacks a column or has it of another type, or has no usable row."""
+        check, or hold a list, an object or bytes that are no text, are rejected, and repeats as in `json_lines`.
+        Raises DataError where the file is missing, no Parquet, lacks a column, or has no usable row."""
         select = partial(self._parquet_sql, columns, where)
-        return self._collect([Part(path)], select, list(columns), checks, by, numbered=False)
+        self.look([Part(path)])
+        if all(_holds(piece.path, columns) for piece in pieces([Part(path)])):
+            return self._collect([Part(path)], select, list(columns), checks, by, numbered=False)
+        form = TableForm({name: (name, CELLS[kind]) for name, kind in columns.items()}, [])
+        return self._converted_table(Part(path), form, select, checks, by)
 
     def table(self, part: Part, form: TableForm, by: Sequence[str] = ()) -> ir.Table:
         """Return the columns of a table file (.csv, .tsv, .jsonl, .ndjson, .json lines or .parquet, text files also
@@ -151,6 +154,18 @@ class Workbench(Engine, ABC):
         Rows that lack a needed value, have one of another kind or break the file's grammar are rejected, and repeats
         as in `json_lines`. Raises as that, and DataError for another kind of file or where a header lacks a column.
         """
+        select = partial(self._parquet_sql, dict.fromkeys(form.columns, AS_IT_IS), "true")
+        return self._converted_table(part, form, select, NO_CHECKS, by)
+
+    def _converted_table(
+        self,
+        part: Part,
+        form: TableForm,
+        select: Callable[[Path], str],
+        checks: Mapping[str, Check],
+        by: Sequence[str],
+    ) -> ir.Table:
+        """Convert a file row by row and return its columns by the SQL that `select` gives for what was written."""
         converted = []
         for piece in pieces([part]):
             self.inspect([piece.path])
@@ -158,8 +173,7 @@ class Workbench(Engine, ABC):
             path = self.temporary / f"converted-{self._converted}.parquet"
             convert(piece.path, piece.origin, path, form, partial(self._reject, self.relative(piece.origin)))
             converted.append(replace(piece, path=path, converted_from=piece.origin))
-        select = partial(self._parquet_sql, dict.fromkeys(form.columns, AS_IT_IS), "true")
-        found = self._collect(converted, select, list(form.columns), NO_CHECKS, by, numbered=False)
+        found = self._collect(converted, select, list(form.columns), checks, by, numbered=False)
         for piece in converted:
             self.discard(piece.path)
         return found
@@ -266,6 +280,23 @@ def _look(path: Path) -> None:
         raise DataError(f"There is no file {path}: check --sources and the config's categories.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty. Get the file again.")
+    refuse_other_kind(path)
+
+
+def _holds(path: Path, columns: Mapping[str, str]) -> bool:
+    """Say whether a Parquet file has texts and whole numbers where columns (name to DuckDB type) should, so that an
+    engine's own cast gives them; raises DataError where it has no such column."""
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{path} cannot be read: {first}. Get the file again.") from error
+    places(path, schema.names, list(columns))
+    kinds = {name: schema.field(name).type for name in columns}
+    return all(
+        pa.types.is_signed_integer(kind) or (columns[name] == "VARCHAR" and pa.types.is_string(kind))
+        for name, kind in kinds.items()
+    )
 
 
 def full_disk(folder: Path) -> OSError:
@@ -283,92 +314,18 @@ def unpack(path: Path, into: Path) -> None:
         raise DataError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
 
 
-def line_numbers(
-    path: Path, marks: Collection[str], hints: Collection[str], count: int, broken: bool
-) -> tuple[dict[str, list[int]], list[int]]:
-    """Find the numbers, from 1, of the lines with these md5 marks, and, where `broken` ones are expected,
-    of those that are not UTF-8.
-
-    Without broken ones the search ends where `count` lines, all that have these marks, were found. A hint is a wanted
-    line's length in bytes, a bar, and its last characters (none where they cannot be shown): it saves the md5 of all
-    other lines.
-    """
-    found: dict[str, list[int]] = defaultdict(list)
-    undecodable = []
-    split = [hint.partition("|") for hint in hints]
-    lengths = np.array([int(length) for length, _, end in split if end], dtype=np.int64)
-    bare = np.array([int(length) for length, _, end in split if not end], dtype=np.int64)
-    last = (end.encode("utf-8", "surrogatepass")[-LAST:] for _, _, end in split)
-    endings = np.array([int.from_bytes(end, "big") for end in last], dtype=np.uint64)
-    first = 1
-    for block in _blocks(path):
-        starts, stops = _lines_of(block)
-        candidates = np.isin(stops - starts, lengths)
-        candidates[candidates] = np.isin(_endings(block, starts[candidates], stops[candidates]), endings)
-        candidates |= np.isin(stops - starts, bare)
-        for place in np.flatnonzero(candidates).tolist():
-            mark = hashlib.md5(block[starts[place] : stops[place]], usedforsecurity=False).hexdigest()
-            if mark in marks:
-                found[mark].append(first + place)
-        if broken and not _decodes(block):
-            places = zip(starts.tolist(), stops.tolist(), strict=True)
-            undecodable += [first + place for place, (start, stop) in enumerate(places)
-                            if not _decodes(block[start:stop])]  # fmt: skip
-        first += len(starts)
-        if not broken and sum(map(len, found.values())) >= count:
-            break
-    marked = {number for numbers in found.values() for number in numbers}
-    return found, [number for number in undecodable if number not in marked]
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    """Give a file's lines, many at a time: one by one takes many times as long."""
-    rest = b""
-    with opened(path) as file:
-        while data := file.read(BLOCK):
-            data = rest + data
-            cut = data.rfind(b"\n") + 1
-            rest = data[cut:]
-            yield data[:cut]
-    if rest:
-        yield rest + b"\n"
-
-
-def _lines_of(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the lines of a block start and stop, without what ends them."""
-    signs = np.frombuffer(block, dtype=np.uint8)
-    stops = np.flatnonzero(signs == ord("\n"))
-    starts = np.concatenate([np.zeros(1, dtype=np.int64), stops + 1])[: len(stops)]
-    while (returns := (stops > starts) & (signs[stops - 1] == ord("\r"))).any():
-        stops = stops - returns
-    return starts, stops
-
-
-def _endings(block: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return each line's last `LAST` bytes as a number."""
-    signs = np.frombuffer(block, dtype=np.uint8)
-    found = np.zeros(len(stops), dtype=np.uint64)
-    for place in range(1, LAST + 1):
-        there = stops - place >= starts
-        found[there] |= signs[stops[there] - place].astype(np.uint64) << np.uint64(8 * (place - 1))
-    return found
-
-
-def _decodes(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def judged(rows: ir.Table, checks: Mapping[str, Check], columns: Sequence[str]) -> ir.Table:
     """Return the line and some columns of rows, with the reason why a row is bad, null where it is good."""
     met = [(check(rows).fill_null(False), ibis.literal(reason)) for reason, check in checks.items()]
     own = ibis.cases(*met) if met else ibis.null("string")
     return rows.select("line", *columns, reason=ibis.coalesce(rows.problem, own))
+
+
+def no_usable_row(part: Part, why: tuple[str, str | None] | None) -> DataError:
+    """Return the error of a part without a good row, given the commonest reason and one such line, if any."""
+    reason, excerpt = why or ("it is empty", None)
+    shown = f"{reason}, as in {excerpt!r}" if excerpt else reason
+    return DataError(f"{part.origin} has no usable row ({shown}): is it the right file?")
 
 
 def either(parts: Iterable[Part]) -> str:

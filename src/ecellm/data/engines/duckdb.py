@@ -19,7 +19,6 @@ import pyarrow as pa
 from ecellm.data.convert import Rejection
 from ecellm.data.engines.base import (
     AS_IT_IS,
-    LAST,
     MOST_NUMBERED,
     Check,
     Part,
@@ -30,7 +29,7 @@ from ecellm.data.engines.base import (
     either,
     full_disk,
     judged,
-    line_numbers,
+    no_usable_row,
     pieces,
 )
 from ecellm.data.engines.duckdb_rejects import PART, DuckRejects, Line
@@ -46,6 +45,7 @@ from ecellm.data.engines.duckdb_sql import (
     trimmed,
     wrong_type,
 )
+from ecellm.data.engines.line_numbers import LAST, line_numbers
 from ecellm.errors import DataError
 from ecellm.io.tables.lines import EXCERPT
 
@@ -267,8 +267,6 @@ class DuckWorkbench(Workbench):
                 f"CASE WHEN reason IS NOT NULL THEN strlen({text}) || '|' || right({text}, {LAST}) END AS hint "
                 f"FROM ({ibis.to_sql(rows, dialect='duckdb')})"
             )
-        except duckdb.BinderException as error:
-            raise DataError(f"{either(parts.values())} lacks one of the columns {', '.join(names)}.") from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0].rstrip(".")
             wrong = DataError(f"{either(parts.values())} cannot be read: {first}. Get the file again.")
@@ -280,22 +278,29 @@ class DuckWorkbench(Workbench):
         """Return what is bad of the parts, whose lines are numbered `beside`; the `plain` files go after that."""
         broken = self._rejects.take_unreadable()
         counted = self._sql(
-            f"SELECT {PART}, count(*) FILTER (reason IS NULL), count(*) FILTER (reason IS NOT NULL), min(reason) "
+            f"SELECT {PART}, count(*) FILTER (reason IS NULL), count(*) FILTER (reason IS NOT NULL) "
             f'FROM "{name}" WHERE {PART} IN ({", ".join(map(str, parts))}) GROUP BY {PART}'
         ).fetchall()
         counts = {place: numbers for place, *numbers in counted}
         bad = []
         for place, part in parts.items():
             lines = broken.get(str(part.path), [])
-            good, wrong, reason = counts.get(place, (0, 0, None))
+            good, wrong = counts.get(place, (0, 0))
             if not good:
-                why = lines[0][1] if lines else reason or "it is empty"
-                raise DataError(f"{part.origin} has no usable row ({why}): is it the right file?")
+                raise no_usable_row(part, lines[0][1:] if lines else self._commonest(name, place))
             found = numbered and 0 < wrong + len(lines) <= MOST_NUMBERED
             marks = self._marks(name, place) if found else []
             numbers = beside.submit(self._numbers, part, marks, wrong, lines, found, place in plain)
             bad.append(_Bad(place, part, lines, numbers))
         return bad
+
+    def _commonest(self, name: str, place: int) -> tuple[str, str] | None:
+        """Return the reason that most of a part's rows are bad for, and one of these rows."""
+        found: tuple[str, str] | None = self._sql(
+            f'SELECT reason, min(excerpt) FROM "{name}" WHERE {PART} = {place} '
+            "GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 1"
+        ).fetchone()
+        return found
 
     def _numbers(
         self,

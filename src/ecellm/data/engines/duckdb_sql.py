@@ -28,16 +28,48 @@ def enumeration(values: Iterable[str]) -> str:
 
 
 def wrong_type(name: str, kind: JsonType) -> str:
-    """Return the SQL condition that a key's value is there but of another type; empty text counts as missing.
+    """Return the SQL condition that a key's value is there but of another type, or has a list or an object where a
+    text belongs, or a null within a list of texts; empty text counts as missing.
 
     The line is parsed again only where a value did not convert, or looks like an object or a list.
     """
     value = f'"row"."{name}"'
+    found = " OR ".join(_is_odd(path) for path in _texts_of(f"$.{name}", kind))
+    look = f"WHEN {_looks_odd(value, kind)} THEN {found} " if found else ""
     if kind == "VARCHAR":
-        look = f"json_type(line, '$.{name}') IN ('OBJECT', 'ARRAY')"
-        return f"CASE WHEN starts_with({value}, '{{') OR starts_with({value}, '[') THEN {look} ELSE false END"
+        return f"CASE {look}ELSE false END"
     there = f"coalesce(json_type(line, '$.{name}'), 'NULL') <> 'NULL' AND (line ->> '$.{name}') <> ''"
-    return f"CASE WHEN {value} IS NULL THEN {there} ELSE false END"
+    return f"CASE WHEN {value} IS NULL THEN {there} {look}ELSE false END"
+
+
+def _texts_of(path: str, kind: JsonType) -> list[str]:
+    """Return the JSON paths of the texts in a value."""
+    if isinstance(kind, list):
+        return _texts_of(f"{path}[*]", kind[0])
+    if isinstance(kind, dict):
+        return [text for name, of in kind.items() for text in _texts_of(f"{path}.{name}", of)]
+    return [path] if kind == "VARCHAR" else []
+
+
+def _is_odd(path: str) -> str:
+    """Return the SQL condition that an object or a list is where a text should be, or a null within a list."""
+    types = f"json_type(line, {quoted(path)})"
+    if "*" not in path:
+        return f"{types} IN ('OBJECT', 'ARRAY')"
+    null = ", 'NULL'" if path.endswith("[*]") else ""
+    return f"list_has_any({types}, ['OBJECT', 'ARRAY'{null}])"
+
+
+def _looks_odd(value: str, kind: JsonType, depth: int = 0) -> str:
+    """Return the SQL condition that a text in a value begins as a list or an object does, or is null in a list."""
+    if isinstance(kind, list):
+        own = f"x{depth}"
+        null = f"{own} IS NULL OR " if kind[0] == "VARCHAR" else ""
+        return f"len(list_filter({value}, lambda {own}: {null}{_looks_odd(own, kind[0], depth + 1)})) > 0"
+    if isinstance(kind, dict):
+        odd = [_looks_odd(f'{value}."{name}"', of, depth) for name, of in kind.items()]
+        return f"({' OR '.join(f'coalesce({one}, false)' for one in odd)})"
+    return f"starts_with({value}, '{{') OR starts_with({value}, '[')" if kind == "VARCHAR" else "false"
 
 
 def trimmed(column: str) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel, cloudpickle
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import Row as SparkRow
 from pyspark.sql import functions as F
@@ -25,7 +25,6 @@ from ecellm.data.convert import Rejection
 from ecellm.data.engines.base import (
     AS_IT_IS,
     FILE,
-    LAST,
     MOST_NUMBERED,
     REPEATED,
     Check,
@@ -37,12 +36,12 @@ from ecellm.data.engines.base import (
     either,
     full_disk,
     judged,
-    line_numbers,
+    no_usable_row,
     pieces,
 )
+from ecellm.data.engines.line_numbers import LAST, line_numbers
 from ecellm.data.engines.spark_session import quiet, start_session
 from ecellm.data.engines.spark_sql import (
-    checked_cast,
     json_text,
     message_of,
     or_empty,
@@ -117,7 +116,7 @@ class SparkWorkbench(Workbench):
         pq.read_schema(path)  # says better than Spark what is wrong with a file
         file = self._view(self._session.read.parquet(spark_path(path)))
         wanted = ", ".join(
-            f"{checked_cast(name, kind)} AS {quoted(name)}" if kind != AS_IT_IS else quoted(name)
+            f"cast({quoted(name)} AS {spark_type(kind)}) AS {quoted(name)}" if kind != AS_IT_IS else quoted(name)
             for name, kind in columns.items()
         )
         return (
@@ -212,8 +211,8 @@ class SparkWorkbench(Workbench):
         return name
 
     def _lines(self, path: Path) -> str:
-        """Return the name of a view of a file's lines."""
-        lines = self._session.read.text(spark_path(path), lineSep="\n")
+        """Return the name of a view of a file's lines, which a carriage return alone ends too, as on DuckDB."""
+        lines = self._session.read.text(spark_path(path))
         return self._view(lines.selectExpr(r"rtrim('\r', value) AS line"))
 
     def _collect(
@@ -266,8 +265,6 @@ class SparkWorkbench(Workbench):
                 frame = self._session.sql(select(part.path))
                 frames.append(frame.withColumns({name: F.lit(value) for name, value in own.items()}))
             except (PySparkException, pa.ArrowException) as error:
-                if isinstance(error, AnalysisException) and "UNRESOLVED_COLUMN" in str(error.getCondition()):
-                    raise DataError(f"{part.origin} lacks one of the columns {', '.join(names)}.") from error
                 raise DataError(f"{part.origin} cannot be read: {message_of(error)}. Get the file again.") from error
         whole = frames[0]
         for frame in frames[1:]:
@@ -285,19 +282,18 @@ class SparkWorkbench(Workbench):
 
     def _refuse_useless(self, rows: DataFrame, parts: Sequence[Part]) -> None:
         """Raise DataError where a part has no good row."""
-        good = F.count_if(F.col("reason").isNull()).alias("good")
         try:
-            counts = rows.groupBy(FILE).agg(good, F.min("reason").alias("reason")).collect()
+            grouped = rows.groupBy(FILE, "reason").agg(F.count("*").alias("rows"), F.min("excerpt").alias("excerpt"))
+            counts = grouped.orderBy(F.desc("rows"), "reason").collect()
         except (PySparkException, Py4JJavaError) as error:
             wrong = DataError(f"{either(parts)} cannot be read: {message_of(error)}. Get the file again.")
             raise self.shortage(error) or wrong from error
-        reasons = {row[FILE]: row["reason"] for row in counts}
-        usable = {row[FILE] for row in counts if row["good"]}
+        usable = {row[FILE] for row in counts if row["reason"] is None}
         for part in parts:
             name = self.relative(part.origin)
             if name not in usable:
-                why = reasons.get(name) or "it is empty"
-                raise DataError(f"{part.origin} has no usable row ({why}): is it the right file?")
+                reasons = [(row["reason"], row["excerpt"]) for row in counts if row[FILE] == name]
+                raise no_usable_row(part, reasons[0] if reasons else None)
 
 
 def _numbered(rows: Sequence[SparkRow], paths: Mapping[str, Path]) -> list[RejectedRow]:

@@ -40,9 +40,6 @@ def read(bench: Workbench, folder: Path) -> dict[str, ir.Table]:
             "an answer has no text": lambda row: (
                 row.answers.filter(lambda answer: answer.answerText.isnull()).length() > 0
             ),
-            "a review snippet is null": lambda row: (
-                row.review_snippets.filter(lambda snippet: snippet.isnull()).length() > 0
-            ),
         },
     )
     no_answers = ibis.literal([], type="array<struct<answerText: string, helpful: array<int64>>>")

@@ -19,6 +19,7 @@ import ibis
 import ibis.expr.types as ir
 
 from ecellm.data.engines.base import Part, Structure, Tables, Workbench, pieces
+from ecellm.data.readers.times import IMPLAUSIBLE, implausible, in_seconds
 from ecellm.data.schema import conform, no_texts
 from ecellm.io.tables.lines import opened
 
@@ -71,7 +72,8 @@ def metadata_2014_parts(folder: Path, categories: Collection[str]) -> list[Part]
 
 
 def read_reviews(bench: Workbench, given: Sequence[Part], space: Path, first: int | None = None) -> Tables:
-    """Return `reviews`; rows without product, user or time, or whose stars are not 1 to 5, are rejected.
+    """Return `reviews`; rows without product, user or time, whose stars are not 1 to 5 or whose time
+    cannot be meant, are rejected.
 
     A review without text has an empty one. Only the `first` so many lines of each file are read (None: all), as far
     as a folder holds it in several files, from its first file on; `space` takes copies of them.
@@ -81,18 +83,21 @@ def read_reviews(bench: Workbench, given: Sequence[Part], space: Path, first: in
         parts,
         REVIEW,
         ["asin", "reviewerID", "overall", "unixReviewTime"],
-        {"stars are not 1 to 5": lambda row: row.overall.notin(STARS)},
+        {
+            "stars are not 1 to 5": lambda row: row.overall.notin(STARS),
+            IMPLAUSIBLE: lambda row: implausible(row.unixReviewTime),
+        },
     )
     if first is not None:
         for part in parts:
             bench.discard(part.path)
-    rows = rows.mutate(text=rows.reviewText.fill_null(""))
+    rows = rows.mutate(text=rows.reviewText.fill_null(""), unixReviewTime=in_seconds(rows.unixReviewTime))
     rows = rows.rename(product_id="asin", user_id="reviewerID", stars="overall", time="unixReviewTime")
     return {"reviews": conform(rows, "reviews")}
 
 
 def read_purchases(bench: Workbench, parts: Sequence[Part]) -> Tables:
-    """Return `purchases`; lines without four columns, a rating of 1 to 5 or a whole time are rejected."""
+    """Return `purchases`; lines without four columns, a rating of 1 to 5 or a plausible time are rejected."""
     rows = bench.csv_lines(
         parts,
         ["product_id", "user_id", "rating", "time"],
@@ -100,10 +105,11 @@ def read_purchases(bench: Workbench, parts: Sequence[Part]) -> Tables:
             "product or user is missing": lambda row: (row.product_id == "") | (row.user_id == ""),
             "rating is not 1 to 5": lambda row: ~row.rating.try_cast("float64").between(1, 5).fill_null(False),
             "time is not a whole number": lambda row: row.time.try_cast("int64").isnull(),
+            IMPLAUSIBLE: lambda row: implausible(row.time.try_cast("int64")),
         },
     )
     bench.forget(rows, "rating")
-    return {"purchases": conform(rows, "purchases")}
+    return {"purchases": conform(rows.mutate(time=in_seconds(rows.time.cast("int64"))), "purchases")}
 
 
 def read_metadata(bench: Workbench, parts: Sequence[Part]) -> Tables:

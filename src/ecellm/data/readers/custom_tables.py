@@ -20,6 +20,7 @@ from ecellm.data.samplers.drawing import TRAIN_BELOW, eighty_ten_ten, normalised
 from ecellm.data.schema import conform, keyed, no_texts
 from ecellm.errors import DataError
 from ecellm.io.tables.header import file_columns
+from ecellm.io.tables.lines import EXCERPT
 
 #: The category of rows that have none.
 SHOP = "shop"
@@ -82,11 +83,7 @@ def read(
     shown: list[ir.Table] = []
     for name in (name for name in usable if name in wanted and name != "products"):
         rows = _rows(
-            bench,
-            name,
-            _file(name, usable[name], columns[name], root, space),
-            columns,
-            usable[name].fields,
+            bench, name, table_file(name, usable[name], columns[name], root, space), columns, usable[name].fields
         )
         if is_whole(name, columns):
             rows = bench.keep(_filled(_with_ids(rows, name), name, columns[name]))
@@ -95,7 +92,7 @@ def read(
             rows = _filled(rows, name, columns[name])
         found[name] = rows
     if "products" in usable:
-        path = _file("products", usable["products"], columns["products"], root, space)
+        path = table_file("products", usable["products"], columns["products"], root, space)
         by_id = {name: table for name, table in found.items() if not is_whole(name, columns)}
         rows = _rows(bench, "products", path, columns, usable["products"].fields)
         shown.append(_products(rows, by_id, columns["products"]))
@@ -183,6 +180,11 @@ def _mapped(name: str, table: OwnTable, root: Path) -> dict[str, str]:
     absent = [own for own in table.columns.values() if own not in there]
     if absent:
         raise DataError(f"{where} has no column {absent[0]!r}; it has {', '.join(there)}.")
+    if there and not table.columns and not set(known) & set(there):
+        raise DataError(
+            f"{where} has none of the columns of a table {name} ({', '.join(known)}); it has "
+            f"{', '.join(there)[:EXCERPT]}: map them with columns = {{...}} in [sources.tables.{name}]."
+        )
     return {**{column: column for column in known if column in there}, **table.columns}
 
 
@@ -191,12 +193,12 @@ def _fields(name: str, table: OwnTable) -> list[str]:
     return [record + field for record in RECORDS.get(name, ()) for field in table.fields or ()]
 
 
-def _file(name: str, table: OwnTable, own: Columns, root: Path, space: Path) -> Path:
-    """Return the table's file; these columns of a database's table are copied to one first."""
+def table_file(name: str, table: OwnTable, columns: Columns, root: Path, space: Path) -> Path:
+    """Return the table's file; the columns of a database's table are copied to one first."""
     if table.file is not None:
         return root / table.file
     path = space / f"{name}.parquet"
-    copy_table(str(table.database), str(table.table), list(own.values()), root, path)
+    copy_table(str(table.database), str(table.table), list(columns.values()), root, path)
     return path
 
 

@@ -145,6 +145,8 @@ def _by_ibis(address: str, table: str, problem: str) -> Iterator[DatabaseTable]:
             connection.disconnect()
     except (IbisError, TableNotFound, sqlite3.Error, pa.ArrowException, ImportError) as error:
         raise DataError(f"{problem}: {_first_line(error)}.") from error
+    except (ValueError, OverflowError, TypeError) as error:  # SQLite lets any value stand in any column
+        raise DataError(f"{problem}: a value is not of its column's type ({_first_line(error)}).") from error
 
 
 @contextmanager
@@ -168,7 +170,8 @@ def _postgres(address: str, table: str, problem: str) -> Iterator[DatabaseTable]
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    text = str(error.args[0] if error.args else error)
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
 
 
 def _check_password(address: str) -> None:

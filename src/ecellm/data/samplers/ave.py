@@ -11,6 +11,8 @@ from ecellm.tasks.answers import JOINER, NONE
 from ecellm.tasks.ave import FIELDS, published
 from ecellm.types import Domain, Example, Split, new_example
 
+NO_PRODUCT = "attributes of a product that is not there or has no text"
+JOINED = f"attribute's name holds {JOINER.strip()!r}, which joins names"
 #: Where the plan names no attributes to hold out, at most this share of the attribute names is drawn.
 MOST_HELD_OUT = 0.2
 
@@ -22,8 +24,8 @@ def draw(store: Store, plan: Plan) -> Draw:
     up later in a training row; here any held-out attribute keeps a product out of the in-domain rows, and an
     out-of-domain row asks for its held-out attributes only.
     """
-    attributes = store["attributes"]
-    attributes = attributes.filter(~attributes.attribute.contains(JOINER))
+    named = store["attributes"]
+    attributes = named.filter(~named.attribute.contains(JOINER))
     keys = _keys(store, plan.seed)
     held_out = list(plan.out_of_domain) or held_out_attributes(store, attributes, keys, plan)
     marked = attributes.mutate(held=attributes.attribute.isin(held_out))
@@ -32,6 +34,9 @@ def draw(store: Store, plan: Plan) -> Draw:
     mixed = rows.filter(rows.any_held & (rows.split != "test"))
     found = Draw()
     found.drop("product asks for a held-out attribute", store.count(mixed), mixed)
+    found.drop(NO_PRODUCT, store.count(per_product) - store.count(rows), per_product.anti_join(keys, "product_id"))
+    joined = named.filter(named.attribute.contains(JOINER))
+    found.drop(JOINED, store.count(joined), joined)
     chosen = {}
     for split, domain in plan.quotas:
         part = rows.filter((rows.split == split) & (rows.any_held if domain == "OOD" else ~rows.any_held))

@@ -1,8 +1,8 @@
 """Records of CSV text by its grammar, and a way on where a line breaks it.
 
 A quotation mark that is never closed, or closed by a later row's, would swallow the rows between. So a record that
-breaks the grammar, or whose quoted value holds a line that is a row by itself, costs its first line alone: that line
-is rejected, and reading goes on with the next.
+breaks the grammar, or whose quoted value holds a line that is a row by itself, or nothing but lines that look like
+rows, costs its first line alone: that line is rejected, and reading goes on with the next.
 """
 
 import csv
@@ -16,6 +16,7 @@ from ecellm.io.tables.lines import LONGEST_LINE, TextLines
 UNCLOSED = "quotation mark is not closed"
 AFTER_QUOTE = "text after a closing quotation mark"
 TOO_FEW, TOO_MANY = "missing columns", "too many columns"
+RETURN = "carriage return within the line"
 
 #: Says whether cells are a row of the table, from what they hold.
 IsRow = Callable[[Sequence[str]], bool]
@@ -116,9 +117,11 @@ class CsvRecords:
         except _SwallowsError:
             return self._given_up(number, held, UNCLOSED)
         except csv.Error as error:
-            closed = len(held) == 1 and "expected after" in str(error)
-            return self._given_up(number, held, AFTER_QUOTE if closed else UNCLOSED)
-        if len(cells) != self._width and any(self._has_width(line) for line in held[1:]):
+            return self._given_up(number, held, _fault(error) if len(held) == 1 else UNCLOSED)
+        wide = any(self._has_width(line) for line in held[1:])
+        # The last of its lines, which closes the mark, often looks like a row: one alone says nothing.
+        plain = len(held) > 2 and all(self._is_plain(line) for line in held[1:])
+        if wide and (len(cells) != self._width or plain):
             return self._given_up(number, held, UNCLOSED)
         return self._record(number, "".join(held), cells)
 
@@ -135,6 +138,8 @@ class CsvRecords:
             return CsvRecord(number, text, cells)
         if not text.strip():
             return None
+        if "\r" in text.strip("\r\n") and '"' not in text:
+            return CsvRecord(number, text, cells, RETURN)
         return CsvRecord(number, text, cells, TOO_FEW if len(cells) < self._width else TOO_MANY)
 
     def _stands_alone(self, line: str) -> bool:
@@ -146,8 +151,20 @@ class CsvRecords:
     def _has_width(self, line: str) -> bool:
         return any(len(cells) == self._width for cells in self._readings(line))
 
+    def _is_plain(self, line: str) -> bool:
+        """Say whether a line has a row's width and, unlike prose, no space beside what divides it."""
+        cells = line.rstrip("\r\n").split(self._delimiter)
+        return 1 < len(cells) == self._width and bool(cells[0]) and all(cell == cell.strip() for cell in cells)
+
     def _readings(self, line: str) -> Iterator[list[str]]:
         """Give the cells of a line by the grammar, and those of one in which quotation marks mean nothing."""
         with suppress(csv.Error):
             yield next(csv.reader([line], delimiter=self._delimiter, strict=True), [])
         yield line.rstrip("\r\n").split(self._delimiter)
+
+
+def _fault(error: csv.Error) -> str:
+    """Return what is wrong with a line that breaks the grammar by itself."""
+    if "new-line character" in str(error):
+        return RETURN
+    return AFTER_QUOTE if "expected after" in str(error) else UNCLOSED

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecellm.errors import DataError
-from ecellm.io.tables.header import file_format
+from ecellm.io.tables.header import file_columns, file_format
 from ecellm.io.tables.lines import DAMAGED
 from ecellm.io.tables.parquet import ParquetTable
 from ecellm.io.tables.rows import Table
@@ -14,9 +14,10 @@ READERS: dict[str, Callable[[Path], Table]] = {"csv": CsvTable, "json": JsonLine
 
 
 def open_table(path: Path) -> Table:
-    """Return the table in a file; raises DataError where its extension names no known format or it has no rows."""
+    """Return the table in a file; raises DataError where it is of no known format or not what its name says."""
     if not path.is_file():
         raise DataError(f"There is no file {path}.")
+    file_columns(path)
     reader = READERS[file_format(path)]
     try:
         return reader(path)

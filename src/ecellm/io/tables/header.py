@@ -1,8 +1,11 @@
-"""A table file's format, inferred from the file extension, and the columns that it begins with or holds."""
+"""A table file's format, inferred from the file extension, the columns that it begins with or holds, and what it is
+where its first bytes say something else than its name."""
 
 import csv
 import json
+import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecellm.errors import DataError
-from ecellm.io.tables.lines import BLOCK, DAMAGED, opened
+from ecellm.io.tables.lines import BLOCK, DAMAGED, EXCERPT, opened
 
 #: What may divide the columns of a text file.
 DELIMITERS = ",;\t|"
@@ -24,6 +27,22 @@ FORMATS = {
     ".json": "json",
     ".parquet": "parquet",
 }
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+#: What is looked at of a file to see what it is.
+START = 1024
+UTF16 = "is UTF-16 text: save it as UTF-8"
+COMPRESSED = "is compressed with {}: decompress it, or compress it with gzip"
+#: What the first bytes of files say that are no tables, whatever they are called.
+OTHERS = {
+    rb"version https://git-lfs\.github\.com/spec/": "is a pointer of Git LFS, not the file itself: run git lfs pull",
+    rb"PK\x03\x04": "is an Excel workbook or a zip archive: save the sheet as CSV, or unpack it",
+    rb"\xd0\xcf\x11\xe0": "is an Excel workbook: save the sheet as CSV",
+    rb"\x28\xb5\x2f\xfd": COMPRESSED.format("Zstandard"),
+    rb"BZh[1-9]1AY&SY": COMPRESSED.format("bzip2"),
+    rb"\xfd7zXZ\x00": COMPRESSED.format("xz"),
+    rb"\xff\xfe|\xfe\xff": UTF16,
+    rb"(?i)\s*(<!doctype html|<html)": "is a web page, not a table: download the file itself",
+}
 
 
 def file_format(path: Path) -> str:
@@ -34,6 +53,41 @@ def file_format(path: Path) -> str:
     return FORMATS[extension]
 
 
+def refuse_other_kind(path: Path) -> None:
+    """Raise DataError where a file cannot be read or is not what its name says, with what it is and what to do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(START)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    if what := _other_kind(path, start):
+        raise DataError(f"{path} {what}.")
+    if path.suffix == ".gz":
+        with suppress(*DAMAGED), opened(path) as file:
+            if what := _other_kind(path.with_suffix(""), file.read(START)):
+                raise DataError(f"{path} {what}.")
+
+
+def _other_kind(path: Path, start: bytes) -> str:
+    """Say what a file of this name is that begins so, and what to do; empty where it may be what its name says."""
+    for sign, what in OTHERS.items():
+        if re.match(sign, start):
+            return what
+    if path.suffix == ".gz":
+        return "" if start.startswith(GZIP) else "is not compressed with gzip: remove .gz from its name"
+    extension = path.suffix.lower()
+    if start.startswith(GZIP):
+        return "is compressed with gzip: " + (
+            "decompress it" if extension == ".parquet" else f"name it {path.name}.gz"
+        )
+    if FORMATS.get(extension) in ("csv", "json"):
+        if start.startswith(PARQUET):
+            return "is a Parquet file: name it .parquet"
+        if start.count(0) > len(start) // 4:
+            return UTF16
+    return ""
+
+
 def delimiter_of(path: Path, encoding: str = "utf-8-sig") -> str:
     """Return what divides the columns of a text file with a header: the commonest of `DELIMITERS` there."""
     header = _first_line(path, encoding)
@@ -41,11 +95,18 @@ def delimiter_of(path: Path, encoding: str = "utf-8-sig") -> str:
 
 
 def csv_header(path: Path, delimiter: str, encoding: str = "utf-8-sig") -> list[str]:
-    """Return the names in a CSV file's first line; raises DataError where they break the grammar."""
+    """Return the names in a CSV file's first line; raises DataError where they break the grammar or are none."""
+    line = _first_line(path, encoding)
+    if line.startswith("sep="):
+        raise DataError(f"{path} begins with the line {line[:EXCERPT]!r}, which only Excel understands: remove it.")
+    if line.startswith('{"'):
+        raise DataError(f"{path} holds JSON, not CSV: name it .jsonl if it has one object a line.")
     try:
-        return next(csv.reader([_first_line(path, encoding)], delimiter=delimiter, strict=True), [])
+        return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         why = "a quotation mark is not closed" if "end of data" in str(error) else str(error)
+        if "new-line character" in why:
+            why = "its lines end with carriage returns alone; let line feeds end them"
         raise DataError(f"{path}, line 1 cannot be read as the names of columns: {why}.") from error
 
 
@@ -57,14 +118,13 @@ def file_columns(path: Path) -> list[str]:
         raise DataError(f"There is no file {path}: check --sources and the config's [sources.tables].")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty: it should begin with the names of its columns, or hold rows.")
+    refuse_other_kind(path)
     try:
         if file == "parquet":
             return list(pq.read_schema(path).names)
         if file == "csv":
             return csv_header(path, delimiter_of(path))
-        with opened(path) as lines:
-            texts = [line.decode("utf-8-sig", errors="replace") for line in islice(lines, MOST_SNIFFED)]
-        return sorted({key for text in texts for key in _keys(text)})
+        return _keys_of_lines(path)
     except (OSError, *DAMAGED, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from error
 
@@ -74,14 +134,31 @@ def places(path: Path, header: Sequence[str], names: Sequence[str]) -> list[int]
     twice = [name for name in names if header.count(name) > 1]
     if twice:
         raise DataError(f"{path} has the column {twice[0]!r} more than once.")
-    if not set(names) <= set(header):
-        raise DataError(f"{path} lacks one of the columns {', '.join(names)}.")
+    absent = [name for name in names if name not in header]
+    if absent:
+        raise DataError(f"{path} has no column {absent[0]!r}; it has {', '.join(header)[:EXCERPT]}.")
     return [header.index(name) for name in names]
 
 
 def _first_line(path: Path, encoding: str) -> str:
     with opened(path) as file:
         return file.readline(BLOCK).decode(encoding, errors="replace").rstrip("\r\n")
+
+
+def _keys_of_lines(path: Path) -> list[str]:
+    """Return the keys of the first objects; raises DataError where there is none, with what there is."""
+    with opened(path) as lines:
+        texts = [line.decode("utf-8-sig", errors="replace") for line in islice(lines, MOST_SNIFFED)]
+    keys = {key for text in texts for key in _keys(text)}
+    if not keys:
+        first = next((text.strip() for text in texts if text.strip()), "")
+        what = f"has no JSON object in a line of its own; it begins with {first[:40]!r}"
+        if first.startswith("["):
+            what = "holds a JSON array"
+        elif first.startswith("{"):
+            what = "holds a JSON object that is not in one line"
+        raise DataError(f"{path} {what}: write one object a line.")
+    return sorted(keys)
 
 
 def _keys(line: str) -> Collection[str]:
