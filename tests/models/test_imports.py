@@ -13,7 +13,7 @@ from ecellm.training.tune import tune
 
 #: Packages beside Python's own that our modules may import: what they bring along is theirs to answer for.
 OURS = {"numpy", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "torch", "typer"}
-OURS |= {"filelock", "httpx2", "tenacity"}
+OURS |= {"filelock", "httpx2", "isal", "tenacity"}
 #: Top-level packages that must not be there at all, whoever would import them, and parts of others.
 REFUSED = {"duckdb", "ibis", "matplotlib", "openai", "pandas", "peft", "pyspark", "sklearn", "transformers"}
 REFUSED_PARTS: tuple[str, ...] = ("torch._dynamo", "ecellm.training", "ecellm.reports")
