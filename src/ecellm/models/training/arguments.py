@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ecellm.training.recipe import Recipe
 
 
-#: Trainer's names of the validation loss, and of the mean of the tasks' own metrics on validation rows.
-LOSS, SCORE = "eval_loss", "eval_score"
+#: Trainer's names of the validation loss, of the mean of the tasks' own metrics on validation rows, and of the step
+#: where that is within noise of the highest so far, else -1.
+LOSS, SCORE, KEPT = "eval_loss", "eval_score", "eval_kept"
 #: bf16 must take less than this share of fp32's time: a smaller gain is noise.
 MAX_SHARE_OF_FP32 = 0.8
 #: Products that are timed in each precision.
@@ -34,7 +35,7 @@ def arguments(
     """Return Trainer's arguments.
 
     `steps` is how many an epoch has; `folder` takes the checkpoints; `best` is the validation metric by which one is
-    kept, LOSS or SCORE; `accumulate` is how many batches make a step.
+    kept, LOSS or KEPT; `accumulate` is how many batches make a step.
     """
     choices = recipe.optimisation
     every = max(1, max(1, steps) // recipe.validation.per_epoch)
@@ -55,7 +56,7 @@ def arguments(
         save_total_limit=2,
         load_best_model_at_end=validates,
         metric_for_best_model=best if validates else None,
-        greater_is_better=best == SCORE,
+        greater_is_better=best == KEPT,
         logging_steps=10,
         logging_nan_inf_filter=False,
         remove_unused_columns=False,

@@ -14,14 +14,14 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from ecellm.models.cpu_attention import cpu_attention
-from ecellm.models.training.arguments import SCORE, arguments, computes_in_bf16
+from ecellm.models.training.arguments import KEPT, SCORE, arguments, computes_in_bf16
 from ecellm.models.training.batches import EpochLoader, TokenBatches
 from ecellm.models.training.checkpoints import Checkpoints
 from ecellm.models.training.invalid_loss import not_a_number
 from ecellm.models.xs.augmentation import Augmentation
 from ecellm.models.xs.examples import EncodedExample
 from ecellm.models.xs.model import XSModel, make_batch
-from ecellm.models.xs.validation import Outcome, outcomes, task_metrics, weighed_mean
+from ecellm.models.xs.validation import Outcome, is_within_noise, outcomes, task_metrics, weighed_mean
 
 if TYPE_CHECKING:
     from ecellm.training.recipe import Recipe
@@ -60,7 +60,7 @@ class XSTrainer(Trainer):
                 -(-len(self.batches) // choices.accumulate),
                 bool(validation),
                 use_bf16,
-                SCORE,
+                KEPT,
                 choices.accumulate,
             ),
             train_dataset=train,
@@ -112,7 +112,8 @@ class XSTrainer(Trainer):
         return (losses * weights).mean()
 
     def evaluate(self, *ignored: object, metric_key_prefix: str = "eval", **kept: object) -> dict[str, float]:
-        """Return the validation loss and the validation score, by which the best checkpoint is kept.
+        """Return the validation loss and the validation score, by which a checkpoint is kept: the last whose score is
+        within noise of the highest.
 
         The loss is the mean over tasks of the mean loss of their rows, as a share of the loss of guessing; the
         score is the mean of the tasks' own metrics. Both weigh tasks as the training rows do, and each task's stands
@@ -123,11 +124,19 @@ class XSTrainer(Trainer):
         scores = task_metrics(found)
         metrics = {f"{metric_key_prefix}_loss": weighed_mean(shares, self.shares)}
         metrics |= {f"{metric_key_prefix}_loss_{task}": mean for task, mean in sorted(losses.items())}
-        metrics[SCORE.replace("eval", metric_key_prefix)] = weighed_mean(scores, self.shares)
+        score = weighed_mean(scores, self.shares)
+        metrics[SCORE.replace("eval", metric_key_prefix)] = score
         metrics |= {f"{metric_key_prefix}_score_{task}": score for task, score in sorted(scores.items())}
         self.log(metrics)
+        highest = max(score, *self.validation_scores().values())
+        is_kept = is_within_noise(score, highest, len(self.checks))
+        metrics[KEPT.replace("eval", metric_key_prefix)] = self.state.global_step if is_kept else -1
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def validation_scores(self) -> dict[int, float]:
+        """Return the validation scores so far, by step."""
+        return {int(entry["step"]): entry[SCORE] for entry in self.state.log_history if SCORE in entry}
 
     def outcomes(self, examples: Sequence[EncodedExample]) -> list[Outcome]:
         """Return the outcomes of examples with answers, in any order."""

@@ -93,7 +93,7 @@ def tune(recipe: Recipe, rows: Rows, out: Path, checkpoint: str | None, monitori
     reached = {
         "lexical": ready.lexical.save(out),
         "pools": pools,
-        "validation_score": trainer.state.best_metric,
+        "validation_score": trainer.validation_scores().get(trainer.state.best_global_step or 0),
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,
     }

@@ -1,4 +1,4 @@
-"""How good XS is on validation rows: each task's loss, and its own metric, by which the best checkpoint is kept.
+"""How good XS is on validation rows: each task's loss, and its own metric, by which a checkpoint is kept.
 
 A loss grows where a model is sure and wrong, even while more of its answers become right; users see the
 metric.
@@ -7,6 +7,7 @@ metric.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from torch import Tensor
@@ -67,6 +68,15 @@ def task_metrics(found: Sequence[Outcome]) -> dict[str, float]:
     for outcome in found:
         by_task[outcome.example.task].append(outcome)
     return {task: _metric(task, rows) for task, rows in by_task.items()}
+
+
+def is_within_noise(score: float, highest: float, rows: int) -> bool:
+    """Say whether a score is below another of the same number of rows by no more than a standard error.
+
+    That is at most .5 / sqrt(rows), for a share of right answers of a half. Where the learning rate falls to 0, later
+    checkpoints are better than few rows can tell.
+    """
+    return score >= highest - 0.5 / sqrt(max(1, rows))
 
 
 def fit_pools(found: Sequence[Outcome]) -> dict[str, PoolWeights]:
