@@ -1,16 +1,22 @@
-"""Texts that others write, at random: predictions, completions and recipes are read, or refused in one sentence."""
+"""Texts that others write, at random: completions, predictions, tables to ask, recipes and templates are read, or
+refused in one sentence."""
 
+import csv
+import io
 import json
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecellm.errors import EcellmError
 from ecellm.evaluation.predictions import read_predictions
+from ecellm.io.tables.formats import open_table
+from ecellm.prompts.templates import TEMPLATES, named_template
 from ecellm.tasks import TASKS
 from ecellm.training.recipe import read_recipe, recipe_names, recipe_text
 from shop_rows import rows
@@ -23,6 +29,9 @@ PIECES = st.sampled_from(
 )
 DAMAGE = st.lists(st.tuples(st.floats(0, 1), PIECES, st.integers(0, 6)), max_size=4)
 Damage = list[tuple[float, str, int]]
+#: Of a table's cells: letters that nothing but the cells has, and texts with them.
+LETTERS = "abé{[\\"
+CELLS = st.text(st.sampled_from('ab, \t"\né{'))
 VALUES = (
     st.none()
     | st.booleans()
@@ -41,13 +50,12 @@ def damaged(text: str, damage: Damage) -> str:
 
 
 @settings(max_examples=500)
-@given(st.sampled_from(EXAMPLES), DAMAGE)
-def test_a_completion_is_an_answer_or_none(example: object, damage: Damage) -> None:
-    assert example in EXAMPLES
-    for each in EXAMPLES:
-        answer = TASKS[each.task].answer
-        text = damaged(each.output, damage)
-        answer.parse(text, each)
+@given(DAMAGE)
+def test_a_completion_is_an_answer_or_none(damage: Damage) -> None:
+    for example in EXAMPLES:
+        answer = TASKS[example.task].answer
+        text = damaged(example.output, damage)
+        answer.parse(text, example)
         answer.parse_published(text)
 
 
@@ -77,3 +85,42 @@ def test_recipes_are_read_or_refused(name: str, damage: Damage) -> None:
         file = Path(folder) / "recipe.toml"
         file.write_bytes(damaged(recipe_text(name), damage).encode("utf-8", "surrogatepass"))
         read_recipe(str(file))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(TEMPLATES)), DAMAGE)
+def test_templates_are_read_or_refused(name: str, damage: Damage) -> None:
+    with TemporaryDirectory() as folder, suppress(EcellmError):
+        file = Path(folder) / "template.json"
+        file.write_bytes(damaged(TEMPLATES[name].model_dump_json(), damage).encode("utf-8", "surrogatepass"))
+        assert named_template(str(file)).answer("yes")
+
+
+@settings(max_examples=500)
+@given(st.sampled_from([".csv", ".tsv", ".jsonl"]), st.lists(CELLS, min_size=1, max_size=5), DAMAGE)
+def test_every_line_of_a_table_to_ask_is_written_again_or_rejected(
+    ending: str, texts: list[str], damage: Damage
+) -> None:
+    header, body = _table(ending, texts)
+    data = (header + damaged(body, damage)).encode("utf-8", "surrogatepass")
+    with TemporaryDirectory() as folder, suppress(EcellmError):
+        file, out = Path(folder) / f"t{ending}", Path(folder) / f"o{ending}"
+        file.write_bytes(data)
+        table = open_table(file)
+        chunks = list(table.chunks())
+        values = [[None if row.fault else {"1": ""} for row in rows] for rows in chunks]
+        table.write(out, {"1": pa.string()}, values)
+        rejected = [str(row.values["line"]) for rows in chunks for row in rows if row.fault]
+        found = out.read_bytes().decode("utf-8", "surrogateescape") + "".join(rejected)
+        text = data.decode("utf-8", "surrogateescape")
+        assert [found.count(letter) for letter in LETTERS] == [text.count(letter) for letter in LETTERS]
+
+
+def _table(ending: str, texts: list[str]) -> tuple[str, str]:
+    if ending == ".jsonl":
+        return "", "".join(json.dumps({"sku": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter="," if ending == ".csv" else "\t", lineterminator="\n")
+    writer.writerows([["sku", "text"], *([number, text] for number, text in enumerate(texts))])
+    header, _, body = file.getvalue().partition("\n")
+    return header + "\n", body
