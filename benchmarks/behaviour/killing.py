@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from contents import Facts
 
 HERE = Path(__file__).resolve().parent
 #: A command is killed at most so many times before it is left alone to finish.
-MOST_IN_A_ROW = 4
+MOST_IN_A_ROW = 6
 #: Of an undisturbed command's time: a kill comes at a moment drawn from here to the end.
 EARLIEST = 0.15
 XS = ("xs", "--set", "max_tokens=176", "--set", "optimisation.batch_tokens=192", "--set", "validation.rows=20")
@@ -65,17 +66,16 @@ TUNE = (*XS, "--data", "few", "--limit", 60, "--set", "optimisation.min_steps=12
 TUNE = (*TUNE, "--set", "optimisation.epochs=1", "--set", "optimisation.checkpoint_steps=2")
 STUDY = ("scale", "--recipe", "xs", "--data", "few", "--sizes", "20,40", "--limit", 10)
 STUDY = (*STUDY, *XS[1:], "--set", "optimisation.min_steps=4", "--set", "optimisation.epochs=1")
+BUILD = ("build", "--sources", "shop", "--config", HERE / "shop.toml", "--tasks", "PM,QPR,SR")
 CASES = {
     "simulate": Case(lambda out: ("simulate", "--out", out, "--scale", 0.2, "--seed", 7), contents.files),
-    "build": Case(
-        lambda out: ("build", "--sources", "shop", "--config", HERE / "shop.toml", "--out", out), contents.dataset
-    ),
+    "build": Case(lambda out: (*BUILD, "--out", out), contents.dataset),
     "tune": Case(lambda out: ("tune", *TUNE, "--out", out, "--resume"), contents.model),
     "baseline": Case(
         lambda out: ("baseline", "tfidf", "--data", "dataset", "--limit", 300, "--out", out), contents.model
     ),
     "predict": Case(
-        lambda out: ("predict", "model", "--data", "dataset", "--out", out, "--limit", 200), contents.predictions
+        lambda out: ("predict", "model", "--data", "dataset", "--out", out, "--limit", 120), contents.predictions
     ),
     "ask": Case(lambda out: ("ask", "PM", "model", "--input", "pairs.csv", "--out", out), contents.file),
     "evaluate": Case(
@@ -90,17 +90,17 @@ def prepare(commands: Commands) -> None:
     """Make what the commands read: a shop, its dataset, a model, its predictions, a table of pairs."""
     commands.run("simulate", "simulate", "--out", "shop", "--scale", 0.2, "--seed", 7)
     commands.run("build", *CASES["build"].arguments(Path("dataset")))
-    commands.run("build, two tasks", *CASES["build"].arguments(Path("few")), "--tasks", "PM,QPR")
+    commands.run("build, one task", *BUILD[:-1], "PM", "--out", "few")
     commands.run("tune", *CASES["tune"].arguments(Path("model")))
     commands.run("predict", *CASES["predict"].arguments(Path("predictions.jsonl")))
     with (commands.folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["sku", "title_1", "title_2"])
-        rows.writerows([number, f"Steel mug {number} oz", f"{number % 7} oz mug, steel"] for number in range(600))
+        rows.writerows([number, f"Steel mug {number} oz", f"{number % 7} oz mug, steel"] for number in range(150))
 
 
 def kill(commands: Commands, names: Sequence[str], kills: int, seed: int) -> dict[str, Outcome]:
-    """Kill the commands so many times in all, in turn; returns what became of each."""
+    """Kill the commands so many times in all, in turn, or until Ctrl-C; returns what became of each."""
     found = {name: Outcome() for name in names}
     undisturbed: dict[str, tuple[Facts, float]] = {}
     for name in names:
@@ -110,11 +110,16 @@ def kill(commands: Commands, names: Sequence[str], kills: int, seed: int) -> dic
         undisturbed[name] = _renamed(CASES[name].facts(out), out), time.monotonic() - began
     moments = random.Random(seed)
     trial = 0
-    while sum(outcome.kills for outcome in found.values()) < kills:
-        for name in names:
-            trial += 1
-            expected, seconds = undisturbed[name]
-            _trial(commands, name, trial, moments, seconds, expected, found[name])
+    with suppress(KeyboardInterrupt):
+        while sum(outcome.kills for outcome in found.values()) < kills:
+            for name in names:
+                trial += 1
+                expected, seconds = undisturbed[name]
+                _trial(commands, name, trial, moments, seconds, expected, found[name])
+                print(
+                    f"{name}: killed {found[name].kills} times, {len(found[name].differences)} differences",
+                    flush=True,
+                )
     return found
 
 
