@@ -119,10 +119,10 @@ def test_rows_that_cannot_be_asked_are_set_aside_with_the_reason(tmp_path: Path)
     assert [row["sku"] for row in read_jsonl(out)] == [ROWS[place]["sku"] for place in (0, 1, 3, 4, 6, 7, 8, 11)]
     aside = read_jsonl(rejects_file(out))
     assert [(row["row"], row["reason"]) for row in aside] == [
-        (3, "the line is not valid JSON."),
-        (6, "the line is no JSON object."),
+        (3, "not a JSON object."),
+        (6, "not a JSON object."),
         (10, "title_2 is empty."),
-        (11, "the line gives title_1 twice."),
+        (11, "JSON object that gives title_1 twice."),
     ]
     assert aside[2]["values"] == {**ROWS[9], "title_2": None} and aside[0]["values"] == {"line": '{"broken'}
     assert counts.rejected.total() == 4 and counts.answered == 8
@@ -170,7 +170,7 @@ def test_what_is_not_ours_in_a_text_file_comes_out_as_it_went_in(delimiter: str,
 
 def test_cells_of_json_lines_come_out_as_they_went_in(tmp_path: Path) -> None:
     own = [
-        '{"text": "good", "far": 1e400, "long": 1234567890123456789012, "zero": 1.50}',
+        '{"text": "good", "far": 1e400, "long": 1234567890123456789012, "zero": 1.50, "none": NaN}',
         '{ "half": "\\ud800" , "byte": "caf\udce9", "text" : "fine"  }  ',
         '{"text":12.50}',
     ]

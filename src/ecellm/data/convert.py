@@ -18,15 +18,16 @@ import pyarrow.parquet as pq
 
 from ecellm.errors import DataError
 from ecellm.io.tables.cells import KINDS, WRONG, values_of
-from ecellm.io.tables.csv_records import CsvRecords
+from ecellm.io.tables.csv_records import CsvRecords, IsRow
 from ecellm.io.tables.header import csv_header, delimiter_of, file_format, places
+from ecellm.io.tables.json_objects import JsonFaultError, json_object
 from ecellm.io.tables.lines import DAMAGED, EXCERPT, Errors, TextLines
 
 #: So many rows are held at a time, or as many as have so many characters.
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 50_000, 16 << 20
 #: What values raise that Python cannot hold; KeyError those of an unknown zone.
 UNHELD = (OverflowError, ValueError, KeyError)
-NO_OBJECT, HEADER_AGAIN = "not a JSON object", "the header stands there again"
+HEADER_AGAIN = "the header stands there again"
 
 
 @dataclass(frozen=True)
@@ -154,16 +155,9 @@ def _csv_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
             "the right file?"
         )
     at = places(path, form.header or header, form.names)
-    tells = [(place, KINDS[kind]) for place, (_, kind) in zip(at, form.columns.values(), strict=True)]
-
-    def is_row(cells: Sequence[str]) -> bool:
-        """Say whether cells hold a row, and no text that looks like one: with commas, texts often do."""
-        found = [kind.of(cells[place]) for place, kind in tells if kind.tells]
-        typed = any(value is not None for value in found) and not any(value is WRONG for value in found)
-        return typed or delimiter != ","
-
     rows = _Rows()
-    for record in CsvRecords(TextLines(path, form.encoding, form.errors), delimiter, len(header), is_row):
+    lines = TextLines(path, form.encoding, form.errors)
+    for record in CsvRecords(lines, delimiter, len(header), _row_test(delimiter, at, form)):
         if record.fault:
             rows.reject(record.line, record.text, record.fault)
         elif record.cells == header:
@@ -177,9 +171,21 @@ def _csv_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
     yield rows
 
 
+def _row_test(delimiter: str, at: Sequence[int], form: TableForm) -> IsRow | None:
+    """Return what tells cells of a row from text that looks like one, None where nothing does: text has commas."""
+    if delimiter != ",":
+        return lambda cells: True
+    tells = [(place, KINDS[kind]) for place, (_, kind) in zip(at, form.columns.values(), strict=True)]
+    tells = [(place, kind) for place, kind in tells if kind.tells]
+
+    def is_row(cells: Sequence[str]) -> bool:
+        found = [kind.of(cells[place]) for place, kind in tells]
+        return any(value is not None for value in found) and not any(value is WRONG for value in found)
+
+    return is_row if tells else None
+
+
 def _json_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
-    # Numbers stay as they are written.
-    decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constant).decode
     names = form.names
     lines = TextLines(path)
     rows = _Rows()
@@ -188,21 +194,14 @@ def _json_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
         if not fault and not line.strip():
             continue
         try:
-            found = None if fault else decode(line)
-        except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, dict):
+            found = json_object("" if fault else line)
             rows.add(number, line, [found.get(name) for name in names])
-        else:
-            rows.reject(number, line, fault or NO_OBJECT)
+        except JsonFaultError as error:
+            rows.reject(number, line, fault or str(error))
         if rows.full():
             yield rows
             rows = _Rows()
     yield rows
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise DataError(f"{name} is no JSON")
 
 
 def _parquet_rows(path: Path, form: TableForm) -> Iterator[_Rows]:

@@ -196,3 +196,15 @@ def test_a_table_without_any_known_column_is_refused_with_those_that_it_has(tmp_
         DataError, match=r"none of the columns of a table reviews \(stars, .*; it has Stars, Text: map"
     ):
         read(tmp_path, "reviews", "r.csv")
+
+
+def test_a_json_line_that_gives_a_name_twice_is_rejected_and_nan_is_nothing(tmp_path: Path) -> None:
+    twice, other, lacking = (
+        '{"stars": 1, "text": "a", "stars": 5}',
+        '{"stars": 2, "text": "b", "other": NaN}',
+        '{"stars": NaN, "text": "c"}',
+    )
+    (tmp_path / "r.jsonl").write_text("\n".join([twice, other, lacking]))
+    rows, reasons = read(tmp_path, "reviews", "r.jsonl")
+    assert [row["text"] for row in rows] == ["b"]
+    assert reasons == ["JSON object that gives stars twice", "stars is missing"]

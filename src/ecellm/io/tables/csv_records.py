@@ -1,8 +1,8 @@
 """Records of CSV text by its grammar, and a way on where a line breaks it.
 
 A quotation mark that is never closed, or closed by a later row's, would swallow the rows between. So a record that
-breaks the grammar, or whose quoted value holds a line that is a row by itself, or nothing but lines that look like
-rows, costs its first line alone: that line is rejected, and reading goes on with the next.
+breaks the grammar, or whose quoted value is nothing but rows up to an inch mark, costs its first line alone: that
+line is rejected, and reading goes on with the next.
 """
 
 import csv
@@ -41,8 +41,8 @@ class _SwallowsError(Exception):
 class CsvRecords:
     """The records below the header of a CSV file. Blank lines are skipped; of one column they are empty cells."""
 
-    def __init__(self, lines: TextLines, delimiter: str, width: int, is_row: IsRow):
-        """`width` is how many cells a row has; `is_row` judges lines of that many cells."""
+    def __init__(self, lines: TextLines, delimiter: str, width: int, is_row: IsRow | None):
+        """`width` is how many cells a row has; `is_row` judges lines of that many cells, None where none can tell."""
         self._lines = lines
         self._delimiter = delimiter
         self._width = width
@@ -108,7 +108,10 @@ class CsvRecords:
             while (line := self._next_line()) is not None:
                 held.append(line)
                 size += len(line)
-                if size > LONGEST_LINE or self._number in self._lines.faults or self._stands_alone(line):
+                if size > LONGEST_LINE or self._number in self._lines.faults:
+                    raise _SwallowsError
+                # Texts have commas, but hardly what else divides columns.
+                if self._delimiter != "," and self._stands_alone(line):
                     raise _SwallowsError
                 yield line
 
@@ -119,9 +122,7 @@ class CsvRecords:
         except csv.Error as error:
             return self._given_up(number, held, _fault(error) if len(held) == 1 else UNCLOSED)
         wide = any(self._has_width(line) for line in held[1:])
-        # The last of its lines, which closes the mark, often looks like a row: one alone says nothing.
-        plain = len(held) > 2 and all(self._is_plain(line) for line in held[1:])
-        if wide and (len(cells) != self._width or plain):
+        if wide and (len(cells) != self._width or self._are_rows(held[1:])):
             return self._given_up(number, held, UNCLOSED)
         return self._record(number, "".join(held), cells)
 
@@ -142,11 +143,24 @@ class CsvRecords:
             return CsvRecord(number, text, cells, RETURN)
         return CsvRecord(number, text, cells, TOO_FEW if len(cells) < self._width else TOO_MANY)
 
+    def _are_rows(self, lines: Sequence[str]) -> bool:
+        """Say whether lines within a quoted value are rows, which a mark that should not be there has swallowed.
+
+        The last one closes the mark. It often looks like a row, so that one alone says nothing; and where text stands
+        before its mark, and no number as before the sign of inches, the mark is the value's own.
+        """
+        before = lines[-1].partition('"')[0][-1:] if len(lines) > 1 else ""
+        is_stray = before.isdigit() or before == self._delimiter
+        return is_stray and all(map(self._is_plain if self._is_row is None else self._stands_alone, lines))
+
     def _stands_alone(self, line: str) -> bool:
         """Say whether a line within a quoted value is a row by itself."""
         if line.count(self._delimiter) < self._width - 1:
             return False
-        return any(len(cells) == self._width and self._is_row(cells) for cells in self._readings(line))
+        is_row = self._is_row
+        return is_row is not None and any(
+            len(cells) == self._width and is_row(cells) for cells in self._readings(line)
+        )
 
     def _has_width(self, line: str) -> bool:
         return any(len(cells) == self._width for cells in self._readings(line))

@@ -11,6 +11,9 @@ from ecellm.io.files import atomic_write
 from ecellm.io.tables import rows
 from ecellm.io.tables.rows import Added, Row, check_names
 
+#: Types that Arrow cannot filter, and those that it filters instead.
+PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+
 
 class ParquetTable:
     """Columns keep their types; lists are lists."""
@@ -42,8 +45,9 @@ class ParquetTable:
         schema = pa.schema([*self.schema, *new], self.schema.metadata)
         with atomic_write(out) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for batch, values in zip(self._batches(), added, strict=True):
-                kept = batch.filter(pa.array([more is not None for more in values]))
                 there = [more for more in values if more is not None]
+                # Not filtered where all are kept: Arrow cannot filter every type.
+                kept = batch if len(there) == len(values) else _filtered(batch, values)
                 made = [pa.array([more[field.name] for more in there], field.type) for field in new]
                 writer.write_batch(pa.record_batch([*kept.columns, *made], schema=schema))
 
@@ -53,6 +57,17 @@ class ParquetTable:
                 yield from file.iter_batches(rows.CHUNK)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is damaged ({str(error).splitlines()[0]}). Get the file again.") from error
+
+
+def _filtered(batch: pa.RecordBatch, values: Added) -> pa.RecordBatch:
+    kept = pa.array([more is not None for more in values])
+    columns = [
+        column.cast(PLAIN[column.type]).filter(kept).cast(column.type)
+        if column.type in PLAIN
+        else column.filter(kept)
+        for column in batch.columns
+    ]
+    return pa.record_batch(columns, schema=batch.schema)
 
 
 def _values(column: pa.Array) -> list[object]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn, TextIO, TypeVar, cast
+from typing import BinaryIO, Final, TextIO, TypeVar, cast
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from ecellm.errors import DataError
 from ecellm.io.files import atomic_write
 from ecellm.io.tables.csv_records import CsvRecord, CsvRecords
 from ecellm.io.tables.header import csv_header, delimiter_of
+from ecellm.io.tables.json_objects import JsonFaultError, json_object
 from ecellm.io.tables.lines import DAMAGED, TextLines
 from ecellm.io.tables.rows import Added, Row, by_chunks, check_names
 
@@ -61,10 +62,8 @@ class CsvTable:
 
     def _records(self) -> Iterator[CsvRecord]:
         lines = TextLines(self.path, errors=KEPT)
-        # A line within a quoted value may have as many commas as a row, but hardly as many tabs or semicolons.
-        yield from _readable(
-            self.path, CsvRecords(lines, self.delimiter, len(self.header), lambda cells: self.delimiter != ",")
-        )
+        is_row = None if self.delimiter == "," else lambda cells: True
+        yield from _readable(self.path, CsvRecords(lines, self.delimiter, len(self.header), is_row))
 
     def _row(self, number: int, record: CsvRecord) -> Row:
         if record.fault:
@@ -123,36 +122,11 @@ def _writing(out: Path) -> Iterator[TextIO]:
         yield file
 
 
-class _TwiceError(Exception):
-    """An object gives a name twice."""
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(next(name for name in names if names.count(name) > 1))
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-#: Numbers stay as they are written.
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=str, parse_int=str, parse_constant=_no_constant)
-
-
 def _json_row(number: int, line: str) -> Row:
     try:
-        value = _DECODER.decode(line)
-    except _TwiceError as error:
-        return Row(number, {LINE: line.rstrip("\r\n")}, f"the line gives {error} twice.")
-    except (ValueError, RecursionError):
-        return Row(number, {LINE: line.rstrip("\r\n")}, "the line is not valid JSON.")
-    if not isinstance(value, dict):
-        return Row(number, {LINE: line.rstrip("\r\n")}, "the line is no JSON object.")
-    return Row(number, value)
+        return Row(number, json_object(line))
+    except JsonFaultError as error:
+        return Row(number, {LINE: line.rstrip("\r\n")}, f"{error}.")
 
 
 def _cell(value: object) -> object:
