@@ -65,7 +65,9 @@ class Progress(TrainerCallback):
         logs = logs if logs is not None else {}
         speed, memory = round(self._speed(state)), round(peak_memory() / GIB, 2)
         measured = {"tokens_per_second": speed, "peak_memory_gib": memory}
-        row = {"step": state.global_step, **measured, **logs}
+        # Trainer's last entry sums up the process: of a resumed run its mean loss would be of a part of the steps.
+        of_run = {name: value for name, value in logs.items() if not name.startswith("train_")}
+        row = {"step": state.global_step, **measured, **of_run}
         logs |= measured
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
