@@ -27,7 +27,7 @@ from ecellm.data.schema import Engine
 from ecellm.errors import DataError
 from ecellm.io.files import NO_ROOM
 from ecellm.io.tables.header import places, refuse_other_kind
-from ecellm.io.tables.lines import DAMAGED, opened
+from ecellm.io.tables.lines import DAMAGED, damaged, opened
 
 CHUNK = 1 << 20
 #: Up to so many bad lines of a file get their line numbers; finding them takes a pass in Python.
@@ -311,7 +311,7 @@ def unpack(path: Path, into: Path) -> None:
             while data := file.read(CHUNK):
                 plain.write(data)
     except DAMAGED as error:
-        raise DataError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
+        raise damaged(path, error) from error
 
 
 def judged(rows: ir.Table, checks: Mapping[str, Check], columns: Sequence[str]) -> ir.Table:

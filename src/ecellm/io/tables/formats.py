@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ecellm.errors import DataError
 from ecellm.io.tables.header import file_columns, file_format
-from ecellm.io.tables.lines import DAMAGED
+from ecellm.io.tables.lines import DAMAGED, damaged
 from ecellm.io.tables.parquet import ParquetTable
 from ecellm.io.tables.rows import Table
 from ecellm.io.tables.text import CsvTable, JsonLines
@@ -22,4 +22,4 @@ def open_table(path: Path) -> Table:
     try:
         return reader(path)
     except DAMAGED as error:
-        raise DataError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
+        raise damaged(path, error) from error

@@ -8,6 +8,8 @@ from typing import BinaryIO, Literal, cast
 
 from isal import igzip, isal_zlib
 
+from ecellm.errors import DataError
+
 #: What reading a damaged gzip file raises.
 DAMAGED: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, cast(type[Exception], isal_zlib.error))
 #: Bytes that are read at a time.
@@ -19,6 +21,11 @@ EXCERPT = 200
 Errors = Literal["strict", "replace", "surrogateescape"]
 #: What every engine calls these faults.
 NOT_DECODED, TOO_LONG = "invalid encoding", "line size over maximum"
+
+
+def damaged(path: Path, error: Exception) -> DataError:
+    """Return the error of a damaged file."""
+    return DataError(f"{path} is damaged or cut short ({error}). Get the file again.")
 
 
 def opened(path: Path) -> BinaryIO:

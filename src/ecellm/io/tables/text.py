@@ -19,9 +19,9 @@ import pyarrow as pa
 from ecellm.errors import DataError
 from ecellm.io.files import atomic_write
 from ecellm.io.tables.csv_records import CsvRecord, CsvRecords
-from ecellm.io.tables.header import csv_header, delimiter_of
+from ecellm.io.tables.header import delimiter_of
 from ecellm.io.tables.json_objects import JsonFaultError, json_object
-from ecellm.io.tables.lines import DAMAGED, TextLines
+from ecellm.io.tables.lines import DAMAGED, TextLines, damaged
 from ecellm.io.tables.rows import Added, Row, by_chunks, check_names
 
 #: What is not of the encoding is kept as it is.
@@ -38,10 +38,10 @@ class CsvTable:
         """Raises DataError where the first line names no columns, or one twice."""
         self.path = path
         self.delimiter = delimiter_of(path)
-        if not csv_header(path, self.delimiter):
-            raise DataError(f"{path} is empty: its first line should name the columns.")
         self._first = next(TextLines(path, errors=KEPT).blocks())[0]
         self.header = next(csv.reader([self._first], delimiter=self.delimiter))
+        if not self.header:
+            raise DataError(f"{path} begins with an empty line: its first line should name the columns.")
         check_names(path, self.header)
 
     def chunks(self) -> Iterator[list[Row]]:
@@ -108,7 +108,7 @@ def _readable(path: Path, found: Iterable[T]) -> Iterator[T]:
     try:
         yield from found
     except DAMAGED as error:
-        raise DataError(f"{path} is damaged or cut short ({error}). Get the file again.") from error
+        raise damaged(path, error) from error
 
 
 @contextmanager
