@@ -6,7 +6,7 @@ import pytest
 
 from asked_rows import HOME, PHONES, PLENTY, asked, question
 from ecellm.data.samplers import Draw, Plan
-from ecellm.data.samplers.ag import NO_ANSWER, SAMPLER
+from ecellm.data.samplers.ag import NO_ANSWER, OTHER_KIND, SAMPLER, UNANSWERABLE
 from ecellm.data.samplers.questions import NO_VOTE
 
 
@@ -21,15 +21,18 @@ def store_rows(found: Draw, reason: str) -> set[str]:
     return {row["question"] for row in table.to_pyarrow().to_pylist()}
 
 
-def test_only_answerable_descriptive_questions_are_asked() -> None:
+def test_only_answerable_descriptive_questions_are_asked_and_the_others_counted() -> None:
     found = draw(
         question("how loud?"),
         question("is it loud?", kind="yesno"),
         question("how big?", answerable=False),
         question("how old?", kind="", snippets=[]),
+        question("is it big?", kind="yesno", answerable=False, category="Music"),
     )
     assert [example.facts for example in found.examples] == [("question|how loud?",)]
-    assert found.dropped == {}
+    assert found.dropped == {OTHER_KIND: 2, UNANSWERABLE: 1}
+    assert store_rows(found, OTHER_KIND) == {"is it loud?", "how old?"}
+    assert store_rows(found, UNANSWERABLE) == {"how big?"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asked_rows import HOME, PHONES, PLENTY, asked, question
 from ecellm.data.samplers import Draw, Plan, ag, ap
-from ecellm.data.samplers.questions import NO_SNIPPETS
+from ecellm.data.samplers.questions import NO_SNIPPETS, UNTESTED
 from ecellm.types import Example
 
 SAMPLERS = (ap.SAMPLER, ag.SAMPLER)
@@ -37,9 +37,9 @@ def test_the_sources_splits_are_kept_and_out_of_domain_categories_are_tested_onl
         for category in (*HOME, *PHONES, "Music")
         for split in ("train", "validation", "test")
     ]
-    found = {
-        (example.input[14:].split("?")[0], example.split, example.domain) for example in draw(task, rows).examples
-    }
+    drawn = draw(task, rows)
+    found = {(example.input[14:].split("?")[0], example.split, example.domain) for example in drawn.examples}
+    assert drawn.dropped == {UNTESTED: 2}
     home = {(f"{category} {split}", split, "IND") for category in HOME for split in ("train", "validation", "test")}
     assert found == home | {("Phones test", "test", "OOD")}
 

@@ -1,23 +1,25 @@
 """Drawing AG: descriptive questions of AmazonQA with the answer that most readers found helpful."""
 
-import ibis.expr.types as ir
+from collections.abc import Mapping
 
 from ecellm.data.samplers.base import CATEGORY, Draw, Plan, Sampler
-from ecellm.data.samplers.questions import drawn_questions, question_sample
+from ecellm.data.samplers.questions import NO_VOTE, WITHOUT_SNIPPETS, Unusable, drawn_questions, question_sample
 from ecellm.data.schema import Row, Store
 
 NO_ANSWER = "question has no answer with text"
+OTHER_KIND, UNANSWERABLE = "question is not descriptive", "question is not answerable"
+UNUSABLE: Mapping[str, Unusable] = {
+    OTHER_KIND: lambda questions: questions.kind != "descriptive",
+    UNANSWERABLE: lambda questions: ~questions.answerable,
+    **WITHOUT_SNIPPETS,
+    NO_VOTE: lambda questions: ~questions.voted,
+}
 
 
 def draw(store: Store, plan: Plan) -> Draw:
     """Draw answerable, descriptive questions with an answer that somebody found helpful."""
     found = Draw()
-
-    def eligible(questions: ir.Table) -> ir.BooleanValue:
-        return questions.answerable & (questions.kind == "descriptive")
-
-    rows = drawn_questions(store, plan, "AG", eligible, found, voted=True)
-    for split, domain, row in rows:
+    for split, domain, row in drawn_questions(store, plan, "AG", UNUSABLE, found):
         answer = best_answer(row["answers"])
         if answer is None:
             found.drop(NO_ANSWER, 1, [row])

@@ -5,7 +5,7 @@ last for both tasks, so that none is trained on by one task and tested by the ot
 tell questions apart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import ibis
 import ibis.expr.types as ir
@@ -19,45 +19,52 @@ from ecellm.types import Domain, Example, Split, new_example
 
 NO_SNIPPETS = "question has no review snippets"
 NO_VOTE = "question has no answer with a helpful vote"
-Eligible = Callable[["ir.Table"], "ir.BooleanValue"]
+UNTESTED = "question is out of domain, but not of the test split"
+#: Says which questions, as `_placed` gives them, a task cannot ask.
+Unusable = Callable[[ir.Table], ir.BooleanValue]
+WITHOUT_SNIPPETS: Mapping[str, Unusable] = {NO_SNIPPETS: lambda questions: ~questions.shown}
 
 
 def drawn_questions(
-    store: Store, plan: Plan, task: str, eligible: Eligible, found: Draw, voted: bool = False
+    store: Store, plan: Plan, task: str, unusable: Mapping[str, Unusable], found: Draw
 ) -> list[tuple[Split, Domain, Row]]:
     """Collect the questions that a task draws from the plan's categories; `found` counts what is filtered out.
 
-    `eligible` says which questions the task may ask; with `voted` an answer must have a helpful vote. A row has the
-    columns of the Store's table, `split` being the question's own, and `name`, which tells questions apart.
-    Out-of-domain rows come from the test split alone.
+    `unusable` says by reason which questions the task cannot ask: each counts under the first reason that it meets.
+    A row has the columns of the Store's table, `split` being the question's own, and `name`, which tells questions
+    apart. Out-of-domain rows come from the test split alone.
     """
-    categories = {*plan.categories("IND"), *plan.categories("OOD")}
-
-    def wanted(rows: ir.Table) -> ir.Table:
-        return rows.filter(eligible(rows) & rows.category.isin(categories))
-
-    rows = wanted(store.once("questions", lambda: _placed(store)))
+    rows = store.once("questions", lambda: _placed(store))
+    rows = rows.filter(rows.category.isin({*plan.categories("IND"), *plan.categories("OOD")}))
     rows = rows.mutate(
         key=keyed(plan.seed, task, rows.digest), outside=outside(rows, plan), answer=rows.answerable.cast("string")
     )
-    usable = rows.filter(rows.shown & rows.voted) if voted else rows.filter(rows.shown)
-    shown = usable.filter(~usable.outside | (usable.split == "test"))
+    usable = _filtered(store, rows, unusable, found)
     drawn = draw_rows(
-        store, shown.select("category", "product_id", "split", "key", "digest", "outside", "answer"), plan
+        store, usable.select("category", "product_id", "split", "key", "digest", "outside", "answer"), plan
     )
     chosen = {part: drawn.rows(*part) for part in plan.quotas}
     texts = _texts(store, [row for part in chosen.values() for row in part])
-    questions = store["questions"]
-    bare = questions.snippets.length() == 0
-    found.drop(NO_SNIPPETS, store.count(rows.filter(~rows.shown)), wanted(questions.filter(bare)))
-    if voted:
-        unvoted = wanted(questions.filter(~bare & ~_voted(questions)))
-        found.drop(NO_VOTE, store.count(rows.filter(rows.shown & ~rows.voted)), unvoted)
     return [
         (split, domain, {**texts[row["digest"]], "split": split})
         for (split, domain), part in chosen.items()
         for row in part
     ]
+
+
+def _filtered(store: Store, rows: ir.Table, unusable: Mapping[str, Unusable], found: Draw) -> ir.Table:
+    """Return the questions that can be asked; `found` counts the others by the first reason that each meets."""
+    reasons: Mapping[str, Unusable] = {**unusable, UNTESTED: lambda rows: rows.outside & (rows.split != "test")}
+    judged = rows.mutate(
+        reason=ibis.cases(*((is_met(rows), ibis.literal(reason)) for reason, is_met in reasons.items()))
+    )
+    counted = {row["reason"]: row["rows"] for row in store.rows(judged.group_by("reason").agg(rows=judged.count()))}
+    questions = store["questions"]
+    whole = questions.mutate(digest=_digest(questions))
+    for reason in reasons:
+        lost = judged.filter(judged.reason == reason)
+        found.drop(reason, counted.get(reason, 0), whole.semi_join(lost, "digest").drop("digest"))
+    return judged.filter(judged.reason.isnull())
 
 
 def _texts(store: Store, drawn: list[Row]) -> dict[str, Row]:
