@@ -5,6 +5,9 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+#: Keys that are named of those that are not read.
+SHOWN = 5
+
 
 def import_(
     file: Annotated[Path, typer.Argument(help="The published JSON file: an array of rows, or a row a line.")],
@@ -30,6 +33,13 @@ def import_(
     for reasons in manifest["rejected"].values():
         for reason, count in reasons.items():
             console.print(f"Rejected: {reason}: {count:,} (in {out / 'rejects.jsonl'}).", highlight=False)
+    for reasons in manifest["converted"].values():
+        for reason, count in reasons.items():
+            console.print(f"Converted: {reason}: {count:,}.", highlight=False)
+    for keys in manifest["unread_keys"].values():
+        named = [f"{name!r} ({count:,})" for name, count in keys.items()]
+        more = f" and {len(named) - SHOWN:,} more (in {out / 'manifest.json'})" if len(named) > SHOWN else ""
+        console.print(f"Not read: unknown keys {', '.join(named[:SHOWN])}{more}.", markup=False, highlight=False)
     rows = sum(manifest["published_rows"].values())
     examples = sum(sum(parts.values()) for parts in manifest["counts"].values())
     typer.echo(f"{rows:,} rows imported as {examples:,} examples.")

@@ -44,6 +44,10 @@ class Manifest(TypedDict, total=False):
     """Of an import: the file's rows by setting."""
     rejected: dict[str, dict[str, int]]
     """Rejected lines by file and reason."""
+    converted: dict[str, dict[str, int]]
+    """Of an import: values that are not stored as they stand in the file, by file and reason."""
+    unread_keys: dict[str, dict[str, int]]
+    """Of an import: by file, the rows that have each key that ECInstruct does not, the commonest key first."""
     config: dict[str, object]
     """Of a build: the whole config (`BuildConfig`)."""
     deviations: list[DeviationRow]

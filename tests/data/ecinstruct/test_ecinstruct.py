@@ -1,5 +1,7 @@
 """The published ECInstruct form, both ways: folded on the way in, whole again on the way out."""
 
+import gzip
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -141,12 +143,17 @@ def test_labels_join_the_ranking_rows_of_every_setting_in_file_order(tmp_path: P
     ("text", "said"),
     [
         ('[{"task": "PSI", "input": "x", "output": "no"}, {"task"', "not a whole JSON file"),
-        ("hello", "not a whole JSON file"),
+        ("hello", "is not valid JSON (line 1, at 'hello')"),
         ("[]", "no usable row"),
         ('[{"task": "PSI"}]', "no usable row: no input: 1"),
         ("", "not a whole JSON file"),
-        ("[NaN]", "not a whole JSON file"),
-        ("[{}] x", "not a whole JSON file"),
+        ('[{"task": "PSI"},\n{"input": NaN}]', "has NaN in line 2, which is no JSON: write null there"),
+        ('{"input": -Infinity}', "has -Infinity in line 1, which is no JSON: write null there"),
+        ('{"input": True}', "has True in line 1, which is no JSON: write true there"),
+        ('{"input": ' + "9" * 5000 + "}", "has a number in line 1 that is too large (9999"),
+        ('{"input": 1e400}', "has a number in line 1 that is too large (1e400"),
+        ('{"input": 007}', "is not a valid JSON file (Invalid JSON number: 007)"),
+        ("[{}] x", "is not valid JSON (line 1, at 'x')"),
         ("[" * 100_000, "not a whole JSON file"),
     ],
 )
@@ -160,6 +167,70 @@ def test_a_file_that_is_none_is_refused_and_nothing_is_written(
     assert said in error
     assert "Traceback" not in error
     assert not out.exists()
+
+
+def test_a_file_in_another_encoding_and_a_damaged_gzip_file_are_named(tmp_path: Path, run: Run) -> None:
+    packed = gzip.compress(json.dumps([row(input=str(number)) for number in range(1000)]).encode())
+    for name, data, said in (
+        ("latin.json", '[{"input": "café"}]'.encode("latin-1"), "latin.json is not in UTF-8: save it as UTF-8."),
+        ("cut.json", '[{"input": "caf\u00e9'.encode()[:-1], "cut.json is not a whole JSON file"),
+        ("cut.json.gz", packed[:-20], "cut.json.gz is damaged or cut short"),
+        ("packed.json", packed, "packed.json is compressed with gzip: name it packed.json.gz."),
+        ("plain.json.gz", b"[]", "plain.json.gz is not compressed with gzip: remove .gz from its name."),
+    ):
+        (tmp_path / name).write_bytes(data)
+        code, _, error = run("import", tmp_path / name, "--out", tmp_path / "data")
+        assert code == 1 and said in error
+
+
+def test_gzipped_rows_are_those_of_the_plain_file(tmp_path: Path) -> None:
+    text = json.dumps([row(input=f"caf\u00e9 {number}") for number in range(5)], ensure_ascii=False)
+    (tmp_path / "rows.json").write_text("\ufeff" + text, encoding="utf-8")
+    (tmp_path / "rows.json.gz").write_bytes(gzip.compress(("\ufeff" + text).encode()))
+    plain, packed = (tmp_path / "plain", tmp_path / "packed")
+    import_published(tmp_path / "rows.json", plain)
+    manifest = import_published(tmp_path / "rows.json.gz", packed)
+    assert read_dataset(plain).hash() == read_dataset(packed).hash()
+    digest = hashlib.sha256((tmp_path / "rows.json.gz").read_bytes()).hexdigest()
+    assert manifest["inputs"] == [{"path": "rows.json.gz", "sha256": digest}]
+
+
+def test_what_does_not_come_back_as_it_was_is_counted(tmp_path: Path, run: Run) -> None:
+    rows = [
+        row(input=5, note="x", source=None),
+        row(input=4.5, options=["A: x"], note="y"),
+        row(input={"text": "mug"}, output=True, instruction=7),
+        row(few_shot_example={"input": "x", "output": "y"}),
+        row(task="Cooking", input=5, note="z"),
+    ]
+    file, out = tmp_path / "rows.json", tmp_path / "data"
+    file.write_text(json.dumps(rows))
+    code, _, error = run("import", file, "--out", out)
+    data = read_dataset(out)
+    stored, whole = "a number or a truth value, stored as its text", "a list or an object, stored as its JSON"
+    assert data.manifest["converted"] == {
+        "rows.json": {
+            f"few_shot_example is {whole}": 1,
+            f"input is {whole}": 1,
+            f"input is {stored}": 2,
+            f"instruction is {stored}": 1,
+            f"options is {whole}": 1,
+            f"output is {stored}": 1,
+        }
+    }
+    assert data.manifest["unread_keys"] == {"rows.json": {"note": 2, "source": 1}}
+    assert [example.input for example in data.examples("train")[:3]] == ["5", "4.5", '{"text": "mug"}']
+    assert code == 0 and f"Converted: input is {stored}: 2." in error
+    assert "Not read: unknown keys 'note' (2), 'source' (1)." in error
+
+
+def test_a_row_that_gives_a_key_twice_is_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    twice = json.dumps(row()).replace('"output"', '"input": "other", "output"')
+    file.write_text(f"{twice}\n{json.dumps(row())}\n")
+    manifest = import_published(file, tmp_path / "data")
+    assert manifest["rejected"] == {"rows.jsonl": {"a key stands twice": 1}}
+    assert manifest["published_rows"] == {"IND_Diverse_Instruction": 1}
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_row_or_of_the_labels(tmp_path: Path) -> None:

@@ -7,24 +7,22 @@ Nothing is filtered: equal rows of one setting stay two samples. Rows that are n
 import hashlib
 import json
 import sys
-from codecs import BOM_UTF8
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-# The faster ones write "?" for half of a surrogate pair, which is then neither kept nor rejected.
-import ijson.backends.python as ijson  # type: ignore[import-untyped]
-
 from ecellm.data.dataset import PUBLISHED, split_setting, write_dataset
 from ecellm.data.ecinstruct.format import SPLIT_NAMES, PublishedRow, write_published
+from ecellm.data.ecinstruct.json_rows import EXCERPT, JsonObject, json_rows
 from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError, EcellmError
 from ecellm.io.files import atomic_folder, refuse_existing
 from ecellm.io.tables.cells import is_whole_text
 from ecellm.io.tables.header import refuse_other_kind
+from ecellm.io.tables.lines import DAMAGED, damaged, opened
 from ecellm.tasks import TASKS, Task, tasks_by_name
 from ecellm.tasks.qpr import TASK as QPR
 from ecellm.tasks.qpr import compared
@@ -33,9 +31,9 @@ from ecellm.types import DIVERSE, SETTINGS, SPLITS, Example, Split, sample_id
 #: A row that does not say its split or setting.
 DEFAULT_SPLIT: Split = "test"
 DEFAULT_SETTING = f"IND_{DIVERSE}"
-EXCERPT = 200
-#: What may be a text of a row.
+#: What may be a text of a row, and those of these that may be something else, of which they then are the JSON.
 TEXTS = ("task", "split", "setting", "instruction", "input", "options", "output", "few_shot_example")
+CONVERTED = ("instruction", "input", "options", "output", "few_shot_example")
 
 _SPLITS: dict[str, Split] = {
     **{split: split for split in SPLITS},
@@ -59,6 +57,10 @@ class Imported:
     examples: list[Example] = field(default_factory=list)
     rows: list[PublishedRow] = field(default_factory=list)
     rejected: list[RejectedEntry] = field(default_factory=list)
+    converted: Counter[str] = field(default_factory=Counter)
+    """Values that are not stored as they stand in the file, by reason."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """Keys that no row has, by name."""
     _places: dict[tuple[bytes, int], int] = field(default_factory=dict)
     """Which sample is the n-th of equal content."""
     _seen: Counter[tuple[bytes, str]] = field(default_factory=Counter)
@@ -70,10 +72,13 @@ class Imported:
         """Take a row of the file in, or reject it."""
         number = len(self.rows) + len(self.rejected) + 1
         try:
+            if not isinstance(row, JsonObject):
+                raise DataError("not a JSON object")
             example, published = _read(row, self._tasks)
         except EcellmError as problem:
             self.rejected.append(RejectedEntry(row=number, reason=str(problem), excerpt=_excerpt(row)))
             return
+        self._count(row)
         content = json.dumps(
             [example.task, example.domain, example.split, example.input, example.options, example.output]
         )
@@ -86,6 +91,16 @@ class Imported:
             self._ids[same] += 1
             self.examples.append(replace(example, id=identity))
         self.rows.append(replace(published, id=self.examples[place].id))
+
+    def _count(self, row: Mapping[str, object]) -> None:
+        """Count what a row does not give back as it was: values that are no texts, and unknown keys."""
+        for name in CONVERTED:
+            value = row.get(name)
+            if isinstance(value, list | dict):
+                self.converted[f"{name} is a list or an object, stored as its JSON"] += 1
+            elif value is not None and not isinstance(value, str):
+                self.converted[f"{name} is a number or a truth value, stored as its text"] += 1
+        self.unread.update(row.keys() - set(TEXTS))
 
 
 def import_published(
@@ -100,10 +115,9 @@ def import_published(
     refuse_existing(out)
     refuse_other_kind(path)
     found = Imported()
+    for row in json_rows(path, follow):
+        found.add(row)
     with path.open("rb") as file:
-        for row in _objects(follow(file), path):
-            found.add(row)
-        file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.examples:
         raise DataError(f"{path} has no usable row: {_reasons(found.rejected)}.")
@@ -117,23 +131,10 @@ def import_published(
     return manifest
 
 
-def _objects(file: BinaryIO, path: Path) -> Iterator[object]:
-    """Yield the items of a JSON array, or one object after the other (JSON lines)."""
-    start = file.read(64)
-    whole = start.removeprefix(BOM_UTF8)
-    file.seek(len(start) - len(whole))
-    prefix = "item" if whole.lstrip().startswith(b"[") else ""
-    try:
-        yield from ijson.items(file, prefix, multiple_values=True, use_float=True)
-    except (ijson.common.JSONError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0].strip()[:EXCERPT]
-        raise DataError(f"{path} is not a whole JSON file ({reason}): fetch or export it again.") from error
-
-
-def _read(row: object, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow]:
+def _read(row: JsonObject, tasks: Mapping[str, Task]) -> tuple[Example, PublishedRow]:
     """Return a row's sample and what the row says beside it; raises DataError with a short reason."""
-    if not isinstance(row, dict):
-        raise DataError("not a JSON object")
+    if row.twice:
+        raise DataError("a key stands twice")
     task = tasks.get(str(row.get("task")).strip().casefold())
     if task is None:
         raise DataError("unknown task" if row.get("task") else "no task")
@@ -226,8 +227,12 @@ def _products(example: Example) -> int:
 
 
 def _read_labels(labels: Path) -> list[tuple[str, ...]]:
+    refuse_other_kind(labels)
     try:
-        entries = json.loads(labels.read_text(encoding="utf-8-sig"))
+        with opened(labels) as file:
+            entries = json.loads(file.read().decode("utf-8-sig"))
+    except DAMAGED as error:
+        raise damaged(labels, error) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{labels} is not valid JSON.") from error
     good = isinstance(entries, list) and all(
@@ -247,9 +252,15 @@ def _manifest(found: Imported, name: str, sha256: str) -> Manifest:
         "counts": {task: dict(counts[task]) for task in TASKS if task in counts},
         "published_rows": dict(Counter(row.setting for row in found.rows)),
         "rejected": {name: _counted(found.rejected)} if found.rejected else {},
+        "converted": {name: dict(sorted(found.converted.items()))} if found.converted else {},
+        "unread_keys": {name: _by_count(found.unread)} if found.unread else {},
         "versions": {"ecellm": version("ecellm")},
         "inputs": [{"path": name, "sha256": sha256}],
     }
+
+
+def _by_count(names: Counter[str]) -> dict[str, int]:
+    return dict(sorted(names.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _counted(rejected: Iterable[RejectedEntry]) -> dict[str, int]:
