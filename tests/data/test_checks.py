@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from ecellm.data.checks import BALANCE, CONFLICT, FACT, INPUT, NEAR_INPUT, PRODUCT, SHOPPER, Finding, check
+from ecellm.data.checks import (
+    BALANCE,
+    CONFLICT,
+    FACT,
+    INPUT,
+    NEAR_INPUT,
+    PRODUCT,
+    SHOPPER,
+    UNTESTED,
+    WRONG,
+    Finding,
+    check,
+)
 from ecellm.data.dataset import MANIFEST, Dataset, read_dataset, write_split
 from ecellm.data.samplers import SAMPLERS, Plan
 from ecellm.tasks import TASKS
@@ -18,7 +30,12 @@ Run = Callable[..., tuple[int, str, str]]
 LONG = "a steel mug with a wooden handle that keeps coffee hot for hours on the road and in the office every day"
 
 
-def row(task: str, split: Split, text: str, output: str = "yes", **more: object) -> Example:
+#: An answer of each task whose answers are not yes, or any text.
+OUTPUTS = {"SA": "A", "SR": "A", "MPC": "A", "QPR": "B,A"}
+
+
+def row(task: str, split: Split, text: str, output: str = "", **more: object) -> Example:
+    output = output or OUTPUTS.get(task, "yes")
     return Example(sample_id(task, "IND", text, None), task, "IND", split, text, None, output, **more)  # type: ignore[arg-type]
 
 
@@ -36,7 +53,8 @@ def found(folder: Path, *rows: Example) -> set[tuple[str, str, int, bool]]:
 
 def test_an_exact_input_in_two_splits_is_found_whatever_the_task(tmp_path: Path) -> None:
     text = json.dumps({"question": "is it loud", "document": ["no"]})
-    same = found(tmp_path, row("AP", "train", text), row("AG", "validation", text, "No."))
+    other = [row("AP", "test", "x"), row("AG", "test", "y")]
+    same = found(tmp_path, row("AP", "train", text), row("AG", "validation", text, "No."), *other)
     assert {("AP", INPUT, 1, True), ("AG", INPUT, 1, True)} == same
 
 
@@ -58,7 +76,7 @@ def test_a_label_under_another_tasks_name_is_found_in_rows_that_only_have_texts(
     taught: tuple[str, object], asked: tuple[str, object], tmp_path: Path
 ) -> None:
     train = row(taught[0], "train", json.dumps(taught[1]))
-    test = row(asked[0], "test", json.dumps(asked[1]), "no")
+    test = row(asked[0], "test", json.dumps(asked[1]))
     assert (asked[0], FACT, 1, True) in found(tmp_path, train, test)
 
 
@@ -88,7 +106,29 @@ def test_odd_answers_are_reported_but_not_several_good_ones(tmp_path: Path) -> N
     rows = [row("PM", "train", str(number), "no") for number in range(12)]
     torn = [replace(row("PM", "train", "x", output), id=output) for output in ("yes", "no")]
     good = [replace(row("AG", "train", "x", output), id=f"AG {output}") for output in ("Yes.", "It is.")]
-    assert found(tmp_path / "torn", *rows, *torn, *good) == {("PM", CONFLICT, 2, False), ("PM", BALANCE, 13, False)}
+    tested = [row(task, "test", "y") for task in ("PM", "AG")]
+    assert found(tmp_path / "torn", *rows, *torn, *good, *tested) == {
+        ("PM", CONFLICT, 2, False),
+        ("PM", BALANCE, 13, False),
+    }
+
+
+def test_outputs_that_are_no_answers_and_tasks_without_test_rows_are_found(tmp_path: Path) -> None:
+    ranked = json.dumps({"query": "mug", "product list": ["A: mug", "B: pot"]})
+    rows = [
+        row("PM", "train", "1"),
+        row("AVE", "test", "{}", '[{"attribute": "colour"}]'),
+        replace(row("SR", "test", "['1st: pen']"), options="['A: mug', 'B: po"),
+        replace(row("SR", "test", "['1st: ink']"), options="['A: mug', 'B: pot']"),
+        replace(row("SR", "test", "['1st: cup']", "C"), options="['A: mug', 'B: pot']"),
+        row("QPR", "test", ranked, "A,B"),
+        row("QPR", "test", ranked.replace("pot", "pan"), "A"),
+        row("QPR", "test", "no list"),
+        row("AG", "test", "2", " "),
+    ]
+    wrong = {("AVE", WRONG, 1, True), ("SR", WRONG, 2, True), ("QPR", WRONG, 2, True), ("AG", WRONG, 1, True)}
+    assert found(tmp_path / "some", *rows) == wrong | {("PM", UNTESTED, 0, False)}
+    assert found(tmp_path / "none", rows[0]) == {("PM", UNTESTED, 0, True)}
 
 
 def test_text_that_is_in_no_known_form_gives_no_label_away() -> None:

@@ -19,7 +19,8 @@ DIVERSE, UNSEEN, ONE_SHOT = "IND_Diverse_Instruction", "IND_Unseen_Instruction",
 
 
 def example(task: str, number: int, split: Split, domain: Domain = "IND") -> Example:
-    return Example(f"{task}-{domain}-{split}-{number}", task, domain, split, f"{split} {number}", None, "yes")
+    output = "A" if task == "SA" else "yes"
+    return Example(f"{task}-{domain}-{split}-{number}", task, domain, split, f"{split} {number}", None, output)
 
 
 def write(folder: Path, *examples: Example, manifest: str = '{"seed": 7}') -> Dataset:

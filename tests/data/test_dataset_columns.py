@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ecellm.data.checks import WRONG
 from ecellm.data.dataset import PUBLISHED, read_dataset, write_dataset
 from ecellm.data.ecinstruct.importing import import_published
 from ecellm.errors import DataError
@@ -29,9 +30,24 @@ def written(folder: Path, rows: int = 6) -> Path:
     return folder
 
 
-def column(name: str, values: list[object], kind: pa.DataType | None = None) -> Edit:
+def column(name: str, values: Sequence[object], kind: pa.DataType | None = None) -> Edit:
     """Put other values into a column."""
     return lambda table: table.set_column(table.column_names.index(name), name, pa.array(values, kind))
+
+
+STARS = '["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]'
+
+
+def stars(table: pa.Table, outputs: Sequence[object], options: Sequence[object] | None = None) -> pa.Table:
+    """Make the rows SA's."""
+    columns: dict[str, Sequence[object]] = {
+        "task": ["SA"] * 6,
+        "output": outputs,
+        "options": options or [STARS] * 6,
+    }
+    for name, values in columns.items():
+        table = column(name, values)(table)
+    return table
 
 
 EDITS: list[tuple[Edit, str]] = [
@@ -50,6 +66,14 @@ EDITS: list[tuple[Edit, str]] = [
     (column("id", [*range(6)]), "the column id holds int64, not text"),
     (column("labels", ["E"] * 6), "the column labels holds string, not lists of text"),
     (column("facts", [["a", None]] * 6), "the column facts has a list with a null in it"),
+    (column("split", [None] * 4 + ["all", None]), "the split of row 5 is 'all', but the file holds "),
+    (column("split", [1] * 6), "the column split holds int64, not text"),
+    (column("output", ["yes", "No.", " no", "YES", "maybe", "?"]), "row 5: the output 'maybe' is no possible answer"),
+    (lambda table: stars(table, ["A", "B", "G", "C", "A", "A"]), "row 3: the output 'G' is no possible answer of SA"),
+    (
+        lambda table: stars(table, ["A"] * 6, [*[STARS] * 5, STARS[:-1]]),
+        'row 6: Options are not a list of texts: \'["A: very positive"',
+    ),
     (lambda table: table.drop_columns(["options"]), "has no column options"),
     (lambda table: table.append_column("input", table["input"]), "has the column input more than once"),
     (lambda table: table.set_column(4, "input", pa.array([b"\xff"] * 6).view(pa.string())), "cannot be read (Column"),
@@ -94,6 +118,22 @@ def test_other_text_types_columns_and_empty_splits_are_fine(tmp_path: Path) -> N
     pq.write_table(table.slice(0, 0), data / "validation.parquet")
     dataset = read_dataset(data)
     assert len(dataset.examples("test")) == 6 and dataset.examples("validation") == []
+
+
+def test_answers_in_other_spellings_and_rows_without_a_split_are_fine(tmp_path: Path) -> None:
+    file = written(tmp_path / "data") / "test.parquet"
+    table = stars(pq.read_table(file), ["A", "B: positive", "(c)", "D.", "very negative", "a"])
+    pq.write_table(column("split", [None] * 6)(table), file)
+    assert len(read_dataset(tmp_path / "data").examples("test")) == 6
+
+
+def test_an_imported_answer_is_the_published_files_own_and_check_finds_it(tmp_path: Path, run: Run) -> None:
+    rows = [{"task": "PM", "input": str(number), "output": "perhaps"} for number in range(2)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    import_published(tmp_path / "rows.json", tmp_path / "data")
+    assert [example.output for example in read_dataset(tmp_path / "data").examples("test")] == ["perhaps"] * 2
+    code, _, error = run("check", tmp_path / "data")
+    assert code == 1 and f"PM: {WRONG} (2)" in error
 
 
 def test_a_damaged_page_names_the_file(tmp_path: Path) -> None:

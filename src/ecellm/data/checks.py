@@ -1,8 +1,9 @@
 """Checking any dataset, an imported one included: what crosses its splits, and what is odd about its rows.
 
-Two things make test scores untrue and fail a check: an exact input in two splits, and a judgement or question
-that labels a test row of one task and a training or validation row of any. The rest is reported and fails only a
-strict check, for the paper's own tasks have it by definition: near-duplicates, shared products, shared shoppers.
+What makes test scores untrue, or none, fails a check: an exact input in two splits, a judgement or question that
+labels a test row of one task and a training or validation row of any, an output that is no answer, no test row at
+all. The rest is reported and fails only a strict check, for the paper's own tasks have it by definition:
+near-duplicates, shared products, shared shoppers.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ecellm.data.dataset import Dataset
+from ecellm.data.dataset_columns import answer_fault
 from ecellm.data.filters.near_duplicates import NearIndex
 from ecellm.data.filters.quality import words_of
 from ecellm.errors import EcellmError
@@ -27,6 +29,8 @@ MOST_WORDS = 1_500
 EXAMPLES = 5
 
 INPUT = "exact input stands in two splits"
+WRONG = "output is no answer of the task, or the options are no list of texts"
+UNTESTED = "there are no test rows"
 FACT = "judgement or question labels a test row and a training row"
 NEAR_INPUT = "test input nearly stands in training"
 PRODUCT = "test row shows a product that training shows"
@@ -60,7 +64,7 @@ def check(dataset: Dataset, say: Callable[[str], None] = lambda step: None) -> l
     }
     present = {example.task for samples in rows.values() for example in samples}
     tested = Counter(example.task for example in rows["test"])
-    found = [*_crossing_inputs(rows), *_crossing_facts(rows, tested)]
+    found = [*_crossing_inputs(rows), *_crossing_facts(rows, tested), *_impossible(rows)]
     for task in (task for task in TASKS if task in present):
         say(f"checking {task}")
         test = [example for example in rows["test"] if example.task == task]
@@ -95,6 +99,18 @@ def _crossing_inputs(rows: dict[Split, list[Example]]) -> Iterator[Finding]:
             crossing[example.task].append(example)
     for task, samples in crossing.items():
         yield _finding(task, INPUT, samples, counts[task], fatal=True)
+
+
+def _impossible(rows: dict[Split, list[Example]]) -> Iterator[Finding]:
+    """Find tasks without test rows, and rows whose output is no answer."""
+    by_task: dict[str, list[Example]] = defaultdict(list)
+    for example in (example for samples in rows.values() for example in samples):
+        by_task[example.task].append(example)
+    for task, samples in by_task.items():
+        if not any(example.split == "test" for example in samples):
+            yield Finding(task, UNTESTED, 0, len(samples), not rows["test"])
+        if wrong := [example for example in samples if answer_fault(TASKS[task], example)]:
+            yield _finding(task, WRONG, wrong, len(samples), fatal=True)
 
 
 def _crossing_facts(rows: dict[Split, list[Example]], tested: Counter[str]) -> Iterator[Finding]:

@@ -165,14 +165,15 @@ def read_dataset(path: Path) -> Dataset:
     """Open a dataset folder; raises DataError with one sentence where it is not one, or a row of it is no example."""
     manifest = path / MANIFEST
     ids: dict[str, pa.ChunkedArray] = {}
+    imported = (path / PUBLISHED).is_file()
     if not manifest.is_file():
         raise DataError(f"{path} is not a dataset: it has no {MANIFEST}. Make one with `ecellm build`.")
     for split in SPLITS:
         file = path / f"{split}.parquet"
         if not file.is_file():
             raise DataError(f"The dataset {path} has no {file.name}: build it again.")
-        ids[split] = check_split(file)
-    if (path / PUBLISHED).is_file():
+        ids[split] = check_split(file, split, imported)
+    if imported:
         check_published(path / PUBLISHED, ids)
     return Dataset(path, _read_manifest(manifest))
 

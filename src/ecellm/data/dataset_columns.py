@@ -1,9 +1,10 @@
-"""What the Parquet files of a dataset folder must hold: columns, types, known names and unique ids.
+"""What the Parquet files of a dataset folder must hold: columns, types, known names, unique ids and possible answers.
 
-Checked once, when a dataset is opened, so that every command may rely on it.
+Checked once, when a dataset is opened, so that every command may rely on it. What would take long, such as reading
+the options of every row, `ecellm check` looks at (`checks.py`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ecellm.errors import DataError
-from ecellm.tasks import TASKS
-from ecellm.types import DOMAINS, SETTINGS, SPLITS
+from ecellm.errors import DataError, EcellmError
+from ecellm.tasks import TASKS, Task
+from ecellm.types import DOMAINS, SETTINGS, SPLITS, Example, Split
 
 #: Columns of a split, and those of them without which there is no example.
-TEXTS, LISTS = ("id", "task", "domain", "input", "options", "output", "category"), ("labels", "facts", "products")
+TEXTS = ("id", "task", "domain", "split", "input", "options", "output", "category")
+LISTS = ("labels", "facts", "products")
 REQUIRED = ("id", "task", "domain", "input", "options", "output")
 #: Columns of what an import keeps beside its examples.
 PUBLISHED_TEXTS = ("id", "split", "setting", "task_name", "split_name", "instruction", "few_shot_example")
 BLANK = "blank_options"
+#: So many different pairs of options and output are looked at of a task and split.
+MOST_PAIRS = 1_000
+EXCERPT = 80
 
 
-def check_split(file: Path) -> pa.ChunkedArray:
-    """Return the ids of a split's examples; raises DataError where the file is damaged, or a row is no example."""
+def check_split(file: Path, split: Split, imported: bool) -> pa.ChunkedArray:
+    """Return the ids of a split's examples; raises DataError where the file is damaged, or a row is no example.
+
+    The answers of imported rows are the published file's own: nothing of them is refused.
+    """
     names = _names(file, REQUIRED)
     table = _read(file, [name for name in (*TEXTS, *LISTS) if name in names])
     for name in table.column_names:
@@ -35,6 +43,10 @@ def check_split(file: Path) -> pa.ChunkedArray:
         if pc.list_flatten(table[name]).null_count:
             raise DataError(f"{file}: the column {name} has a list with a null in it.")
     _refuse_others(file, table, {"task": list(TASKS), "domain": DOMAINS})
+    if "split" in table.column_names:
+        _refuse_other_splits(file, table["split"].cast(pa.string()), split)
+    if not imported:
+        _refuse_answers(file, table)
     ids = table["id"].cast(pa.string())
     counts = pc.value_counts(ids.combine_chunks())
     if len(counts) < len(ids):
@@ -42,6 +54,54 @@ def check_split(file: Path) -> pa.ChunkedArray:
         rows = pc.indices_nonzero(pc.equal(ids, twice)).to_pylist()
         raise DataError(f"{file} has the id {twice!r} in row {rows[0] + 1} and in row {rows[1] + 1}: remove one.")
     return ids
+
+
+def _refuse_other_splits(file: Path, named: pa.ChunkedArray, split: Split) -> None:
+    """Raise DataError where a row says that it is of another split than its file; one that says nothing is not."""
+    if rows := pc.indices_nonzero(pc.not_equal(named, split).fill_null(False)).to_pylist():
+        raise DataError(
+            f"{file}: the split of row {rows[0] + 1} is {named[rows[0]].as_py()!r}, but the file holds {split} rows: "
+            "move the row, or mend its split."
+        )
+
+
+def _refuse_answers(file: Path, table: pa.Table) -> None:
+    """Raise DataError where options are no list of texts, or an output is no answer, of tasks with classes."""
+    texts = pa.table({name: table[name].cast(pa.string()) for name in ("task", "options", "output")})
+    for task in TASKS.values():
+        if not task.answer.has_classes:
+            continue
+        own = texts.filter(pc.equal(texts["task"], task.name))
+        for options, output in _pairs(own):
+            if fault := answer_fault(task, Example("", task.name, "IND", "test", "", options, output)):
+                row = _first_row(texts, task.name, options, output)
+                raise DataError(f"{file}, row {row}: {fault}. Mend the row, or build the dataset again.")
+
+
+def _pairs(table: pa.Table) -> Iterator[tuple[str | None, str]]:
+    """Give the first different pairs of options and output."""
+    found = table.group_by(["options", "output"], use_threads=False).aggregate([])
+    for batch in found.slice(0, MOST_PAIRS).to_batches():
+        yield from zip(batch["options"].to_pylist(), batch["output"].to_pylist(), strict=True)
+
+
+def _first_row(texts: pa.Table, task: str, options: str | None, output: str) -> int:
+    """Return the number, from 1, of the first row with these texts."""
+    same = pc.is_null(texts["options"]) if options is None else pc.equal(texts["options"], options).fill_null(False)
+    same = pc.and_(same, pc.and_(pc.equal(texts["task"], task), pc.equal(texts["output"], output)))
+    return int(pc.index(same, True).as_py()) + 1
+
+
+def answer_fault(task: Task, example: Example) -> str:
+    """Say why an example's output is no answer of its task; empty where it is one."""
+    try:
+        if task.answer.parse(example.output, example) is not None:
+            return ""
+        candidates = task.answer.candidates(example) if task.answer.has_classes else None
+    except EcellmError as error:
+        return str(error).rstrip(".")
+    known = f": {', '.join(candidates)[:EXCERPT]}" if candidates else ""
+    return f"the output {example.output[:EXCERPT]!r} is no possible answer of {task.name}{known}"
 
 
 def check_published(file: Path, ids: Mapping[str, pa.ChunkedArray]) -> None:

@@ -60,8 +60,8 @@ def _texts_bought(example: Example) -> tuple[str, ...]:
 
 def pieces(example: Example) -> Pieces:
     """Drop the oldest purchases first, all but three; then shorten the options evenly; then drop the rest."""
-    assert example.options is not None
-    return Pieces(_history_pieces(example.input), _option_pieces(example.options))
+    options = () if example.options is None else _option_pieces(example.options)
+    return Pieces(_history_pieces(example.input), options)
 
 
 def _history_pieces(text: str) -> tuple[Piece, ...]:

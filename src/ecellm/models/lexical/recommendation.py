@@ -9,6 +9,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from ecellm.errors import DataError
 from ecellm.models.lexical.pair_features import Scale, Terms, TermsNotes, nested, under
 from ecellm.models.lexical.task_files import Arrays
 from ecellm.tasks import TASKS
@@ -29,8 +30,9 @@ def history(example: Example) -> list[str]:
 
 
 def candidates(example: Example) -> list[str]:
-    """Return the candidates, without their letters."""
-    assert example.options is not None, example.id
+    """Return the candidates, without their letters; raises DataError where a row has none, as imported ones may."""
+    if example.options is None:
+        raise DataError(f"{example.id} has no options, without which there is nothing to choose from.")
     return [re.sub(r"^[A-Z]: ", "", option) for option in option_texts(example.options)]
 
 

@@ -41,8 +41,8 @@ class YesNo(AnswerType[str]):
         return {"enum": list(self.choices)}
 
     def right_order(self, example: Example) -> list[int]:
-        """Return the place of the right word."""
-        return [self.choices.index(example.output)]
+        """Return the place of the right word, however it is written; the first where the reference is neither."""
+        return [self.choices.index(self.parse(example.output, example) or self.choices[0])]
 
     def label(self, example: Example) -> str:
         """Return yes or no."""
