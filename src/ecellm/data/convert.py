@@ -263,6 +263,8 @@ def _shown(rows: _Rows, at: int, form: TableForm) -> str:
 
 
 def _shown_cell(cell: object) -> str:
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "backslashreplace")
     return "?" if cell is WRONG else str(cell)
 
 

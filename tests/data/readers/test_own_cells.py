@@ -131,23 +131,49 @@ def test_what_python_cannot_hold_is_rejected_where_it_is_needed(tmp_path: Path) 
     assert texts(tmp_path, pa.array([0, 1 << 30], pa.date32())) == (["1970-01-01"], [WRONG.format("text")])
 
 
-def test_a_database_may_hold_anything_in_columns_that_nobody_needs(tmp_path: Path) -> None:
-    def made(sql: str) -> tuple[list[Row], list[str]]:
-        with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
-            shop.execute("create table if not exists reviews (stars int, text text, day date, much int)")
-            shop.execute(sql)
-        shop.close()
-        given = {"database": "shop.sqlite", "table": "reviews"}
-        sources = Sources.model_validate({"tables": {"reviews": given}})
-        with opened(tmp_path, sources, Wanted(), ["reviews"]) as (store, bench):
-            return store.rows(store["reviews"]), [row["reason"] for row in bench.rejected()]
+def from_sqlite(folder: Path, table: str, columns: str, *rows: str) -> tuple[list[Row], list[Row]]:
+    """Return what is used and rejected of rows, in SQL, of an SQLite table with these columns."""
+    with sqlite3.connect(folder / "shop.sqlite") as shop:
+        shop.execute(f"create table {table} ({columns})")
+        for row in rows:
+            shop.execute(f"insert into {table} values ({row})")
+    shop.close()
+    sources = Sources.model_validate({"tables": {table: {"database": "shop.sqlite", "table": table}}})
+    with opened(folder, sources, Wanted(), [table]) as (store, bench):
+        return store.rows(store[table]), [dict(row) for row in bench.rejected()]
 
-    rows, reasons = made("insert into reviews values (5, 'fine', 'no day', 'no number')")
-    assert ([row["text"] for row in rows], reasons) == (["fine"], [])
-    with pytest.raises(
-        DataError, match=r"The table 'reviews' of shop\.sqlite cannot be read: Could not convert 'many'"
-    ):
-        made("insert into reviews values ('many', 'fine', null, null)")
+
+def test_an_odd_cell_of_a_database_costs_its_own_row_where_it_is_needed(tmp_path: Path) -> None:
+    rows, rejected = from_sqlite(
+        tmp_path,
+        "reviews",
+        "stars integer, text text, time timestamp, day date, much int",
+        "5, 'fine', 1472688000, 'no day', 'no number'",
+        "'many', 'fine', null, null, null",
+        "'4', x'436166C3A9', '2024-03-01 12:30', null, null",
+        "3, cast(x'ff41' as text), null, null, null",
+        "2.0, 7.5, null, null, null",
+        "1, 'late', 'soon', null, null",
+        "2, '', null, null, null",
+    )
+    found = sorted((row["stars"], row["text"], row["time"]) for row in rows)
+    assert found == [(2, "7.5", 0), (4, "Café", 1_709_296_200), (5, "fine", 1_472_688_000)]
+    wrong = [WRONG.format("stars"), WRONG.format("text"), "text is missing", NO_TIME]
+    assert sorted(str(row["reason"]) for row in rejected) == sorted(wrong)
+    assert any("\\\\xffA" in str(row["excerpt"]) for row in rejected)
+
+
+def test_lists_are_read_from_the_texts_of_a_database(tmp_path: Path) -> None:
+    rows, rejected = from_sqlite(
+        tmp_path,
+        "questions",
+        "question text, snippets text",
+        """'loud?', '["no", "quiet"]'""",
+        "'new?', 'in May'",
+        "'old?', '[null]'",
+    )
+    assert {row["question"]: row["snippets"] for row in rows} == {"loud?": ["no", "quiet"], "new?": ["in May"]}
+    assert [row["reason"] for row in rejected] == [WRONG.format("snippets")]
 
 
 def test_a_damaged_page_of_parquet_names_the_file(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Tables of a database: its columns, and a copy of some of them as Parquet, made in bounded memory.
 
-PostgreSQL is read by Arrow's own driver (ADBC), which streams; SQLite files, and databases of which a backend of
-Ibis is installed, by Ibis. Nothing is written to a database, and no message holds a password.
+PostgreSQL is read by Arrow's own driver (ADBC), which streams; SQLite files by Python's, value by value, since any
+column there may hold anything; databases of which a backend of Ibis is installed, by Ibis. Nothing is written to a
+database, and no message holds a password.
 """
 
 import os
@@ -9,7 +10,7 @@ import re
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 INSTALL = "PostgreSQL needs Arrow's driver: pip install 'ecellm[postgres]'."
 #: A URL with a password, in front of the host or among the parameters.
 PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&](?:ssl)?password=", re.IGNORECASE)
-POSTGRES = ("postgres://", "postgresql://")
-#: Rows fetched from Ibis at a time.
+POSTGRES, SQLITE = ("postgres://", "postgresql://"), "sqlite://"
+#: Rows fetched at a time, where the driver does not choose.
 ROWS_AT_ONCE = 50_000
 #: One part of a qualified name: in quotation marks, or without any.
 NAME = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
@@ -84,6 +85,32 @@ class _IbisTable:
         return self.rows.select(*columns).to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
 
 
+class _SqliteTable:
+    """A table of an SQLite file. All values are fetched as the bytes of their texts, which need not be UTF-8."""
+
+    def __init__(self, connection: sqlite3.Connection, table: str):
+        self._connection = connection
+        self._name = _quoted(table)
+        described = connection.execute(f"SELECT * FROM {self._name} LIMIT 0").description
+        self._columns = [name for name, *_ in described]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self._columns
+
+    def batches(self, columns: Sequence[str]) -> Iterable[pa.RecordBatch]:
+        once = list(dict.fromkeys(columns))
+        rows = self._connection.execute(f"SELECT {', '.join(map(_quoted, once))} FROM {self._name}")
+        schema = pa.schema([(name, pa.binary()) for name in once])
+        while fetched := rows.fetchmany(ROWS_AT_ONCE):
+            values = ([_bytes(value) for value in column] for column in zip(*fetched, strict=True))
+            yield pa.record_batch([pa.array(column, pa.binary()) for column in values], schema=schema)
+
+
+def _bytes(value: bytes | int | float | None) -> bytes | None:
+    return value if value is None or isinstance(value, bytes) else str(value).encode()
+
+
 class _PostgresTable:
     """A table of PostgreSQL. All values but lists and bytes are fetched as texts, as in a file of text."""
 
@@ -129,9 +156,20 @@ def _name_parts(table: str) -> list[str]:
 def _connected(database: str, table: str, root: Path) -> Iterator[DatabaseTable]:
     """Give a database's table; raises DataError where it cannot be read."""
     address = _address(database, root)
-    connected = _postgres if address.startswith(POSTGRES) else _by_ibis
+    connected = _postgres if address.startswith(POSTGRES) else _sqlite if address.startswith(SQLITE) else _by_ibis
     with connected(address, table, f"The table {table!r} of {database} cannot be read") as found:
         yield found
+
+
+@contextmanager
+def _sqlite(address: str, table: str, problem: str) -> Iterator[DatabaseTable]:
+    try:
+        file = Path(address.removeprefix(SQLITE)).resolve()
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.text_factory = bytes
+            yield _SqliteTable(connection, table)
+    except sqlite3.Error as error:
+        raise DataError(f"{problem}: {_first_line(error)}.") from error
 
 
 @contextmanager
@@ -143,9 +181,9 @@ def _by_ibis(address: str, table: str, problem: str) -> Iterator[DatabaseTable]:
             connection = ibis.connect(address)
             yield _IbisTable(connection.table(table))
             connection.disconnect()
-    except (IbisError, TableNotFound, sqlite3.Error, pa.ArrowException, ImportError) as error:
+    except (IbisError, TableNotFound, pa.ArrowException, ImportError) as error:
         raise DataError(f"{problem}: {_first_line(error)}.") from error
-    except (ValueError, OverflowError, TypeError) as error:  # SQLite lets any value stand in any column
+    except (ValueError, OverflowError, TypeError) as error:
         raise DataError(f"{problem}: a value is not of its column's type ({_first_line(error)}).") from error
 
 
@@ -199,4 +237,4 @@ def _address(database: str, root: Path) -> str:
         return database
     if not (root / database).is_file():
         raise DataError(f"There is no file {root / database}: check --sources and the config's [sources.tables].")
-    return f"sqlite://{(root / database).resolve()}"
+    return f"{SQLITE}{(root / database).resolve()}"

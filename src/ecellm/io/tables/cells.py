@@ -165,7 +165,8 @@ _TIME = _by_text(_time)
 
 
 def list_of(cell: object) -> list[object] | None:
-    """Return a cell that is a list, or a text of a JSON list; None for any other."""
+    """Return a cell that is a list, or a text (or its bytes) of a JSON list; None for any other."""
+    cell = text_of(cell) if isinstance(cell, bytes) else cell
     if isinstance(cell, str) and cell.lstrip().startswith("["):
         try:
             cell = json.loads(cell, parse_float=str, parse_int=str)
