@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,60 @@ def test_what_a_cell_must_be_to_be_a_text(tmp_path: Path) -> None:
     counts = run(tmp_path / "in.parquet", tmp_path / "out.parquet", "SA")
     assert counts.answered == 1 and counts.rejected == {"text is not valid UTF-8.": 1, "text is empty.": 1}
     assert pq.read_table(tmp_path / "out.parquet").drop(["answer", "probability"]).equals(far[:1])
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_header_that_stands_there_again_is_rejected_as_build_does(ending: str, tmp_path: Path) -> None:
+    divide = "\t" if ending == "tsv" else ","
+    lines = [divide.join(cells) for cells in (("sku", "text"), ("1", "fine"), ("sku", "text"), ("2", "good"))]
+    source, out = tmp_path / f"in.{ending}", tmp_path / f"out.{ending}"
+    source.write_text("\n".join(lines) + "\n")
+    counts = run(source, out, "SA")
+    assert (counts.answered, counts.rejected) == (2, {"the header stands there again.": 1})
+    (rejected,) = read_jsonl(rejects_file(out))
+    assert rejected["values"] == {"line_number": 3, "line": lines[2]}
+    assert [line.split(divide)[0] for line in out.read_text().splitlines()] == ["sku", "1", "2"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("name", "text"), [("in.csv", "text,é\nfine,1\n"), ("in.jsonl", '{"text": "é"}\n')])
+def test_a_byte_order_mark_comes_out_as_it_went_in(name: str, text: str, packed: bool, tmp_path: Path) -> None:
+    for mark in (b"\xef\xbb\xbf", b""):
+        data = mark + text.encode()
+        source = tmp_path / (name + ".gz" if packed else name)
+        source.write_bytes(gzip.compress(data) if packed else data)
+        out = source.with_name("out" + source.name.removeprefix("in"))
+        assert run(source, out, "SA", overwrite=True).answered == 1
+        written = gzip.decompress(out.read_bytes()) if packed else out.read_bytes()
+        assert written.startswith(mark + text.encode().splitlines()[0][:-1])
+        assert written.count(b"\xef\xbb\xbf") == len(mark) // 3
+
+
+def test_columns_of_parquet_keep_the_type_that_they_have_in_the_file(tmp_path: Path) -> None:
+    moments = pa.array([datetime(2024, 1, 2, 3, 4, 5), datetime(9999, 12, 31)], pa.timestamp("us"))
+    kinds: dict[str, pa.DataType] = {
+        "seconds": pa.timestamp("s"),  # which pyarrow writes as milliseconds: so the file has them
+        "zoned": pa.timestamp("ms", "Europe/Berlin"),
+        "micro": pa.timestamp("us"),
+        "day": pa.date32(),
+    }
+    columns = {name: moments.cast(kind) for name, kind in kinds.items()}
+    columns["word"] = pa.array(["a", "b"], pa.dictionary(pa.int8(), pa.string()))
+    columns["lengths"] = pa.array([[timedelta(1)], None], pa.list_(pa.duration("s")))
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"text": ["fine", "good"], **columns}), source)
+    assert run(source, out, "SA").answered == 2
+    assert pq.read_table(out).drop(["answer", "probability"]).equals(pq.read_table(source), check_metadata=True)
+    assert pq.read_schema(out).field("seconds").type == pa.timestamp("ms")
+
+
+def test_times_of_the_type_int96_stay_the_same_whatever_their_year(tmp_path: Path) -> None:
+    moments = [datetime(2024, 1, 2, 3, 4, 5, 678901), datetime(9999, 12, 31), datetime(1600, 1, 1)]
+    table = pa.table({"text": ["a", "b", "c"], "time": pa.array(moments, pa.timestamp("us"))})
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(table, source, use_deprecated_int96_timestamps=True)
+    assert run(source, out, "SA").answered == 3
+    assert pq.read_table(out)["time"].to_pylist() == moments
 
 
 def test_a_row_that_does_not_fit_is_set_aside_and_the_others_are_asked(tmp_path: Path) -> None:

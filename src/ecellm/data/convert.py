@@ -18,16 +18,16 @@ import pyarrow.parquet as pq
 
 from ecellm.errors import DataError
 from ecellm.io.tables.cells import KINDS, WRONG, values_of
-from ecellm.io.tables.csv_records import CsvRecords, IsRow
+from ecellm.io.tables.csv_records import HEADER_AGAIN, CsvRecords, IsRow
 from ecellm.io.tables.header import csv_header, delimiter_of, file_format, places
 from ecellm.io.tables.json_objects import JsonFaultError, json_object
 from ecellm.io.tables.lines import DAMAGED, EXCERPT, Errors, TextLines
+from ecellm.io.tables.parquet import parquet_file
 
 #: So many rows are held at a time, or as many as have so many characters.
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 50_000, 16 << 20
 #: What values raise that Python cannot hold; KeyError those of an unknown zone.
 UNHELD = (OverflowError, ValueError, KeyError)
-HEADER_AGAIN = "the header stands there again"
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _json_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
 
 def _parquet_rows(path: Path, form: TableForm) -> Iterator[_Rows]:
     names = form.names
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         places(path, file.schema_arrow.names, names)
         for batch in file.iter_batches(ROWS_AT_ONCE // 5, columns=list(dict.fromkeys(names))):
             columns = [_cells(batch.column(name)) for name in names]

@@ -120,6 +120,14 @@ def test_what_python_cannot_hold_costs_nothing_where_nobody_needs_it(tmp_path: P
     assert (len(rows), reasons) == (many, [])
 
 
+def test_a_time_of_the_type_int96_after_2262_is_not_taken_for_another(tmp_path: Path) -> None:
+    far = pa.array([1_472_688_000_000_000, 253_402_214_400_000_000, 20_163_513_600_000_000], pa.timestamp("us"))
+    table = pa.table({"stars": [5] * 3, "text": ["a", "b", "c"], "time": far})
+    pq.write_table(table, tmp_path / "r.parquet", use_deprecated_int96_timestamps=True)
+    rows, reasons = read(tmp_path, "reviews", "r.parquet")
+    assert ([row["time"] for row in rows], reasons) == ([1_472_688_000], [NO_TIME] * 2)
+
+
 def test_what_python_cannot_hold_is_rejected_where_it_is_needed(tmp_path: Path) -> None:
     far = pa.array([1_472_688_000_000_000, 1 << 62], pa.timestamp("us"))
     pq.write_table(pa.table({"stars": [5, 5], "text": ["a", "b"], "time": far}), tmp_path / "r.parquet")

@@ -17,6 +17,7 @@ UNCLOSED = "quotation mark is not closed"
 AFTER_QUOTE = "text after a closing quotation mark"
 TOO_FEW, TOO_MANY = "missing columns", "too many columns"
 RETURN = "carriage return within the line"
+HEADER_AGAIN = "the header stands there again"
 
 #: Says whether cells are a row of the table, from what they hold.
 IsRow = Callable[[Sequence[str]], bool]

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -35,6 +36,12 @@ def opened(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
+def byte_order_mark(path: Path) -> str:
+    """Return the byte order mark that a text file in UTF-8 begins with; empty where there is none."""
+    with opened(path) as file:
+        return BOM_UTF8.decode() if file.read(len(BOM_UTF8)) == BOM_UTF8 else ""
+
+
 class TextLines:
     """The lines of a text file, each with what ends it, and the reasons why some cannot be used."""
 
@@ -52,7 +59,7 @@ class TextLines:
         number = 1
         for block in self._raw():
             if number == 1 and self.encoding == "utf-8":
-                block = block.removeprefix(b"\xef\xbb\xbf")
+                block = block.removeprefix(BOM_UTF8)
             first = block.find(b"\n")
             if max(first, len(block) if first < 0 else 0) > LONGEST_LINE:
                 self.faults[number] = TOO_LONG

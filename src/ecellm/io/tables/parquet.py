@@ -15,6 +15,12 @@ from ecellm.io.tables.rows import Added, Row, check_names
 PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
+def parquet_file(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file. INT96 times, as Spark and Hive write them, are read as microseconds: of nanoseconds, which
+    are the default, those of the years after 2262 would become others."""
+    return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+
+
 class ParquetTable:
     """Columns keep their types; lists are lists."""
 
@@ -22,7 +28,8 @@ class ParquetTable:
         """Raises DataError where the file is no Parquet, or has a column twice."""
         self.path = path
         try:
-            self.schema = pq.read_schema(path)
+            with parquet_file(path) as file:
+                self.schema = file.schema_arrow
         except pa.ArrowException as error:
             raise DataError(f"{path} cannot be read as Parquet.") from error
         check_names(path, self.schema.names)
@@ -53,7 +60,7 @@ class ParquetTable:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
-            with pq.ParquetFile(self.path) as file:
+            with parquet_file(self.path) as file:
                 yield from file.iter_batches(rows.CHUNK)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is damaged ({str(error).splitlines()[0]}). Get the file again.") from error

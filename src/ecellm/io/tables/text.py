@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from ecellm.errors import DataError
 from ecellm.io.files import atomic_write
-from ecellm.io.tables.csv_records import CsvRecord, CsvRecords
+from ecellm.io.tables.csv_records import HEADER_AGAIN, CsvRecord, CsvRecords
 from ecellm.io.tables.header import delimiter_of
 from ecellm.io.tables.json_objects import JsonFaultError, json_object
-from ecellm.io.tables.lines import DAMAGED, TextLines, damaged
+from ecellm.io.tables.lines import DAMAGED, TextLines, byte_order_mark, damaged
 from ecellm.io.tables.rows import Added, Row, by_chunks, check_names
 
 #: What is not of the encoding is kept as it is.
@@ -53,7 +53,7 @@ class CsvTable:
         """Write the rows; lists are JSON, missing values empty cells."""
         with _writing(out) as file:
             ending = "\r\n" if self._first.endswith("\r\n") else "\n"
-            file.write(self._first.rstrip("\r\n") + self._cells(columns) + ending)
+            file.write(byte_order_mark(self.path) + self._first.rstrip("\r\n") + self._cells(columns) + ending)
             for records, values in zip(by_chunks(self._records()), added, strict=True):
                 for record, more in zip(records, values, strict=True):
                     if more is not None:
@@ -66,8 +66,8 @@ class CsvTable:
         yield from _readable(self.path, CsvRecords(lines, self.delimiter, len(self.header), is_row))
 
     def _row(self, number: int, record: CsvRecord) -> Row:
-        if record.fault:
-            return Row(number, {"line_number": record.line, LINE: record.text.rstrip("\r\n")}, f"{record.fault}.")
+        if fault := record.fault or (HEADER_AGAIN if record.cells == self.header else ""):
+            return Row(number, {"line_number": record.line, LINE: record.text.rstrip("\r\n")}, f"{fault}.")
         return Row(number, dict(zip(self.header, record.cells, strict=True)))
 
     def _cells(self, values: Iterable[object]) -> str:
@@ -91,6 +91,7 @@ class JsonLines:
     def write(self, out: Path, columns: Mapping[str, pa.DataType], added: Iterable[Added]) -> None:
         """Write the rows; missing values are null."""
         with _writing(out) as file:
+            file.write(byte_order_mark(self.path))
             for lines, values in zip(by_chunks(self._lines()), added, strict=True):
                 for (_, line), more in zip(lines, values, strict=True):
                     if more is not None:
