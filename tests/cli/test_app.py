@@ -67,6 +67,7 @@ def test_help_loads_no_heavy_library() -> None:
     ("error", "code", "message"),
     [
         (DataError("There is no file x."), 1, "There is no file x."),
+        (DataError("r.jsonl has the column 'ti\ntle' twice."), 1, "r.jsonl has the column 'ti tle' twice."),
         (ValueError("of a library"), 70, "internal error"),
         (OSError(28, "No space left on device", "out/y"), 1, "no space left to write out/y"),
         (PermissionError(13, "Permission denied", "out"), 1, "cannot use out: permission denied"),

@@ -99,6 +99,25 @@ def test_what_is_no_dataset_model_or_predictions_file_is_named(run: Run, tmp_pat
     assert leftovers(tmp_path) == ["data", "empty.jsonl"]
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "p.jsonl", "p.jsonl.meta.json", "scores.json", "labels.json"])
+def test_json_that_is_nested_too_deeply_is_a_mistake_in_the_file(name: str, run: Run, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", train=2, held_out=2)
+    file = (data if name == "manifest.json" else tmp_path) / name
+    if name == "p.jsonl.meta.json":
+        (tmp_path / "p.jsonl").write_text(answers_to(data, tmp_path).read_text())
+    file.write_text("[" * 100_000 + "]" * 100_000 + "\n")
+    (tmp_path / "rows.jsonl").write_text('{"task": "PM", "input": "x", "output": "yes"}\n')
+    calls = {
+        "manifest.json": ("check", data),
+        "p.jsonl": ("evaluate", file, "--data", data, "--out", tmp_path / "s.json"),
+        "p.jsonl.meta.json": ("join", tmp_path / "p.jsonl", "--out", tmp_path / "q.jsonl"),
+        "scores.json": ("compare", file, file),
+        "labels.json": ("import", tmp_path / "rows.jsonl", "--out", tmp_path / "d", "--qpr-labels", file),
+    }
+    code, _, err = run(*calls[name])
+    assert code == 1 and name.removesuffix(".meta.json") in one_sentence(err), err
+
+
 def answers_to(data: Path, folder: Path) -> Path:
     """Answers that may be evaluated: always yes."""
     lines = [

@@ -486,7 +486,7 @@ def test_where_every_row_is_rejected_there_is_no_table(tmp_path: Path) -> None:
         ("in.csv", "text,text\na,b\n", "out.csv", "SA", {}, "the column 'text' more than once"),
         ("in.csv", "text\na\n", "out.parquet", "SA", {}, "should end as in.csv does"),
         ("in.xlsx", "text\na\n", "out.xlsx", "SA", {}, "of no known kind"),
-        ("in.parquet", "text", "out.parquet", "SA", {}, "in.parquet cannot be read: "),
+        ("in.parquet", "text", "out.parquet", "SA", {}, "in.parquet is text, not Parquet"),
         ("in.csv", "question,snippets\na,b\n", "out.csv", "AG", {"abstain": 0.5}, "leave --abstain out"),
         ("in.csv", "t\udce9xt\na\n", "out.csv", "SA", {}, "is not in UTF-8"),
         (

@@ -114,6 +114,9 @@ def test_a_needed_value_that_is_missing_is_named(task: str) -> None:
         ("AVE", {"attributes": ["Salt and Pepper"]}, "'Salt and Pepper'"),
         ("PM", {"product_1": "{broken"}, "product_1 is no JSON object"),
         ("PM", {"product_1": 3}, "product_1 is neither an object nor a text"),
+        ("PM", {"product_1": "SKU-1"}, "title_1 stands beside product_1: give product 1 as columns or as a record"),
+        ("PM", {"product_2": {"title": "mug"}, "price_2": 3}, "price_2 stands beside product_2"),
+        ("PRP", {"product_2": "mug"}, "title_2 stands beside product_2"),
         ("SA", {"text": ["a", "b"]}, "text is no single text"),
         ("SA", {"text": "caf\udce9"}, "text is not valid UTF-8"),
     ],
@@ -128,6 +131,26 @@ def test_a_record_counts_for_its_products_columns() -> None:
     assert missing(TASKS["PM"], ["product_1", "product_2"]) == []
     given = given_in(TASKS["PM"], {"product_1": '{"title": "mug", "brand": "Kern"}', "product_2": "a pot"})
     assert (given["title_1"], given["brand_1"], given["title_2"], given["price_2"]) == ("mug", "Kern", "a pot", None)
+
+
+def test_each_product_may_have_its_own_form_and_empty_cells_are_no_second_one() -> None:
+    rows: list[dict[str, Any]] = [
+        {"product_1": "", "title_1": "mug", "product_2": "cup", "title_2": ""},
+        {
+            "product_1": None,
+            "title_1": "mug",
+            "product_2": {"title": "cup"},
+            "title_2": None,
+            "price_2": float("nan"),
+        },
+    ]
+    for row in rows:
+        given = given_in(TASKS["PM"], row)
+        assert (given["title_1"], given["title_2"]) == ("mug", "cup")
+    assert given_in(TASKS["SA"], {"text": "fine", "product_1": [1]})["text"] == "fine"
+    fields = TASKS["PM"].with_fields(["title", "product"])
+    given = given_in(fields, {"title_1": "a", "product_1": "pen", "title_2": "b", "product_2": "ink"})
+    assert (given["title_1"], given["product_1"], given["product_2"]) == ("a", "pen", "ink")
 
 
 def test_of_a_long_history_the_newest_purchases_are_shown() -> None:

@@ -16,6 +16,7 @@ from ecellm.io.tables.header import file_columns, refuse_other_kind
 CSV = b"stars,text\n5,fine\n4,good\n"
 LINES = b'{"stars": 5, "text": "fine"}\n'
 ROWS = [{"stars": 5, "text": "fine"}, {"stars": 4, "text": "good"}]
+DEEP = b"[" * 100_000 + b"]" * 100_000
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 
 
@@ -73,6 +74,15 @@ def said_of(path: Path, data: bytes) -> str:
         ("r.json", json.dumps(ROWS[0], indent=1).encode(), "holds a JSON object that is not in one line: write one"),
         ("r.jsonl", CSV, "has no JSON object in a line of its own; it begins with 'stars,text'"),
         ("r.csv", b"", "is empty"),
+        ("r.csv", b'"sta\nrs",text\n5,fine\n', "is not closed, and a column's name cannot hold a line break."),
+        ("r.parquet", CSV, "is text, not Parquet; it begins with 'stars,text': name it .csv"),
+        ("r.parquet", CSV.replace(b",", b"\t"), "is text, not Parquet; it begins with 'stars\\ttext': name it .csv"),
+        ("r.parquet", LINES, "holds JSON, not Parquet: name it .jsonl if it has one object a line."),
+        ("r.parquet", parquet()[:40], "cannot be read: "),
+        ("r.parquet", bytes(100), "cannot be read: "),
+        ("r.jsonl", b'{"a": ' + DEEP + b"}\n", "begins with JSON that is nested too deeply: write one object a line"),
+        ("r.jsonl", DEEP, "begins with JSON that is nested too deeply"),
+        ("r.jsonl", b'{"stars": 5, "stars": 4}\n', "begins with a JSON object that gives stars twice: write each"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_with_what_it_is(name: str, data: bytes, said: str, tmp_path: Path) -> None:
@@ -89,6 +99,8 @@ def test_a_file_of_another_kind_is_refused_with_what_it_is(name: str, data: byte
         ("r.csv.gz", zipped(CSV)),
         ("r.jsonl", b"\xef\xbb\xbf\nno JSON\n" + LINES),
         ("r.parquet", parquet()),
+        ("r.jsonl", b'{"stars": ' + b"9" * 5000 + b', "text": "fine"}\n'),
+        ("r.jsonl", b'{"stars": ' + DEEP + b"}\n" + LINES),
         ("r.csv", b"stars,text,x,x\n"),
         ("r.csv", "stars,text,Größe\n".encode("latin-1")),
     ],

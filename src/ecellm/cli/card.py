@@ -37,7 +37,7 @@ def _model_card(model: Path, out: Path | None, scores: Path | None) -> None:
     if scores is not None:
         try:
             read = json.loads(scores.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{scores} is not valid JSON: write it with `ecellm evaluate`.") from error
         section = model_scores(read)
         if read.get("model", known := identity(model)["model"]) != known:

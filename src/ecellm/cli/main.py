@@ -77,5 +77,6 @@ def _internal(error: Exception) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"ecellm: error: {message}", file=sys.stderr)  # noqa: T201
+    # The names of columns, which messages quote, may hold line breaks.
+    print(f"ecellm: error: {' '.join(message.splitlines())}", file=sys.stderr)  # noqa: T201
     return code

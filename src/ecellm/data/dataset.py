@@ -181,7 +181,7 @@ def read_dataset(path: Path) -> Dataset:
 def _read_manifest(file: Path) -> Manifest:
     try:
         values: Manifest = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is not valid JSON: build the dataset again.") from error
     if not isinstance(values, dict):
         raise DataError(f"{file} is not a JSON object: build the dataset again.")

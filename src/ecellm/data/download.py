@@ -148,7 +148,7 @@ def _read_record(to: Path) -> dict[str, Downloaded]:
         return {}
     try:
         return {row["path"]: Downloaded(**row) for row in json.loads(path.read_text(encoding="utf-8"))}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(f"{path} is damaged: remove it and download again.") from error
 
 

@@ -103,7 +103,7 @@ def _answers(part: Path) -> list[tuple[str, tuple[str, str], str]]:
             try:
                 row = json.loads(line)
                 found.append((line, (str(row["id"]), str(row["setting"])), str(row["text"])))
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise DataError(f"{part}, line {number} is no answer: remove that line.") from error
     return found
 

@@ -66,7 +66,7 @@ def row_question(task: Task, row: Mapping[str, object], name: str) -> RowQuestio
 
 def given_in(task: Task, row: Mapping[str, object]) -> Given:
     """Return the task's columns of a row: texts, lists of texts, None where nothing is given."""
-    flat = {**row, **_records(row)}
+    flat = _flat(task, row)
     given: dict[str, str | list[str] | None] = {}
     for column in task.form.columns:
         value = flat.get(column.name)
@@ -125,23 +125,43 @@ def _by_answer(task: Task, made: RowQuestion, scores: Mapping[str, float]) -> di
     return found
 
 
-def _records(row: Mapping[str, object]) -> dict[str, object]:
-    """Return the columns that records of products hold; a record that is a text is a JSON object or a title."""
-    found: dict[str, object] = {}
+def _flat(task: Task, row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row's columns, those of records of products among them; raises DataError where a product is given both
+    ways, since one of them would be ignored."""
+    names = [column.name for column in task.form.columns]
+    flat = dict(row)
     for number in NUMBERS:
-        record = row.get(f"{RECORD}_{number}")
-        if isinstance(record, str) and record.strip().startswith("{"):
-            try:
-                record = json.loads(record, parse_float=str, parse_int=str)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{RECORD}_{number} is no JSON object.") from error
-        if isinstance(record, str):
-            record = {"title": record}
-        if isinstance(record, Mapping):
-            found |= {f"{key}_{number}": value for key, value in record.items()}
-        elif record is not None:
-            raise DataError(f"{RECORD}_{number} is neither an object nor a text.")
-    return found
+        record = f"{RECORD}_{number}"
+        own = [name for name in names if name.endswith(f"_{number}")]
+        if not own or record in names or record not in row:
+            continue
+        found = _record(record, row[record])
+        if beside := [name for name in own if found and _is_there(row.get(name))]:
+            raise DataError(
+                f"{beside[0]} stands beside {record}: give product {number} as columns or as a record, not as both."
+            )
+        flat |= {f"{key}_{number}": value for key, value in found.items()}
+    return flat
+
+
+def _record(name: str, record: object) -> Mapping[object, object]:
+    """Return the values of a record; one that is a text is a JSON object or a title, nothing is an empty one."""
+    if not _is_there(record):
+        return {}
+    if isinstance(record, str) and record.strip().startswith("{"):
+        try:
+            record = json.loads(record, parse_float=str, parse_int=str)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{name} is no JSON object.") from error
+    if isinstance(record, str):
+        return {"title": record}
+    if not isinstance(record, Mapping):
+        raise DataError(f"{name} is neither an object nor a text.")
+    return record
+
+
+def _is_there(value: object) -> bool:
+    return not _is_nothing(value) and not (isinstance(value, str) and not value.strip())
 
 
 def _record_of(column: str) -> str:

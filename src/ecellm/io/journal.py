@@ -89,7 +89,7 @@ class Journal(Generic[Key]):
                 else:
                     found.add(self.key(entry))
                     continue
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise DataError(
                     f"{self.path}, line {number} is no answer: remove that line, or name another output."
                 ) from error
@@ -139,6 +139,6 @@ def read_record(record: Path) -> dict[str, object] | None:
     """Return the identity in the file beside a journal; None where there is none."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -113,5 +113,5 @@ def read_log(path: Path) -> list[LogRow]:
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return [row for row in rows if "samples" not in row]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no tuning log: tune the model again.") from error

@@ -93,5 +93,5 @@ def _listed(index: Path) -> list[str]:
     try:
         named = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return sorted(set(named.values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{index} is no index of weights: copy the model again.") from error

@@ -132,7 +132,7 @@ def training_picture(log: Path, name: str) -> Markup:
         held_out = [(row["step"], row["eval_loss"]) for row in rows if "eval_loss" in row]
         training = [(row["step"], row["loss"]) for row in rows if "loss" in row]
         speeds = [float(row["tokens_per_second"]) for row in rows if "tokens_per_second" in row]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(f"{log} is no tuning log: take it from the MODEL folder.") from error
     if not held_out and not training:
         return Markup("<p>The log has no loss yet.</p>")

@@ -2,7 +2,6 @@
 where its first bytes say something else than its name."""
 
 import csv
-import json
 import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecellm.errors import DataError
+from ecellm.io.tables.json_objects import NO_OBJECT, TOO_DEEP, JsonFaultError, json_object
 from ecellm.io.tables.lines import BLOCK, DAMAGED, EXCERPT, opened
 
 #: What may divide the columns of a text file.
@@ -80,12 +80,24 @@ def _other_kind(path: Path, start: bytes) -> str:
         return "is compressed with gzip: " + (
             "decompress it" if extension == ".parquet" else f"name it {path.name}.gz"
         )
+    if extension == ".parquet":
+        return _text_as_parquet(start)
     if FORMATS.get(extension) in ("csv", "json"):
         if start.startswith(PARQUET):
             return "is a Parquet file: name it .parquet"
         if start.count(0) > len(start) // 4:
             return UTF16
     return ""
+
+
+def _text_as_parquet(start: bytes) -> str:
+    """Say that what is called Parquet is a text, and what to do; empty where it may be Parquet, perhaps damaged."""
+    line = start.split(b"\n")[0].decode("utf-8-sig", errors="replace").strip()
+    if start.startswith(PARQUET) or not line or not line.replace("\t", " ").isprintable() or "\ufffd" in line:
+        return ""
+    if line.startswith("{"):
+        return "holds JSON, not Parquet: name it .jsonl if it has one object a line"
+    return f"is text, not Parquet; it begins with {line[:40]!r}: name it .csv if it is a table with a header"
 
 
 def delimiter_of(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -104,7 +116,9 @@ def csv_header(path: Path, delimiter: str, encoding: str = "utf-8-sig") -> list[
     try:
         return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
-        why = "a quotation mark is not closed" if "end of data" in str(error) else str(error)
+        why = str(error)
+        if "end of data" in why:
+            why = "a quotation mark is not closed, and a column's name cannot hold a line break"
         if "new-line character" in why:
             why = "its lines end with carriage returns alone; let line feeds end them"
         raise DataError(f"{path}, line 1 cannot be read as the names of columns: {why}.") from error
@@ -152,18 +166,28 @@ def _keys_of_lines(path: Path) -> list[str]:
     keys = {key for text in texts for key in _keys(text)}
     if not keys:
         first = next((text.strip() for text in texts if text.strip()), "")
-        what = f"has no JSON object in a line of its own; it begins with {first[:40]!r}"
-        if first.startswith("["):
-            what = "holds a JSON array"
-        elif first.startswith("{"):
-            what = "holds a JSON object that is not in one line"
-        raise DataError(f"{path} {what}: write one object a line.")
+        raise DataError(f"{path} {_no_object(first)}.")
     return sorted(keys)
+
+
+def _no_object(first: str) -> str:
+    """Say what a file of JSON lines holds instead, given its first line, and what to do."""
+    try:
+        json_object(first)
+    except JsonFaultError as error:
+        if str(error) == TOO_DEEP:
+            return f"begins with {TOO_DEEP}: write one object a line, with texts and lists of texts in it"
+        if first.startswith("{") and str(error) != NO_OBJECT:
+            return f"begins with a {error}: write each name once"
+    if first.startswith("["):
+        return "holds a JSON array: write one object a line"
+    if first.startswith("{"):
+        return "holds a JSON object that is not in one line: write one object a line"
+    return f"has no JSON object in a line of its own; it begins with {first[:40]!r}: write one object a line"
 
 
 def _keys(line: str) -> Collection[str]:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        return json_object(line).keys()
+    except JsonFaultError:
         return ()
-    return value.keys() if isinstance(value, dict) else ()

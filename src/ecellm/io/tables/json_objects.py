@@ -2,19 +2,24 @@
 
 import json
 
+NO_OBJECT, TOO_DEEP = "not a JSON object", "JSON that is nested too deeply"
+
 
 class JsonFaultError(Exception):
     """Why a line cannot be used."""
 
 
 def json_object(line: str) -> dict[str, object]:
-    """Return the object that a line holds; raises JsonFaultError where it holds none, or one with a name twice."""
+    """Return the object that a line holds; raises JsonFaultError where it holds none, one that is nested too deeply,
+    or one with a name twice."""
     try:
         found = _DECODER.decode(line)
-    except (ValueError, RecursionError):
+    except RecursionError as error:
+        raise JsonFaultError(TOO_DEEP) from error
+    except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise JsonFaultError("not a JSON object")
+        raise JsonFaultError(NO_OBJECT)
     return found
 
 

@@ -75,7 +75,7 @@ def adapter_base(folder: Path) -> tuple[str, str | None]:
     try:
         config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
         base, revision = config["base_model_name_or_path"], config.get("revision")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{folder / ADAPTER} is not an adapter's configuration: copy the model again.") from error
     if not isinstance(base, str) or not isinstance(revision, str | None):
         raise ModelError(f"{folder / ADAPTER} names no base: set base_model_name_or_path in it.")
