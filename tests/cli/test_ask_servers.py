@@ -171,5 +171,6 @@ def test_a_fenced_answer_is_kept_as_said_and_read_where_parsing_is_lenient(
 
 
 def test_prices_are_for_servers_alone(run: Run, tmp_path: Path) -> None:
-    code, _, err = run("ask", "SA", tmp_path, "--set", "text=a", "--price-in", 1)
+    table = ("--input", tmp_path / "in.csv", "--out", tmp_path / "out.csv")
+    code, _, err = run("ask", "SA", tmp_path, *table, "--price-in", 1)
     assert code == 1 and "openai:NAME" in err

@@ -75,9 +75,9 @@ def ask(
     max_new_tokens: MaxNewTokens = 100,
     precision: Precision = "fp32",
     server: Address = None,
-    concurrency: Concurrency = 8,
-    timeout: Timeout = 60.0,
-    retries: Retries = 6,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    retries: Retries = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
     max_cost: MaxCost = None,
@@ -87,7 +87,6 @@ def ask(
     from ecellm.models.base import Decoding
 
     chosen = _task(task, fields)
-    reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
     of_tables: dict[str, object] = {
         "--input": source,
         "--out": out,
@@ -98,6 +97,7 @@ def ask(
     of_tables |= {"--skip-failed": skip_failed, "--overwrite": overwrite}
     of_tables |= {"--price-in": price_in, "--price-out": price_out, "--max-cost": max_cost}
     _check_which(chosen, values, of_tables)
+    reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
     how = Decoding(max_new_tokens=max_new_tokens, precision=precision, lenient=parse == "lenient")
     named = _Model(model, how, template, reached, calibration)
     if source is not None and out is not None:

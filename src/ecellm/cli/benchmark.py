@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecellm.cli.options import Changes
+from ecellm.cli.options import Changes, refuse_ignored
 from ecellm.errors import ConfigError
 
 if TYPE_CHECKING:
     from ecellm.experiments.benchmarks.runner import BenchmarkPlan
 
-RECIPE, BASELINE = "xs", "tfidf"
+RECIPE, BASELINE, SEEDS = "xs", "tfidf", 3
 
 Name = Annotated[str | None, typer.Argument(help="Which one; without it, all are listed.")]
 Files = Annotated[Path | None, typer.Option(help="The folder with its public files, by their usual names.")]
@@ -21,7 +21,7 @@ Out = Annotated[
 Recipe = Annotated[
     str | None, typer.Option(help="What to tune, a recipe's name or file: xs, unless a --model is named.")
 ]
-Seeds = Annotated[int, typer.Option(min=0, help="Tune with so many seeds; 0 tunes nothing.")]
+Seeds = Annotated[int | None, typer.Option(min=0, help="Tune with so many seeds, 3 unless given; 0 tunes nothing.")]
 Models = Annotated[
     list[str] | None, typer.Option(help="Evaluate this MODEL folder or base as it is; may be repeated.")
 ]
@@ -36,7 +36,7 @@ def benchmark(
     data: Files = None,
     out: Out = None,
     recipe: Recipe = None,
-    seeds: Seeds = 3,
+    seeds: Seeds = None,
     model: Models = None,
     baseline: Baselines = None,
     set_: Changes = None,
@@ -47,6 +47,9 @@ def benchmark(
     from ecellm.experiments.benchmarks.registry import benchmark as named
 
     if name is None:
+        options = {"--data": data, "--out": out, "--recipe": recipe, "--seeds": seeds, "--model": model}
+        options |= {"--baseline": baseline, "--set": set_, "--limit": limit}
+        refuse_ignored("is of a benchmark, and none is named", options)
         for known in BENCHMARKS.values():
             typer.echo(f"{known.name:36} {known.task:4} {known.title}")
         return
@@ -57,14 +60,17 @@ def benchmark(
         )
     from ecellm.experiments.benchmarks.runner import BenchmarkPlan
 
-    if recipe is None and not model:
+    if seeds == 0:
+        refuse_ignored("names what is tuned, and --seeds 0 tunes nothing", {"--recipe": recipe})
+    elif recipe is None and not model:
         recipe = RECIPE
-    if not seeds:
-        recipe = None
+    if recipe is None:
+        refuse_ignored("is of tuning, and no --recipe is named", {"--seeds": seeds or None})
     if set_ and recipe is None:
         raise ConfigError("--set changes a recipe, and none is tuned: name one by --recipe, or leave --set out.")
     folder = out or Path("runs") / "benchmarks" / chosen.name
     models, baselines = tuple(model or ()), tuple(baseline or (BASELINE,))
+    seeds = SEEDS if seeds is None else seeds
     _run(BenchmarkPlan(chosen, data, folder, recipe, tuple(set_ or ()), seeds, models, baselines, limit))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecellm.cli.options import refuse_ignored
 from ecellm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def build(
     seed: Annotated[int | None, typer.Option(help="Instead of the config's seed.")] = None,
     memory: Annotated[str, typer.Option(help="DuckDB's memory, beyond it spills to disk; or Spark's.")] = "3GB",
     master: Annotated[
-        str, typer.Option(help="Spark's master address, such as spark://host:7077; local[*] is this machine.")
-    ] = "local[*]",
+        str | None,
+        typer.Option(help="Spark's master address, such as spark://host:7077; this machine (local[*]) unless given."),
+    ] = None,
     dropped_dir: Annotated[
         Path | None, typer.Option(help="A folder for the filtered rows: a Parquet file per task and reason.")
     ] = None,
@@ -52,6 +54,8 @@ def build(
 
     if engine not in ENGINES:
         raise ConfigError(f"Unknown engine {engine!r}: choose {' or '.join(ENGINES)}.")
+    if engine != "spark":
+        refuse_ignored(f"is of Spark, and the engine is {engine}", {"--master": master})
     if not SIZE.fullmatch(memory):
         raise ConfigError(f"--memory {memory!r} is no size: give one such as 500MB or 4GB.")
     settings = read_config(config)
@@ -60,7 +64,8 @@ def build(
     for name, why in missing.items():
         console.print(f"{name} cannot be built: {why}.", soft_wrap=True, highlight=False, markup=False)
     with _progress(console, len(chosen) + OTHER_STEPS + (dropped_dir is not None)) as say:
-        manifest = run(sources, settings, out, chosen, seed, say, EngineChoice(engine, memory, master), dropped_dir)
+        choice = EngineChoice(engine, memory, master or EngineChoice.master)
+        manifest = run(sources, settings, out, chosen, seed, say, choice, dropped_dir)
     _show(manifest, console)
     for line in _details(manifest) if verbose else [_summary(manifest, out)]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecellm.cli.options import refuse_ignored
 from ecellm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,11 +38,14 @@ def download(
     known = read_addresses()
     console = Console(stderr=True)
     if not sources:
+        refuse_ignored("is of a source, and none is named", {"--to": to, "--categories": categories})
         _list(known)
         return
     unknown = [name for name in sources if name not in known]
     if unknown:
         raise ConfigError(f"There is no source {unknown[0]!r}: choose from {', '.join(known)}.")
+    if not any(known[name].categories for name in sources):
+        refuse_ignored(f"is of Amazon Review, and {', '.join(sources)} has none", {"--categories": categories})
     if to is None:
         raise ConfigError("Name the folder to download to with --to DIR.")
     by_hand = [name for name in sources if known[name].by_hand]

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ecellm.cli.options import refuse_ignored
 from ecellm.errors import ConfigError
 
 if TYPE_CHECKING:
     from ecellm.inference.agreement import Agreement
     from ecellm.types import Question
+
+#: Answers that are compared unless told otherwise.
+COMPARED = 20
 
 
 def merge(
@@ -20,15 +24,17 @@ def merge(
         typer.Option("--gguf", help="Write a GGUF file, for llama.cpp, with an Ollama Modelfile beside it."),
     ] = False,
     precision: Annotated[
-        Literal["f32", "f16", "bf16", "q8_0"], typer.Option(help="Of the weights in the GGUF file.")
-    ] = "f16",
+        Literal["f32", "f16", "bf16", "q8_0"] | None,
+        typer.Option(help="Of the weights in the GGUF file; f16 unless given."),
+    ] = None,
     check: Annotated[
         Path | None,
         typer.Option(help="Compare answers to test questions of this DATASET; without it, to built-in ones."),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="Compare at most this many answers, spread evenly over tasks; 0 for none.")
-    ] = 20,
+        int | None,
+        typer.Option(min=0, help="Compare at most so many answers (20), spread evenly over tasks; 0 for none."),
+    ] = None,
 ) -> None:
     """Merge an adapter into its base: a folder that transformers and vLLM load as it is, or a GGUF file.
 
@@ -45,10 +51,15 @@ def merge(
 
     refuse_existing(out)
     if gguf:
-        export_gguf(model, out, precision)
+        refuse_ignored("compares answers, which --gguf does not", {"--check": check, "--limit": limit})
+        export_gguf(model, out, precision or "f16")
         typer.echo(f"GGUF file and Modelfile written to {out}.")
         return
-    rows = _questions(list(read_info(model).rows) or None, check, limit)
+    refuse_ignored("is of a GGUF file, and --gguf is not given", {"--precision": precision})
+    if limit == 0:
+        refuse_ignored("names questions, and --limit 0 asks none", {"--check": check})
+    most = COMPARED if limit is None else limit
+    rows = _questions(list(read_info(model).rows) or None, check, most)
     with QuestionProgress() as progress:
         merged = run(
             model, out, lambda *loaded: replies_to(TransformersGenerator(*loaded), rows, progress) if rows else []
@@ -56,7 +67,7 @@ def merge(
     typer.echo(f"Merged model written to {out}; its logits differ by at most {merged.apart:.1e} of the largest.")
     if rows:
         _say(agreement(rows, merged.before, merged.after), "built-in" if check is None else str(check))
-    elif limit:
+    elif most:
         typer.echo(
             "No answers were compared, for no question of this model's tasks is built in: give --check DATASET."
         )

@@ -1,6 +1,7 @@
 """Options that several verbs share: the dataset, changes of a recipe, what a study runs, how a base or a server's
 model is prompted, and what it may cost."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -34,9 +35,15 @@ Layout = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="A server's address; without it OPENAI_BASE_URL's. The key: OPENAI_API_KEY's.")
 ]
-Concurrency = Annotated[int, typer.Option(min=1, help="A server's questions under way at a time.")]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds that a server's answer may take.")]
-Retries = Annotated[int, typer.Option(min=0, help="How often a failed request to a server is retried.")]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, help="A server's questions under way at a time; 8 unless given.")
+]
+Timeout = Annotated[
+    float | None, typer.Option(min=0.1, help="Seconds that a server's answer may take; 60 unless given.")
+]
+Retries = Annotated[
+    int | None, typer.Option(min=0, help="How often a failed request to a server is retried; 6 unless given.")
+]
 PriceIn = Annotated[float | None, typer.Option(min=0.0, help="A server's price of a million tokens read.")]
 PriceOut = Annotated[float | None, typer.Option(min=0.0, help="A server's price of a million tokens written.")]
 MaxCost = Annotated[float | None, typer.Option(min=0.0, help="What the run may cost at most.")]
@@ -58,23 +65,41 @@ def task_names(tasks: str | None) -> list[str] | None:
     return None if tasks is None else [task.name for task in chosen_tasks(tasks)]
 
 
+def refuse_ignored(why: str, options: Mapping[str, object]) -> None:
+    """Raise ConfigError where one of these options, by name, is given, although it would mean nothing; `why` goes on
+    after its name."""
+    given = [name for name, value in options.items() if value is not None and value is not False]
+    if given:
+        raise ConfigError(f"{given[0]} {why}: leave it out.")
+
+
 def server_and_budget(
     model: str,
     address: str | None,
-    concurrency: int,
-    timeout: float,
-    retries: int,
+    concurrency: int | None,
+    timeout: float | None,
+    retries: int | None,
     price_in: float | None,
     price_out: float | None,
     max_cost: float | None,
 ) -> "tuple[Server, Budget]":
     """Return how a server is reached and what it may cost; raises ConfigError where these options are given for a
-    model that is not a server's."""
+    model that is not a server's, or one price without the other."""
     from ecellm.models.load import OPENAI
     from ecellm.models.remote.client import Server
     from ecellm.models.remote.cost import Budget, Prices
 
-    given = (address, price_in, price_out, max_cost)
-    if not model.startswith(OPENAI) and any(value is not None for value in given):
-        raise ConfigError(f"--server, prices and --max-cost are for models of a server: name one as {OPENAI}NAME.")
-    return Server(address, concurrency, timeout, retries), Budget(Prices(price_in, price_out), max_cost)
+    reached = {"--concurrency": concurrency, "--timeout": timeout, "--retries": retries}
+    costs = {"--price-in": price_in, "--price-out": price_out, "--max-cost": max_cost}
+    if not model.startswith(OPENAI):
+        why = f"is for models of a server, which are named {OPENAI}NAME, and {model} is none"
+        refuse_ignored(why, {"--server": address, **reached, **costs})
+    if max_cost is None and (price_in is None) != (price_out is None):
+        raise ConfigError("A cost needs both prices: give --price-in and --price-out, or neither.")
+    server = Server(
+        address,
+        concurrency or Server.concurrency,
+        timeout or Server.timeout,
+        Server.retries if retries is None else retries,
+    )
+    return server, Budget(Prices(price_in, price_out), max_cost)

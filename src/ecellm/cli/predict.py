@@ -21,6 +21,7 @@ from ecellm.cli.options import (
     Retries,
     Tasks,
     Timeout,
+    refuse_ignored,
     server_and_budget,
     task_names,
 )
@@ -49,7 +50,7 @@ Way = Annotated[
 ]
 Temperature = Annotated[float, typer.Option(min=0.0, help="Of generated text; 0 is greedy.")]
 TopP = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of likely tokens to sample from.")]
-SamplingSeed = Annotated[int, typer.Option(min=0, help="The seed of sampled answers.")]
+SamplingSeed = Annotated[int | None, typer.Option(min=0, help="The seed of sampled answers; 0 unless given.")]
 
 
 def predict(
@@ -65,13 +66,13 @@ def predict(
     decoding: Way = "closed",
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
-    sampling_seed: SamplingSeed = 0,
+    sampling_seed: SamplingSeed = None,
     max_new_tokens: MaxNewTokens = 100,
     precision: Precision = "fp32",
     server: Address = None,
-    concurrency: Concurrency = 8,
-    timeout: Timeout = 60.0,
-    retries: Retries = 6,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    retries: Retries = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
     max_cost: MaxCost = None,
@@ -86,10 +87,12 @@ def predict(
 
     if top_p == 0 or (top_p < 1 and not temperature):
         raise ConfigError("--top-p lies above 0, and below 1 it needs a --temperature above 0.")
+    if not temperature:
+        refuse_ignored("needs a --temperature above 0", {"--sampling-seed": sampling_seed})
     reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
     dataset = read_dataset(data)
     chosen = _questions(dataset, model, setting, tasks, limit, shard)
-    how = Decoding(decoding == "free", temperature, top_p, sampling_seed, max_new_tokens, precision)
+    how = Decoding(decoding == "free", temperature, top_p, sampling_seed or 0, max_new_tokens, precision)
     whose = {**identity(model, how, template, reached, calibration), "dataset": dataset.hash()}
     whose |= {} if shard is None else {SHARD: shard}
     generator = load_generator(model, how, template, reached, calibration)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ecellm.cli.options import Changes, Data, Jobs, Seeds, TestRows
+from ecellm.cli.options import Changes, Data, Jobs, Seeds, TestRows, refuse_ignored
 from ecellm.errors import ConfigError
 
 
@@ -35,6 +35,8 @@ def study(
 
     if name not in STUDIES:
         raise ConfigError(f"There is no study {name!r}: choose from {', '.join(STUDIES)}.")
+    if name != "scale":
+        refuse_ignored("is of the study scale", {"--sizes": sizes})
     dataset = read_dataset(data)
     for one in recipe:
         read_recipe(one, set_)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ecellm.cli.options import Changes, Data, Tasks, task_names
+from ecellm.cli.options import Changes, Data, Tasks, refuse_ignored, task_names
 
 Recipe = Annotated[str, typer.Argument(help="A shipped recipe's name (see `ecellm recipes`) or a .toml file.")]
 Out = Annotated[Path, typer.Option(help="The MODEL folder to write.")]
@@ -40,6 +40,9 @@ def tune(
     from ecellm.training.tune import check as preflight
     from ecellm.training.tune import tune as run
 
+    if check:
+        given = {"--resume": resume, "--show-samples": show_samples or None, "--report-to": report_to}
+        refuse_ignored("belongs to a run, and --check begins none", given)
     chosen = task_names(tasks)
     read, dataset = read_recipe(recipe, set_), read_dataset(data)
     if check:

@@ -15,6 +15,8 @@ def _load(folder: Path, device: str, decoding: Decoding) -> Generator:
 def _refusal(model: str, decoding: Decoding) -> str | None:
     if decoding.free or decoding.temperature:
         return f"{model} generates no text: omit --decoding free and --temperature."
+    if decoding.max_new_tokens != Decoding.max_new_tokens:
+        return f"{model} generates no text: omit --max-new-tokens."
     if decoding.precision != FP32:
         return f"{model} is a baseline, which predicts in fp32: omit --precision."
     return None

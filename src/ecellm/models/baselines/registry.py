@@ -30,6 +30,10 @@ class Kind:
     module: str
     classes: Mapping[str, str]
     """The name of the class for each of WANTS that it is for."""
+    has_epochs: bool = False
+    """Whether it is trained in epochs."""
+    has_base: bool = False
+    """Whether it starts from an encoder."""
 
     def class_for(self, task: Task) -> str | None:
         """Return the name of the class that answers a task; None where it is not for it."""
@@ -52,12 +56,12 @@ KINDS: dict[str, Kind] = {
     "popularity": Kind("heuristics", {"the next": "Popularity"}),
     "last": Kind("heuristics", {"the next": "LastItem"}),
     "snippet": Kind("heuristics", {"a text": "Snippet"}),
-    "encoder": Kind("encoder", {"a class": "PairClassifier", "an order": "Ranker"}),
-    "rgcn": Kind("rgcn", {"a relation": "RGCN"}),
-    "gsasrec": Kind("gsasrec", {"the next": "GSASRec"}),
-    "recformer": Kind("recformer", {"the next": "Recformer"}),
-    "suopentag": Kind("suopentag", {"values": "SUOpenTag"}),
-    "aveqa": Kind("aveqa", {"values": "AVEQA"}),
+    "encoder": Kind("encoder", {"a class": "PairClassifier", "an order": "Ranker"}, has_epochs=True, has_base=True),
+    "rgcn": Kind("rgcn", {"a relation": "RGCN"}, has_epochs=True),
+    "gsasrec": Kind("gsasrec", {"the next": "GSASRec"}, has_epochs=True),
+    "recformer": Kind("recformer", {"the next": "Recformer"}, has_epochs=True),
+    "suopentag": Kind("suopentag", {"values": "SUOpenTag"}, has_epochs=True),
+    "aveqa": Kind("aveqa", {"values": "AVEQA"}, has_epochs=True, has_base=True),
 }
 
 
