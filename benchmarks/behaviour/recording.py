@@ -34,7 +34,8 @@ TUNED: dict[str, tuple[object, ...]] = {
     "encoder-decoder": (HERE / "encoder-decoder.toml", "--limit", 100),
     "causal": (HERE / "causal.toml", "--limit", 100),
 }
-FEW = ("--limit", 40, "--epochs", 2)
+FEW = ("--limit", 40)
+TRAINED = (*FEW, "--epochs", 2)
 #: By name in the record: what `ecellm baseline` takes. The two that start from an encoder start from a tiny one.
 BASELINES: dict[str, tuple[object, ...]] = {
     "tf-idf": ("tfidf", *FEW),
@@ -42,12 +43,12 @@ BASELINES: dict[str, tuple[object, ...]] = {
     "popularity": ("popularity", *FEW),
     "last-purchase": ("last", *FEW),
     "snippet": ("snippet", *FEW),
-    "encoder": ("encoder", "--base", "bases/encoder", *FEW),
-    "rgcn": ("rgcn", *FEW),
-    "gsasrec": ("gsasrec", *FEW),
-    "recformer": ("recformer", *FEW),
-    "suopentag": ("suopentag", *FEW),
-    "aveqa": ("aveqa", "--base", "bases/encoder", *FEW),
+    "encoder": ("encoder", "--base", "bases/encoder", *TRAINED),
+    "rgcn": ("rgcn", *TRAINED),
+    "gsasrec": ("gsasrec", *TRAINED),
+    "recformer": ("recformer", *TRAINED),
+    "suopentag": ("suopentag", *TRAINED),
+    "aveqa": ("aveqa", "--base", "bases/encoder", *TRAINED),
 }
 #: The longest work first.
 MODELS = {**TUNED, **BASELINES}

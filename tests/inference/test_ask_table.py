@@ -275,6 +275,26 @@ def test_columns_of_parquet_keep_the_type_that_they_have_in_the_file(tmp_path: P
     assert pq.read_schema(out).field("seconds").type == pa.timestamp("ms")
 
 
+def test_texts_of_parquet_that_are_no_utf8_cost_their_row_only_where_they_are_asked(tmp_path: Path) -> None:
+    texts = pa.array([b"fine", b"ca\xff", b"good"])
+    broken = pa.Array.from_buffers(pa.string(), 3, texts.buffers())
+    others = {
+        "word": broken,
+        "words": pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), broken),
+        "record": pa.StructArray.from_arrays([broken], ["name"]),
+    }
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"text": ["a", "b", "c"], **others}), source)
+    assert run(source, out, "SA").answered == 3
+    assert pq.read_table(out).drop(["answer", "probability"]).equals(pq.read_table(source))
+    pq.write_table(pa.table({"text": broken}), source)
+    counts = run(source, out, "SA", overwrite=True)
+    assert (counts.answered, counts.rejected) == (2, {"text is not valid UTF-8.": 1})
+    pq.write_table(pa.table({"question": ["a", "b", "c"], "snippets": others["words"]}), source)
+    counts = run(source, out, "AP", overwrite=True)
+    assert (counts.answered, counts.rejected) == (2, {"snippets is not valid UTF-8.": 1})
+
+
 def test_times_of_the_type_int96_stay_the_same_whatever_their_year(tmp_path: Path) -> None:
     moments = [datetime(2024, 1, 2, 3, 4, 5, 678901), datetime(9999, 12, 31), datetime(1600, 1, 1)]
     table = pa.table({"text": ["a", "b", "c"], "time": pa.array(moments, pa.timestamp("us"))})

@@ -139,7 +139,7 @@ def file_columns(path: Path) -> list[str]:
         if file == "csv":
             return csv_header(path, delimiter_of(path))
         return _keys_of_lines(path)
-    except (OSError, *DAMAGED, pa.ArrowException) as error:
+    except (OSError, *DAMAGED, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 

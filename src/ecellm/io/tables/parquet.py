@@ -11,6 +11,9 @@ from ecellm.io.files import atomic_write
 from ecellm.io.tables import rows
 from ecellm.io.tables.rows import Added, Row, check_names
 
+#: What values raise that Python cannot hold: times, zones that are not known, texts that are no UTF-8.
+UNHELD = (ValueError, OverflowError, LookupError)
+LISTS = (pa.ListScalar, pa.LargeListScalar, pa.FixedSizeListScalar)
 #: Types that Arrow cannot filter, and those that it filters instead.
 PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
@@ -78,9 +81,29 @@ def _filtered(batch: pa.RecordBatch, values: Added) -> pa.RecordBatch:
 
 
 def _values(column: pa.Array) -> list[object]:
-    """Return a column's values, as texts where Python cannot hold one: times beyond its years or of unknown zones."""
+    """Return a column's values; those that Python cannot hold as `_value` does."""
     try:
         return column.to_pylist()
-    except (ValueError, OverflowError, LookupError):
-        plain = column.cast(pa.timestamp(column.type.unit)) if pa.types.is_timestamp(column.type) else column
-        return plain.cast(pa.string()).to_pylist()
+    except UNHELD:
+        return [_value(value) for value in column]
+
+
+def _value(value: pa.Scalar) -> object:
+    """Return a value: as a text a time beyond Python's years or of an unknown zone, as bytes a text that is no UTF-8,
+    None for what is none of these."""
+    try:
+        return value.as_py()
+    except UNHELD:
+        kind = value.type
+    if isinstance(value, pa.StructScalar):
+        return {name: _value(part) for name, part in value.items()}
+    if isinstance(value, pa.BinaryScalar):
+        return value.as_buffer().to_pybytes()
+    if isinstance(value, LISTS) and not pa.types.is_map(kind):
+        return [_value(part) for part in value.values]
+    if pa.types.is_timestamp(kind):
+        value = value.cast(pa.timestamp(kind.unit))
+    try:
+        return value.cast(pa.string()).as_py()
+    except pa.ArrowException:
+        return None
