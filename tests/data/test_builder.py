@@ -22,7 +22,10 @@ from ecellm.types import Domain, Example, Split
 
 
 def example(task: str, number: int, split: Split = "train", domain: Domain = "IND", **more: Any) -> Example:
-    return Example(f"{task}-{number}", task, domain, split, more.pop("text", f"{task} {number}"), None, "yes", **more)
+    output = "A" if task in ("SA", "MPC") else "yes"
+    return Example(
+        f"{task}-{number}", task, domain, split, more.pop("text", f"{task} {number}"), None, output, **more
+    )
 
 
 class Drawing(NamedTuple):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecellm.data.samplers import Plan
-from ecellm.data.samplers.qpr import MOST_PER_QUERY, SAMPLER
+from ecellm.data.samplers.qpr import FEW_LABELS, MOST_PER_QUERY, NOT_SMALL, SAMPLER
 from ecellm.tasks.qpr import LABELS
 from ecellm.types import Example
 from judged_rows import esci, judgement, queries
@@ -102,5 +102,12 @@ def test_one_label_or_one_title_makes_no_list() -> None:
     assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I")], titles={"q": "日本"}) == []
 
 
-def test_rows_outside_the_small_version_are_not_ranked() -> None:
-    assert draw([judgement("mug", "p", "E"), judgement("mug", "q", "I", small=False)]) == []
+def test_rows_outside_the_small_version_and_queries_of_one_label_are_not_ranked_and_counted() -> None:
+    judged = [
+        *(judgement("mug", "p", "E"), judgement("mug", "q", "I", small=False)),
+        *(judgement("pot", "p", "E"), judgement("pot", "q", "E")),
+        *(judgement("pan", "p", "E"), judgement("pan", "q", "I")),
+    ]
+    found = SAMPLER.draw(esci(judged), Plan(1, TRAIN))
+    assert {json.loads(example.input)["query"] for example in found.examples} == {"pan"}
+    assert found.dropped == {NOT_SMALL: 1, FEW_LABELS: 3}

@@ -16,6 +16,8 @@ from ecellm.tasks.judgements import fact, shown_query, shown_title
 from ecellm.tasks.qpr import LABELS, MAX_PRODUCTS, MIN_PRODUCTS, published
 from ecellm.types import Split, new_example
 
+NOT_SMALL = "judgement is not of the small version"
+FEW_LABELS = f"products of the query have fewer than {MIN_PRODUCTS} labels"
 #: Lists drawn from one query at most: more would show little but the same products again.
 MOST_PER_QUERY = 12
 #: Products of one label that are considered for a query's lists.
@@ -55,15 +57,25 @@ def draw(store: Store, plan: Plan) -> Draw:
     few labels. Queries take turns; the paper draws them with replacement.
     """
     drawn = Draw()
-    rows = judged(store, plan, "QPR", drawn)
-    small = rows.filter(rows.small)
-    labels = small.group_by(["name", "split"]).agg(labels=small.label.nunique())
-    wanted = small.semi_join(labels.filter(labels.labels >= MIN_PRODUCTS), ["name", "split"])
+    wanted = _wanted(store, judged(store, plan, "QPR", drawn), drawn)
     for split, enough in in_domain(plan).items():
         queries = _queries(store, wanted.filter(wanted.split == split), plan.seed, enough, drawn)
         for ranked in _in_rounds(queries, plan.seed, enough):
             _add(drawn, ranked, split)
     return drawn
+
+
+def _wanted(store: Store, rows: ir.Table, drawn: Draw) -> ir.Table:
+    """Return the judgements of which lists can be made; `drawn` counts the others."""
+    small = rows.filter(rows.small)
+    labels = small.group_by(["name", "split"]).agg(labels=small.label.nunique())
+    few = labels.filter(labels.labels < MIN_PRODUCTS)
+    for reason, left_out in (
+        (NOT_SMALL, rows.filter(~rows.small)),
+        (FEW_LABELS, small.semi_join(few, ["name", "split"])),
+    ):
+        drawn.drop(reason, store.count(left_out), left_out)
+    return small.anti_join(few, ["name", "split"])
 
 
 def _queries(store: Store, rows: ir.Table, seed: int, most: int, drawn: Draw) -> list[Query]:
