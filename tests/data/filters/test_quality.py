@@ -49,7 +49,7 @@ def test_texts_of_another_language_are_foreign_names_and_numbers_are_not(
 
 
 def example(number: int, text: str, split: Split = "train", task: str = "MPC") -> Example:
-    return Example(f"{task}-{number}", task, "IND", split, text, None, "yes")
+    return Example(f"{task}-{number}", task, "IND", split, text, None, "A" if task in ("SA", "MPC") else "yes")
 
 
 def judged(query: str, title: str = "steel mug with a wooden handle") -> str:
