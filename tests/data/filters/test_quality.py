@@ -144,7 +144,7 @@ def test_a_source_that_has_no_more_is_not_asked_again(tmp_path: Path) -> None:
 def test_a_check_says_which_rows_a_model_of_2048_tokens_must_cut(tmp_path: Path) -> None:
     built(tmp_path, Source("SA", [example(1, "word " * 2_000, task="SA"), example(2, "short", task="SA")]))
     found = check(read_dataset(tmp_path / "out"))
-    assert [(one.what, one.rows, one.fatal) for one in found] == [(LONG, 1, False)]
+    assert [(one.rows, one.fatal) for one in found if one.what == LONG] == [(1, False)]
 
 
 def test_every_language_that_a_config_may_name_is_known() -> None:
