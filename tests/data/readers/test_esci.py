@@ -96,7 +96,7 @@ def test_the_files_may_have_more_columns_in_any_order_and_many_row_groups(tmp_pa
 def test_a_file_that_is_no_parquet_is_an_error(tmp_path: Path) -> None:
     folder = write_esci(tmp_path, [judgement(1)], [judged_product(1)])
     (folder / "shopping_queries_dataset_products.parquet").write_text("not Parquet")
-    with pytest.raises(EcellmError, match=r"products\.parquet cannot be read"):
+    with pytest.raises(EcellmError, match=r"products\.parquet is text, not Parquet; it begins with 'not Parquet'"):
         read(tmp_path, ESCI)
 
 

@@ -97,7 +97,8 @@ def _text_as_parquet(start: bytes) -> str:
         return ""
     if line.startswith("{"):
         return "holds JSON, not Parquet: name it .jsonl if it has one object a line"
-    return f"is text, not Parquet; it begins with {line[:40]!r}: name it .csv if it is a table with a header"
+    begins = f"is text, not Parquet; it begins with {line[:40]!r}"
+    return f"{begins}: name it .csv if it is a table with a header, or get the file again"
 
 
 def delimiter_of(path: Path, encoding: str = "utf-8-sig") -> str:
