@@ -10,6 +10,14 @@ from ecellm.cli.options import Overwrite, refuse_ignored
 #: Errors that are written of each task and setting, and the layer of roberta-large, unless told otherwise.
 WORST, LAYER = 20, 17
 
+Worst = Annotated[int | None, typer.Option(min=1, help="How many errors of each task and setting; 20 unless given.")]
+Scorer = Annotated[
+    str | None, typer.Option(help="Compare free texts by this model, a folder or a hub name such as roberta-large.")
+]
+Layer = Annotated[
+    int | None, typer.Option(min=1, help="The layer of that model; 17, as of roberta-large, unless given.")
+]
+
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Lines with id, task, setting and text.")],
@@ -22,21 +30,13 @@ def evaluate(
     errors: Annotated[
         Path | None, typer.Option(help="Write the worst errors here, as JSON lines: question, answer and reference.")
     ] = None,
-    worst: Annotated[
-        int | None, typer.Option(min=1, help="How many errors of each task and setting; 20 unless given.")
-    ] = None,
+    worst: Worst = None,
     bleurt: Annotated[
         Path | None,
         typer.Option(help="BLEURT values that your own BLEURT wrote: JSON lines with id, setting, bleurt."),
     ] = None,
-    bertscore_model: Annotated[
-        str | None,
-        typer.Option(help="Compare free texts by this model, a folder or a hub name such as roberta-large."),
-    ] = None,
-    bertscore_layer: Annotated[
-        int | None,
-        typer.Option(min=1, help="The layer of that model; 17, as of roberta-large, unless given."),
-    ] = None,
+    bertscore_model: Scorer = None,
+    bertscore_layer: Layer = None,
     seed: Annotated[int, typer.Option(help="The seed of the bootstrap and of the random baseline.")] = 42,
     overwrite: Overwrite = False,
 ) -> None:

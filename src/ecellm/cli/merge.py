@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 #: Answers that are compared unless told otherwise.
 COMPARED = 20
 
+Precision = Annotated[
+    Literal["f32", "f16", "bf16", "q8_0"] | None,
+    typer.Option(help="Of the weights in the GGUF file; f16 unless given."),
+]
+Check = Annotated[
+    Path | None,
+    typer.Option(help="Compare answers to test questions of this DATASET; without it, to built-in ones."),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=0, help="Compare at most so many answers (20), spread evenly over tasks; 0 for none."),
+]
+
 
 def merge(
     model: Annotated[Path, typer.Argument(help="The MODEL folder of an adapter; with --gguf, of any causal model.")],
@@ -23,18 +36,9 @@ def merge(
         bool,
         typer.Option("--gguf", help="Write a GGUF file, for llama.cpp, with an Ollama Modelfile beside it."),
     ] = False,
-    precision: Annotated[
-        Literal["f32", "f16", "bf16", "q8_0"] | None,
-        typer.Option(help="Of the weights in the GGUF file; f16 unless given."),
-    ] = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(help="Compare answers to test questions of this DATASET; without it, to built-in ones."),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=0, help="Compare at most so many answers (20), spread evenly over tasks; 0 for none."),
-    ] = None,
+    precision: Precision = None,
+    check: Check = None,
+    limit: Limit = None,
 ) -> None:
     """Merge an adapter into its base: a folder that transformers and vLLM load as it is, or a GGUF file.
 
