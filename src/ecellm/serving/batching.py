@@ -127,12 +127,18 @@ class Batcher(Generic[Item, Found]):
         with self._changed:
             self._worker = worker
 
-    def close(self) -> None:
-        """Answer no more: the batch under way is finished, what waits fails with ClosedError."""
+    def close(self, timeout: float | None = None) -> None:
+        """Answer no more: the batch under way is finished, what waits fails with ClosedError.
+
+        Returns after `timeout` seconds even if the batch takes longer.
+        """
         with self._changed:
             self._closed = True
+            left = list(self._jobs.values())
+            self._jobs.clear()
             self._changed.notify_all()
-        self._thread.join()
+        self._fail(left)
+        self._thread.join(timeout)
 
     async def answer(self, items: Sequence[Item]) -> list[Found | Exception]:
         """Answer items, in order, each by what was found or why nothing was.
@@ -188,7 +194,10 @@ class Batcher(Generic[Item, Found]):
                 self._closed = True
                 left = list(self._jobs.values())
                 self._jobs.clear()
-            self._tell(left, [ClosedError("the service is shutting down")] * len(left))
+            self._fail(left)
+
+    def _fail(self, jobs: "Sequence[_Job[Item, Found]]") -> None:
+        self._tell(jobs, [ClosedError("the service is shutting down")] * len(jobs))
 
     def _next(self) -> "list[_Job[Item, Found]] | None":
         """Wait for the next batch, which may be empty; None once the batcher is closed."""

@@ -1,0 +1,136 @@
+"""The application: all endpoints of a service, their description, and what becomes of errors."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from ecellm import __version__
+from ecellm.errors import EcellmError
+from ecellm.serving.batching import ClosedError, QueueFullError
+from ecellm.serving.guard import Allowed, Guard, unavailable
+from ecellm.serving.health import health_router
+from ecellm.serving.problems import BY_STATUS, MEDIA_TYPE, FieldError, ProblemDetails, ProblemError
+from ecellm.serving.schemas import TAGS
+from ecellm.serving.service import Service
+from ecellm.serving.task_endpoints import task_router
+
+#: Parts of a field's place that are shown.
+MOST_PARTS, LONGEST_PART = 8, 60
+#: What is said of a field, by pydantic's type of the error, where its own words are those of Python.
+SAID = {
+    "missing": "is missing",
+    "extra_forbidden": "there is no such field",
+    "model_attributes_type": "should be an object",
+    "model_type": "should be an object",
+    "list_type": "should be a list",
+    "string_type": "should be a text",
+}
+ABOUT = (
+    "A model that answers e-commerce questions: each task has an endpoint, which takes one question or several. "
+    "Errors are problem details (RFC 9457)."
+)
+
+
+def create_app(service: Service, allowed: Allowed | None = None) -> ASGIApp:
+    """Return the application of a service, which is to be started beside it."""
+    allowed = allowed or Allowed()
+    app = FastAPI(
+        title=f"ecellm: {service.name}",
+        description=ABOUT,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"default": {"model": ProblemDetails, "description": "Problem details."}},
+    )
+    for router in (task_router(service), health_router(service, app, allowed)):
+        app.include_router(router)
+    _handle_errors(app, service)
+    _describe(app, allowed)
+    return Guard(app, service, allowed)
+
+
+def _handle_errors(app: FastAPI, service: Service) -> None:
+    """Have every error answered by problem details."""
+
+    def respond(request: Request, problem: ProblemError) -> Response:
+        request.state.problem = problem.kind
+        return problem.response(request.url.path)
+
+    @app.exception_handler(ProblemError)
+    async def _(request: Request, error: ProblemError) -> Response:
+        return respond(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: RequestValidationError) -> Response:
+        return respond(request, invalid(error))
+
+    @app.exception_handler(QueueFullError)
+    async def _(request: Request, error: QueueFullError) -> Response:
+        wait = str(max(1, round(error.retry_after)))
+        detail = f"{service.limits.queue} questions may wait at a time: ask again in {wait} seconds."
+        return respond(request, ProblemError("queue-full", detail, headers={"Retry-After": wait}))
+
+    @app.exception_handler(ClosedError)
+    async def _(request: Request, error: ClosedError) -> Response:
+        return respond(request, unavailable(service))
+
+    @app.exception_handler(EcellmError)
+    async def _(request: Request, error: EcellmError) -> Response:
+        return respond(request, ProblemError("invalid-request", str(error)))
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: HTTPException) -> Response:
+        kind = BY_STATUS.get(error.status_code, "internal")
+        if kind == "not-found":
+            detail = "GET /openapi.json describes what there is."
+        elif kind == "method-not-allowed":
+            detail = f"{request.method} is not taken here: the header Allow names what is."
+        else:
+            detail = str(error.detail)
+        return respond(request, ProblemError(kind, detail, headers=error.headers))
+
+    @app.exception_handler(Exception)
+    async def _(request: Request, error: Exception) -> Response:
+        # The guard, which the error reaches next, logs it.
+        number = request.state.seen.identity
+        return respond(request, ProblemError("internal", f"The service made a mistake; its log has it as {number}."))
+
+
+def invalid(error: RequestValidationError) -> ProblemError:
+    """Return the problem of a body that is not of its endpoint's form, naming its fields and quoting no value."""
+    errors = []
+    for one in error.errors():
+        place = [str(part)[:LONGEST_PART] for part in one["loc"] if part not in TAGS][:MOST_PARTS]
+        place = place[1:] if place and place[0] == "body" else place
+        message = SAID.get(one["type"]) or one["msg"][:1].lower() + one["msg"][1:]
+        pointer = "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in place)
+        errors.append(FieldError(pointer=pointer, detail=f"{'.'.join(place) or 'The body'}: {message}."))
+    more = f" ({len(errors) - 1} more fields are invalid.)" if len(errors) > 1 else ""
+    return ProblemError("invalid-request", errors[0].detail + more, errors)
+
+
+def _describe(app: FastAPI, allowed: Allowed) -> None:
+    """Have the OpenAPI description name the form of errors, and the key where one is needed."""
+    made = app.openapi
+
+    def described() -> dict[str, Any]:
+        fresh = app.openapi_schema is None
+        schema = made()
+        if not fresh:
+            return schema
+        for path in schema["paths"].values():
+            for operation in path.values():
+                problem = operation["responses"].get("default", {}).get("content", {})
+                if "application/json" in problem:
+                    problem[MEDIA_TYPE] = problem.pop("application/json")
+        if allowed.keys:
+            schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"key": []}]
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]

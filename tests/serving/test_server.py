@@ -1,0 +1,189 @@
+"""`ecellm serve`: what it refuses to start with, and the process: its socket, its signals and its log."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecellm.errors import ConfigError
+from ecellm.serving.keys import Keys
+from ecellm.serving.server import check_exposed, is_loopback, listen
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+Run = Callable[..., tuple[int, str, str]]
+KEY = "a-key-of-this-test"
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_what_only_this_machine_reaches(host: str, inside: bool) -> None:
+    assert is_loopback(host) is inside
+    check_exposed(host, Keys(["key"]), insecure=False)
+    check_exposed(host, Keys(), insecure=True)
+    if inside:
+        check_exposed(host, Keys(), insecure=False)
+    else:
+        with pytest.raises(ConfigError, match="ECELLM_API_KEY"):
+            check_exposed(host, Keys(), insecure=False)
+
+
+def test_an_open_address_without_a_key_is_refused_before_anything_is_loaded(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ECELLM_API_KEY", raising=False)
+    code, _, err = run("serve", "nothing-here", "--host", "0.0.0.0")
+    assert code == 1 and "set ECELLM_API_KEY" in err and "--insecure" in err
+
+
+def test_what_cannot_be_served_is_said_in_one_line(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("serve", tmp_path / "none")
+    assert code == 1 and "There is no model" in err
+    code, _, err = run("serve", "openai:gpt")
+    assert code == 1 and "behind a server already" in err
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    code, _, err = run("serve", "model")
+    assert code == 1 and err.count("\n") == 1 and "pip install 'ecellm[serve]'" in err
+
+
+def test_a_port_in_use_is_said_in_one_line(run: Run, xs_folder: Path) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = run("serve", xs_folder, "--port", port)
+    assert code == 1 and f"127.0.0.1, port {port} (address already in use)" in err
+
+
+@dataclass
+class Running:
+    """A service's process."""
+
+    process: subprocess.Popen[str]
+    port: int
+    lines: list[str] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, body: object = None, key: str | None = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            reply = connection.getresponse()
+            text = reply.read().decode()
+            return reply.status, json.loads(text) if "json" in reply.headers["content-type"] else text
+        finally:
+            connection.close()
+
+    def until_ready(self) -> None:
+        until = time.monotonic() + 120
+        while self.ask("GET", "/readyz")[0] != 200:
+            assert self.process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+
+    def raw(self, sent: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as one:
+            one.sendall(sent)
+            return one.recv(65_536)
+
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.lines]
+
+
+@contextmanager
+def serving(model: Path, *options: str, key: str | None = None) -> Iterator[Running]:
+    """A process that serves a model at a free port."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("ECELLM_API_KEY", None)
+    environment |= {} if key is None else {"ECELLM_API_KEY": key}
+    line = [sys.executable, "-m", "ecellm", "serve", str(model), "--port", "0", *options]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None and process.stderr is not None
+    errors = process.stderr
+    said = process.stdout.readline()
+    assert "127.0.0.1:" in said, errors.read()
+    made = Running(process, int(said.partition("127.0.0.1:")[2].partition(";")[0]))
+    reading = threading.Thread(target=lambda: made.lines.extend(errors), daemon=True)
+    reading.start()
+    try:
+        yield made
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+        reading.join(30)
+        process.stdout.close()
+        errors.close()
+
+
+@pytest.mark.slow
+def test_a_process_answers_reloads_and_finishes_what_is_under_way_at_sigterm(xs_folder: Path) -> None:
+    with serving(xs_folder, key=KEY) as service:
+        service.until_ready()
+        assert service.ask("POST", "/v1/sentiment", {"text": "fine"})[0] == 401
+        status, answer = service.ask("POST", "/v1/sentiment", {"text": "fine"}, KEY)
+        assert status == 200 and sum(answer["probabilities"].values()) == pytest.approx(1)
+        # Odd requests as bytes.
+        flood = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"".join(
+            b"a%d: %s\r\n" % (n, b"y" * 900) for n in range(90)
+        )
+        assert service.raw(flood + b"\r\n").startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+        assert service.raw(b"\x16\x03\x01 not http\r\n\r\n").startswith(b"HTTP/1.1 400")
+        assert service.raw(b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 401")
+        service.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 60
+        while "reloaded" not in service.events() and time.monotonic() < until:
+            assert service.ask("POST", "/v1/sentiment", {"text": "fine"}, KEY)[0] == 200
+        assert "reloaded" in service.events()
+        # Under load: what was accepted is answered, the rest is refused or cannot connect.
+        found: list[int | str] = []
+
+        def load() -> None:
+            while True:
+                try:
+                    status, _ = service.ask("POST", "/v1/sentiment", {"text": "fine " * 50}, KEY)
+                except ConnectionRefusedError:
+                    return
+                except (OSError, http.client.HTTPException) as error:
+                    found.append(type(error).__name__)
+                    return
+                found.append(status)
+                if status == 503:
+                    return
+
+        threads = [threading.Thread(target=load) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        service.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(60)
+        assert service.process.wait(60) == 0
+    assert found.count(200) > 8 and set(found) <= {200, 503}
+    assert service.events()[-1] == "stopped" and "draining" in service.events()
+    assert KEY not in "".join(service.lines) and "fine" not in "".join(service.lines)
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_ends_the_process_with_one_line(xs_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in xs_folder.iterdir():
+        if file.suffix != ".safetensors":
+            (broken / file.name).write_bytes(file.read_bytes())
+    with serving(broken) as service:
+        assert service.process.wait(120) == 1
+    assert service.lines[-1].startswith("ecellm: error: ") and "safetensors" in service.lines[-1]
