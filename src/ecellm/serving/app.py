@@ -11,9 +11,11 @@ from starlette.types import ASGIApp
 from ecellm import __version__
 from ecellm.errors import EcellmError
 from ecellm.serving.batching import ClosedError, QueueFullError
+from ecellm.serving.classify import classify_router
 from ecellm.serving.guard import Allowed, Guard, unavailable
 from ecellm.serving.health import health_router
 from ecellm.serving.problems import BY_STATUS, MEDIA_TYPE, FieldError, ProblemDetails, ProblemError
+from ecellm.serving.rerank import rerank_router
 from ecellm.serving.schemas import TAGS
 from ecellm.serving.service import Service
 from ecellm.serving.task_endpoints import task_router
@@ -47,7 +49,8 @@ def create_app(service: Service, allowed: Allowed | None = None) -> ASGIApp:
         redirect_slashes=False,
         responses={"default": {"model": ProblemDetails, "description": "Problem details."}},
     )
-    for router in (task_router(service), health_router(service, app, allowed)):
+    routers = (task_router(service), rerank_router(service), classify_router(service))
+    for router in (*routers, health_router(service, app, allowed)):
         app.include_router(router)
     _handle_errors(app, service)
     _describe(app, allowed)

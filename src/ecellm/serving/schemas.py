@@ -141,7 +141,7 @@ def _question(task: Task, name: str) -> type[BaseModel]:
             **{_base(column.name): _field(column, column.says) for column in columns},
         )
         either = Annotated[
-            Annotated[NeededText, Tag(TEXT)] | Annotated[record, Tag(OBJECT)], Discriminator(_record_form)
+            Annotated[NeededText, Tag(TEXT)] | Annotated[record, Tag(OBJECT)], Discriminator(text_or_object)
         ]
         fields[f"{RECORD}_{number}"] = (either, Field(description=f"Product {number}: its record, or its title."))
     examples = [example_body(task, place) for place in range(len(task.sample_rows))]
@@ -200,7 +200,8 @@ def _plain(kind: pa.DataType, name: str) -> Any:
     return str
 
 
-def _record_form(value: object) -> str:
+def text_or_object(value: object) -> str:
+    """Return which of the two forms a value has."""
     return TEXT if isinstance(value, str) else OBJECT
 
 

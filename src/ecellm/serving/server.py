@@ -57,7 +57,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=2048)
     except (OSError, UnicodeError, OverflowError) as error:
         # Python adds to the text of some of them.
-        number = getattr(error, "errno", None)
+        number = getattr(error, "errno", None) or 0
         reason = os.strerror(number) if number in errorcode else str(error)
         raise ConfigError(
             f"Cannot listen on {host}, port {port} ({reason.lower()}): choose another --host or --port."
