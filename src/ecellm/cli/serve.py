@@ -60,7 +60,7 @@ def serve(
         return Loaded(load_generator(model, decoding, template, None, calibration), _tasks(model, fields))
 
     service = Service(_shown(name), _tasks(model, fields), load, Limits(queue=max_queue, rows=max_batch))
-    app = create_app(service, Allowed(keys))
+    app = create_app(service, Allowed(keys), max_new_tokens)
     listening = listen(host, port)
     set_up()
     shown = f"[{host}]" if ":" in host else host

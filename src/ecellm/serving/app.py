@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from ecellm import __version__
 from ecellm.errors import EcellmError
 from ecellm.serving.batching import ClosedError, QueueFullError
+from ecellm.serving.chat import chat_router
 from ecellm.serving.classify import classify_router
 from ecellm.serving.guard import Allowed, Guard, unavailable
 from ecellm.serving.health import health_router
@@ -37,8 +38,9 @@ ABOUT = (
 )
 
 
-def create_app(service: Service, allowed: Allowed | None = None) -> ASGIApp:
-    """Return the application of a service, which is to be started beside it."""
+def create_app(service: Service, allowed: Allowed | None = None, max_new_tokens: int = 100) -> ASGIApp:
+    """Return the application of a service, which is to be started beside it; a chat completion has so many tokens at
+    most unless it asks for another number."""
     allowed = allowed or Allowed()
     app = FastAPI(
         title=f"ecellm: {service.name}",
@@ -49,8 +51,8 @@ def create_app(service: Service, allowed: Allowed | None = None) -> ASGIApp:
         redirect_slashes=False,
         responses={"default": {"model": ProblemDetails, "description": "Problem details."}},
     )
-    routers = (task_router(service), rerank_router(service), classify_router(service))
-    for router in (*routers, health_router(service, app, allowed)):
+    conventions = (rerank_router(service), classify_router(service), chat_router(service, max_new_tokens))
+    for router in (task_router(service), *conventions, health_router(service, app, allowed)):
         app.include_router(router)
     _handle_errors(app, service)
     _describe(app, allowed)

@@ -9,10 +9,10 @@ from typing import Literal
 
 from ecellm.errors import ConfigError
 from ecellm.inference.row_questions import Answer, row_question
-from ecellm.models.base import Generator
+from ecellm.models.base import Chat, ChatReply, Generator
 from ecellm.serving.batching import Batcher, ClosedError, Limits
 from ecellm.serving.metrics import Metrics
-from ecellm.serving.worker import Asked, ModelWorker
+from ecellm.serving.worker import Asked, Found, Item, ModelWorker
 from ecellm.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Service:
     under_way: int = 0
     """Requests that are being answered."""
     began: int = field(default_factory=lambda: int(time.time()))
-    batcher: "Batcher[Asked, Answer[object]] | None" = None
+    batcher: "Batcher[Item, Found] | None" = None
     worker: ModelWorker | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +73,19 @@ class Service:
 
     async def answer(self, items: Sequence[Asked]) -> list[Answer[object] | Exception]:
         """Answer questions, in order; raises as `Batcher.answer`."""
+        found = await self._answer(items)
+        return [one for one in found if not isinstance(one, ChatReply)]
+
+    async def chat(self, chat: Chat) -> ChatReply:
+        """Go on with a chat; raises as `answer`, and what kept it from being answered."""
+        (found,) = await self._answer([chat])
+        if isinstance(found, Exception):
+            raise found
+        assert isinstance(found, ChatReply)
+        self.metrics.completion_tokens.inc(found.usage.written)
+        return found
+
+    async def _answer(self, items: Sequence[Item]) -> list[Found | Exception]:
         if self.batcher is None:
             raise ClosedError("the model is not loaded")
         return await self.batcher.answer(items)
