@@ -20,6 +20,7 @@ import pytest
 from ecellm.errors import ConfigError
 from ecellm.serving.keys import Keys
 from ecellm.serving.server import check_exposed, is_loopback, listen
+from repository import REPOSITORY
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 Run = Callable[..., tuple[int, str, str]]
@@ -187,3 +188,15 @@ def test_a_model_that_cannot_be_loaded_ends_the_process_with_one_line(xs_folder:
     with serving(broken) as service:
         assert service.process.wait(120) == 1
     assert service.lines[-1].startswith("ecellm: error: ") and "safetensors" in service.lines[-1]
+
+
+@pytest.mark.slow
+def test_the_benchmark_says_its_ratios(xs_folder: Path) -> None:
+    given = ["--model", str(xs_folder), "--requests", "24", "--rounds", "1", "--clients", "4"]
+    line = [sys.executable, str(REPOSITORY / "benchmarks" / "serving.py"), *given]
+    done = subprocess.run(
+        line, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for task in ("PM", "SR"):
+        assert f"\n{task}, 4 clients, median ratios: to predict " in done.stdout
