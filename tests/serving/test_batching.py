@@ -84,6 +84,23 @@ def test_what_waits_together_is_answered_together(make: Make) -> None:
     assert worker.batches == [[2, 4, 6]]
 
 
+def test_where_items_come_one_by_one_none_waits_for_another(make: Make) -> None:
+    worker = Doubler()
+    batcher = make(worker, wait=0.3)
+
+    async def ask() -> float:
+        await batcher.answer([2])
+        began = time.monotonic()
+        for number in range(4, 24, 2):
+            assert await batcher.answer([number]) == [2 * number]
+        took = time.monotonic() - began
+        assert await asyncio.gather(*(batcher.answer([number]) for number in (2, 4, 6))) == [[4], [8], [12]]
+        return took
+
+    assert run(ask) < 10 * 0.3
+    assert len(worker.batches) == 12
+
+
 def test_batches_keep_within_rows_and_tokens_and_are_of_one_kind(make: Make) -> None:
     worker = Doubler()
     batcher = make(worker, rows=3, tokens=10)

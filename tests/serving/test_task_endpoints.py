@@ -11,10 +11,12 @@ import pytest
 
 from ecellm.inference.model import Model
 from ecellm.models.base import Failure, Generator, Reply, Request
+from ecellm.serving.metrics import Metrics
 from ecellm.serving.schemas import example_body
 from ecellm.serving.service import Service
 from ecellm.tasks import TASKS
 from own_tasks import buying_again, headline
+from repository import REPOSITORY
 from served import asking, first_candidate, gathered, run, service_of
 
 
@@ -185,6 +187,13 @@ def test_records_of_fields_of_ones_own() -> None:
             return good.status_code, (await client.post("/v1/match", json=body)).status_code
 
     assert run(ask()) == (200, 422)
+
+
+def test_the_guide_names_every_task_and_figure() -> None:
+    guide = (REPOSITORY / "docs" / "serving.md").read_text()
+    assert all(f"| {task.name} | `{task.address}` |" in guide for task in TASKS.values())
+    samples = [metric.name for metric in Metrics().registry.collect()]
+    assert samples and all(f"`{name}" in guide for name in samples)
 
 
 def test_the_description_names_every_field_limit_and_example() -> None:

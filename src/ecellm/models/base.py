@@ -172,7 +172,7 @@ class Chat:
     """Of it temperature, top_p, seed and max_new_tokens count."""
     stop: tuple[str, ...] = ()
     """Texts before which the completion ends."""
-    told: Callable[[str], None] | None = None
+    on_text: Callable[[str], None] | None = None
     """Called with each piece of the completion as it is written."""
     stopped: Callable[[], bool] = lambda: False
     """Whether nobody waits for it any more."""

@@ -78,10 +78,10 @@ class Limits:
 
 
 class Observer(Protocol):
-    """Is told what the thread does."""
+    """Takes note of what the thread does."""
 
     def batch(self, rows: int, tokens: int, seconds: float) -> None:
-        """Take note of a batch that was answered."""
+        """Record a batch that was answered."""
 
 
 @dataclass(eq=False)
@@ -109,6 +109,8 @@ class Batcher(Generic[Item, Found]):
         self._changed = threading.Condition()
         self._closed = False
         self._seconds_a_row = 0.01
+        self._last_rows = 2
+        """Items in the last batch: where it was one, nothing comes beside the next, and it need not wait."""
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
@@ -197,14 +199,15 @@ class Batcher(Generic[Item, Found]):
             self._fail(left)
 
     def _fail(self, jobs: "Sequence[_Job[Item, Found]]") -> None:
-        self._tell(jobs, [ClosedError("the service is shutting down")] * len(jobs))
+        self._deliver(jobs, [ClosedError("the service is shutting down")] * len(jobs))
 
     def _next(self) -> "list[_Job[Item, Found]] | None":
         """Wait for the next batch, which may be empty; None once the batcher is closed."""
         with self._changed:
             while not self._jobs and not self._closed:
                 self._changed.wait()
-            while self._jobs and len(self._jobs) < self.limits.rows and not self._closed:
+            alone = self._last_rows == 1 and len(self._jobs) == 1
+            while self._jobs and len(self._jobs) < self.limits.rows and not (alone or self._closed):
                 oldest = next(iter(self._jobs.values()))
                 left = oldest.arrived + self.limits.wait - time.monotonic()
                 if left <= 0:
@@ -236,7 +239,7 @@ class Batcher(Generic[Item, Found]):
             with self._changed:
                 for job, _ in failed:
                     self._jobs.pop(job.number, None)
-            self._tell([job for job, _ in failed], [error for _, error in failed])
+            self._deliver([job for job, _ in failed], [error for _, error in failed])
         return [job for job in jobs if job.ready is not None]
 
     def _prepare(self, items: Sequence[Item], worker: Worker[Item, Found]) -> Sequence[Ready | Exception]:
@@ -278,13 +281,14 @@ class Batcher(Generic[Item, Found]):
                 return
             found = [error]
         seconds = time.monotonic() - began
+        self._last_rows = len(jobs)
         self._seconds_a_row += 0.2 * (seconds / len(jobs) - self._seconds_a_row)
         if self._observer is not None:
             tokens = sum(job.ready.tokens for job in jobs if job.ready is not None)
             self._observer.batch(len(jobs), tokens, seconds)
-        self._tell(jobs, found)
+        self._deliver(jobs, found)
 
-    def _tell(self, jobs: "Sequence[_Job[Item, Found]]", found: "Sequence[Found | Exception]") -> None:
+    def _deliver(self, jobs: "Sequence[_Job[Item, Found]]", found: "Sequence[Found | Exception]") -> None:
         """Set the futures of jobs, in their own event loops."""
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job[Item, Found], Found | Exception]]] = {}
         for job, one in zip(jobs, found, strict=True):

@@ -163,11 +163,11 @@ class _Going:
         """Pieces of the completion; None after the last one."""
         self._gone = threading.Event()
 
-        def told(piece: str) -> None:
+        def on_text(piece: str) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
 
-        chat = _chat_of(body, max_new_tokens, told if body.stream else None, self._gone)
+        chat = _chat_of(body, max_new_tokens, on_text if body.stream else None, self._gone)
         self._task = asyncio.create_task(service.chat(chat))
         self._task.add_done_callback(lambda task: self.pieces.put_nowait(None))
 
@@ -191,7 +191,7 @@ class _Going:
         self._task.cancel()
 
 
-def _chat_of(body: ChatRequest, max_new_tokens: int, told: Any, gone: threading.Event) -> Chat:
+def _chat_of(body: ChatRequest, max_new_tokens: int, on_text: Any, gone: threading.Event) -> Chat:
     most = body.max_completion_tokens or body.max_tokens or max_new_tokens
     seed = secrets.randbits(32) if body.seed is None else abs(body.seed)
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
@@ -201,7 +201,7 @@ def _chat_of(body: ChatRequest, max_new_tokens: int, told: Any, gone: threading.
         seed=seed,
         max_new_tokens=most,
     )
-    return Chat([_message(one) for one in body.messages], decoding, stop, told, gone.is_set)
+    return Chat([_message(one) for one in body.messages], decoding, stop, on_text, gone.is_set)
 
 
 def _message(message: ChatMessage) -> Message:

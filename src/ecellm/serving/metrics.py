@@ -44,7 +44,6 @@ class Metrics:
         self.batch_rows.observe(rows)
         self.batch_tokens.observe(tokens)
         self.batch_seconds.observe(seconds)
-        self.prompt_tokens.inc(tokens)
 
     def text(self) -> bytes:
         """Return the figures in Prometheus's text form."""

@@ -130,7 +130,7 @@ class Service:
                 f"{self.name} answers other tasks now ({', '.join(task.name for task in loaded.tasks)}): start the "
                 "service again."
             )
-        worker = ModelWorker(loaded.generator)
+        worker = ModelWorker(loaded.generator, self.metrics.prompt_tokens.inc)
         for task in self.tasks:
             asked = [Asked(task, row_question(task, row, "warm")) for row in task.sample_rows]
             for ready in worker.prepare(asked):

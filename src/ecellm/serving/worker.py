@@ -1,7 +1,7 @@
 """The worker of the batcher: a model answers the questions of any task, as `ecellm ask` would, and goes on with chats
 where it is a language model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ecellm.errors import EcellmError, ModelError, ServerError
@@ -46,8 +46,9 @@ CHOICE, FREE, CHAT = "choice", "free-form", "chat"
 class ModelWorker:
     """Answers questions by a generator, with the prompts and batches that `predict` has."""
 
-    def __init__(self, generator: Generator):
-        self.generator = generator
+    def __init__(self, generator: Generator, read: Callable[[int], object] = lambda tokens: None):
+        """Take a model; `read` is told of the prompt tokens of each batch."""
+        self.generator, self.read = generator, read
 
     def prepare(self, items: Sequence[Item]) -> list[Ready | Exception]:
         """Return what is asked with its prompt, and the error of each whose prompt does not fit."""
@@ -80,6 +81,7 @@ class ModelWorker:
 
     def answer(self, batch: Sequence[_Prompted | _PromptedChat]) -> list[Found | Exception]:
         """Answer questions in their own terms, or go on with chats."""
+        self.read(sum(len(one.ids if isinstance(one, _PromptedChat) else one.request.prompt.ids) for one in batch))
         chats = [one for one in batch if isinstance(one, _PromptedChat)]
         if chats:
             assert isinstance(self.generator, Chatting) and len(chats) == len(batch)

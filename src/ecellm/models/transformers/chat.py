@@ -1,4 +1,4 @@
-"""Chats with a language model: the base's own layout of messages, and completions told as they are written."""
+"""Chats with a language model: its own layout of messages, and completions passed on as they are written."""
 
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def prompt_tokens(chat: Chat, tokenizer: "PreTrainedTokenizerBase", most: int) -
 
 
 class ChatWriter(FreeTextWriter):
-    """A completion that is told piece by piece, whole characters only, and ends before a stop text."""
+    """A completion that is passed on piece by piece, whole characters only, and ends before a stop text."""
 
     def __init__(self, chat: Chat, end: int, tokenizer: "PreTrainedTokenizerBase", most: int):
         super().__init__(chat.decoding, end, "chat")
@@ -50,12 +50,12 @@ class ChatWriter(FreeTextWriter):
         self.text = ""
         self.ended = False
         """Whether the model or a stop text ended it."""
-        self._told = 0
+        self._passed = 0
         self._begun = self._settled = 0
         """The tokens [begun:settled] are decoded with what follows them, for the spaces between."""
 
     def take(self, logits: Tensor, best: int, margin: float) -> list[int]:
-        """Choose a token, and tell what can no longer change."""
+        """Choose a token, and pass on what can no longer change."""
         if self.chat.stopped():
             self.done = True
             return [self.end]
@@ -65,7 +65,7 @@ class ChatWriter(FreeTextWriter):
         self.done = self.done or self.count >= self.most
         self._decode()
         self._end_at_stop()
-        self._tell()
+        self._pass_on()
         return tokens
 
     def reply(self, read: int) -> ChatReply:
@@ -89,15 +89,15 @@ class ChatWriter(FreeTextWriter):
             self.text = self.text[: min(places)]
             self.done = self.ended = True
 
-    def _tell(self) -> None:
-        """Tell the text so far, but an end that may be the beginning of a stop text."""
+    def _pass_on(self) -> None:
+        """Pass on the text so far, but an end that may be the beginning of a stop text."""
         held = 0
         if not self.done:
             held = max((_overlap(self.text, stop) for stop in self.chat.stop), default=0)
-        piece = self.text[self._told : len(self.text) - held]
-        if piece and self.chat.told is not None:
-            self.chat.told(piece)
-        self._told += len(piece)
+        piece = self.text[self._passed : len(self.text) - held]
+        if piece and self.chat.on_text is not None:
+            self.chat.on_text(piece)
+        self._passed += len(piece)
 
 
 def _overlap(text: str, stop: str) -> int:
