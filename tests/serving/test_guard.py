@@ -14,7 +14,7 @@ from ecellm.serving.app import create_app
 from ecellm.serving.batching import Limits
 from ecellm.serving.guard import Allowed
 from ecellm.serving.keys import Keys
-from ecellm.serving.logs import LOGGER, JsonFormatter
+from ecellm.serving.logs import LOGGER, JsonFormatter, Seldom
 from ecellm.serving.service import Loaded, Service
 from ecellm.tasks import TASKS
 from scripted import ScriptedGenerator
@@ -348,3 +348,15 @@ def test_figures_and_logs_say_what_happened_and_no_text() -> None:
     (crashed,) = (record for record in records if record["event"] == "internal error")
     assert crashed["error"] == "RuntimeError" and any("say" in where for where in crashed["where"])
     assert "secret" not in "".join(lines)
+
+
+def test_a_flood_of_one_message_is_not_one_of_lines() -> None:
+    seldom = Seldom(10)
+
+    def passes(message: str, when: float) -> bool:
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, message, (), None)
+        record.created = when
+        return seldom.filter(record)
+
+    found = [passes(*one) for one in (("full", 100), ("full", 105), ("odd", 105), ("full", 111), ("full", 112))]
+    assert found == [True, False, True, True, False]

@@ -3,14 +3,17 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import httpx2
 import pytest
 
+from ecellm.errors import ConfigError
 from ecellm.inference.model import Model
 from ecellm.models.base import Failure, Generator, Reply, Request
+from ecellm.serving.app import create_app
 from ecellm.serving.metrics import Metrics
 from ecellm.serving.schemas import example_body
 from ecellm.serving.service import Service
@@ -92,6 +95,8 @@ def test_answers_are_the_same_whatever_stands_in_the_batch(xs: Generator) -> Non
         ("/v1/match", {"product_1": "a", "product_2": {"title": " "}}, "#/product_2/title", "title_2 is empty."),
         ("/v1/match", {"product_1": 5, "product_2": "b"}, "#/product_1", "product_1: should be an object."),
         ("/v1/match", {"product_1": {"title": 5}, "product_2": "b"}, "#/product_1/title", "should be a text"),
+        ("/v1/match", {"product_1": {"title": "a", "price": [1]}, "product_2": "b"}, "#/product_1/price", "a text"),
+        ("/v1/match", {"product_1": {"title": "a", "price": True}, "product_2": "b"}, "#/product_1/price", "a text"),
         ("/v1/sentiment", {"text": " "}, "#/text", "text is empty."),
         ("/v1/sentiment", {"text": "a", "extra~/": 1}, "#/extra~0~1", "there is no such field"),
         ("/v1/sentiment", {"text": "a" * 20_001}, "#/text", "at most 20000 characters"),
@@ -157,6 +162,22 @@ def test_a_bad_question_harms_no_other_in_its_batch(caplog: pytest.LogCaptureFix
 def own_tasks() -> Iterator[None]:
     with patch.dict(TASKS, {"RH": headline.TASK, "BA": buying_again.TASK}):
         yield
+
+
+def test_of_many_faults_some_are_listed_and_all_are_counted() -> None:
+    async def ask() -> httpx2.Response:
+        async with asking() as client:
+            return await client.post("/v1/sentiment", json={"questions": [{"text": " "}] * 300})
+
+    problem = run(ask()).json()
+    assert len(problem["errors"]) == 20 and "(299 more are invalid.)" in problem["detail"]
+
+
+def test_two_tasks_at_one_address_are_refused() -> None:
+    service = service_of(first_candidate())
+    service.tasks = (TASKS["PM"], replace(TASKS["SA"], endpoint="match"))
+    with pytest.raises(ConfigError, match="/v1/match"):
+        create_app(service)
 
 
 @pytest.mark.usefixtures("own_tasks")

@@ -99,4 +99,4 @@ def _shown(name: str) -> str:
     """Return a model's name for clients: the last part of a path, which says nothing of the machine."""
     from pathlib import Path
 
-    return Path(name).resolve().name or name
+    return Path(name).absolute().name or name

@@ -1,5 +1,6 @@
 """The application: all endpoints of a service, their description, and what becomes of errors."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,9 +16,8 @@ from ecellm.serving.chat import chat_router
 from ecellm.serving.classify import classify_router
 from ecellm.serving.guard import Allowed, Guard, unavailable
 from ecellm.serving.health import health_router
-from ecellm.serving.problems import BY_STATUS, MEDIA_TYPE, FieldError, ProblemDetails, ProblemError
+from ecellm.serving.problems import BY_STATUS, MEDIA_TYPE, FieldError, ProblemDetails, ProblemError, several_invalid
 from ecellm.serving.rerank import rerank_router
-from ecellm.serving.schemas import TAGS
 from ecellm.serving.service import Service
 from ecellm.serving.task_endpoints import task_router
 
@@ -108,15 +108,30 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
 
 def invalid(error: RequestValidationError) -> ProblemError:
     """Return the problem of a body that is not of its endpoint's form, naming its fields and quoting no value."""
-    errors = []
+    found: dict[str, FieldError] = {}
     for one in error.errors():
-        place = [str(part)[:LONGEST_PART] for part in one["loc"] if part not in TAGS][:MOST_PARTS]
-        place = place[1:] if place and place[0] == "body" else place
+        place = _place(one, error.body)
         message = SAID.get(one["type"]) or one["msg"][:1].lower() + one["msg"][1:]
         pointer = "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in place)
-        errors.append(FieldError(pointer=pointer, detail=f"{'.'.join(place) or 'The body'}: {message}."))
-    more = f" ({len(errors) - 1} more fields are invalid.)" if len(errors) > 1 else ""
-    return ProblemError("invalid-request", errors[0].detail + more, errors)
+        # Of a field that may be one of several things, the first that it is not.
+        found.setdefault(pointer, FieldError(pointer=pointer, detail=f"{'.'.join(place) or 'The body'}: {message}."))
+    # Where one of those forms was gone into, what is wrong inside it says more.
+    outer = {pointer for pointer in found if any(other.startswith(pointer + "/") for other in found)}
+    return several_invalid([one for pointer, one in found.items() if pointer not in outer])
+
+
+def _place(error: Mapping[str, Any], body: Any) -> list[str]:
+    """Return where in the body an error is: pydantic's place also names the forms that were tried on the way."""
+    _, *loc = error["loc"]
+    place, value = [], body
+    for number, part in enumerate(loc):
+        inside = isinstance(value, Mapping) and part in value
+        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+        elif not (error["type"] == "missing" and number == len(loc) - 1):
+            continue
+        place.append(str(part)[:LONGEST_PART])
+    return place[:MOST_PARTS]
 
 
 def _describe(app: FastAPI, allowed: Allowed) -> None:

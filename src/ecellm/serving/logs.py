@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 FIELDS = ("id", "method", "path", "status", "milliseconds", "questions", "problem", "url", "model", "reason")
 #: The frames of an error that are logged, the innermost last.
 MOST_FRAMES = 12
+#: Between two lines of uvicorn's that say the same.
+SELDOM_SECONDS = 10.0
 LOGGER = "ecellm.serving"
 
 
@@ -36,6 +38,23 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class Seldom(logging.Filter):
+    """Lets the same message pass once in a while: a flood of connections must not become one of lines."""
+
+    def __init__(self, seconds: float = SELDOM_SECONDS):
+        super().__init__()
+        self.seconds = seconds
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is logged."""
+        key = str(record.msg)
+        if record.created - self._last.get(key, 0.0) < self.seconds:
+            return False
+        self._last[key] = record.created
+        return True
+
+
 def set_up() -> None:
     """Send the service's own log lines, and uvicorn's warnings, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
@@ -44,3 +63,5 @@ def set_up() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+    # Where uvicorn logs each connection that it refuses.
+    logging.getLogger("uvicorn.error").addFilter(Seldom())

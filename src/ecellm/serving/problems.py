@@ -17,6 +17,9 @@ URN = "urn:ecellm:problem:"
 #: Addresses that clients of OpenAI's conventions ask.
 OPENAI_PATHS = ("/v1/chat/", "/v1/models")
 
+#: The most fields that one problem lists.
+MOST_LISTED = 20
+
 Kind = Literal[
     "invalid-request",
     "invalid-json",
@@ -104,3 +107,9 @@ class ProblemError(Exception):
             form = {"message": self.detail, "type": openai_type, "param": field, "code": self.code}
             made = made.model_copy(update={"error": form})
         return Response(made.model_dump_json(), status, headers=dict(self.headers or {}), media_type=MEDIA_TYPE)
+
+
+def several_invalid(errors: Sequence[FieldError]) -> ProblemError:
+    """Return the problem of fields that are wrong, at least one; not all of very many are listed."""
+    more = f" ({len(errors) - 1} more are invalid.)" if len(errors) > 1 else ""
+    return ProblemError("invalid-request", errors[0].detail + more, errors[:MOST_LISTED])

@@ -59,6 +59,7 @@ class RerankRequest(BaseModel):
     max_tokens_per_doc: Annotated[
         int | None, Field(ge=1, description="Not read: a document is truncated to what the model reads.")
     ] = None
+    max_chunks_per_doc: Annotated[int | None, Field(ge=1, description="Not read, for the same reason.")] = None
 
 
 class RerankResult(BaseModel):

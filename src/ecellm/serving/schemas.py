@@ -27,7 +27,6 @@ MAX_TEXT, MAX_ITEMS, MAX_QUESTIONS = 20_000, 200, 1000
 #: The form of a body: one question or several; a record as a text or an object.
 # With blanks, so that no field has such a name.
 ONE, SEVERAL, TEXT, OBJECT = "one question", "several questions", "as text", "as object"
-TAGS = (ONE, SEVERAL, TEXT, OBJECT)
 
 NeededText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
 Number = StrictInt | Annotated[FiniteFloat, Strict()]

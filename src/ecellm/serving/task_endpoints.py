@@ -1,6 +1,7 @@
 """An endpoint for each task, made of its definition: a task that is added has one at once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 
@@ -8,9 +9,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from ecellm.errors import EcellmError, ServerError
+from ecellm.errors import ConfigError, EcellmError, ServerError
 from ecellm.inference.row_questions import Answer, row_question
-from ecellm.serving.problems import FieldError, ProblemError
+from ecellm.serving.problems import FieldError, ProblemError, several_invalid
 from ecellm.serving.schemas import Row, TaskSchema, choices, place_of, task_schema
 from ecellm.serving.service import Service
 from ecellm.serving.worker import Asked
@@ -25,6 +26,10 @@ Place = Callable[[int, str], str]
 def task_router(service: Service) -> APIRouter:
     """Return the endpoints of a service's tasks."""
     router = APIRouter()
+    addresses = Counter(task.address for task in service.tasks)
+    twice = [address for address, number in addresses.items() if number > 1]
+    if twice:
+        raise ConfigError(f"Two tasks have the address {twice[0]}: give one of them another endpoint.")
     for task in service.tasks:
         schema = task_schema(task)
         router.add_api_route(
@@ -70,7 +75,7 @@ async def ask(service: Service, task: Task, rows: Sequence[Row], place: Place) -
         except EcellmError as error:
             errors.append(_field_error(number, error, place))
     if errors:
-        raise ProblemError("invalid-request", _first(errors), errors)
+        raise several_invalid(errors)
     service.metrics.questions.labels(task.name).inc(len(items))
     return _all_answered(await service.answer(items), place)
 
@@ -82,7 +87,7 @@ def _all_answered(found: Sequence[Answer[object] | Exception], place: Place) -> 
             raise error
     wrong = [_field_error(number, error, place) for number, error in failed if not isinstance(error, ServerError)]
     if wrong:
-        raise ProblemError("invalid-request", _first(wrong), wrong)
+        raise several_invalid(wrong)
     if failed:
         raise ProblemError(
             "no-answer", str(failed[0][1]), [_field_error(number, error, place) for number, error in failed]
@@ -93,11 +98,6 @@ def _all_answered(found: Sequence[Answer[object] | Exception], place: Place) -> 
 def _field_error(number: int, error: Exception, place: Place) -> FieldError:
     """Return the error of a row: a sentence about a column begins with its name."""
     return FieldError(pointer=place(number, str(error).partition(" ")[0]), detail=str(error))
-
-
-def _first(errors: Sequence[FieldError]) -> str:
-    more = f" ({len(errors) - 1} more questions are invalid.)" if len(errors) > 1 else ""
-    return errors[0].detail + more
 
 
 def _description(task: Task) -> str:
