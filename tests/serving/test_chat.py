@@ -18,6 +18,7 @@ from ecellm.serving.service import Loaded, Service
 from served import asking, gathered, run, service_of
 from tiny_models import save_tiny
 
+PICTURE = [{"type": "image_url"}]
 SAID = [{"role": "user", "content": "a blue steel mug, yes or no"}]
 
 
@@ -126,12 +127,7 @@ def test_sampling_follows_its_seed_and_not_its_batch(causal: Generator) -> None:
         ({"messages": [{"role": "user", "content": "mug " * 3000}]}, 422, "invalid_messages", None),
         ({"temperature": 3}, 422, None, "temperature"),
         ({"stop": ["a", ""]}, 422, None, "stop.1"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            422,
-            None,
-            "messages.0.content.0.type",
-        ),
+        ({"messages": [{"role": "user", "content": PICTURE}]}, 422, None, "messages.0.content.0.type"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

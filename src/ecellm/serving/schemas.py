@@ -35,20 +35,25 @@ Value = Annotated[str, StringConstraints(max_length=MAX_TEXT)] | Number
 Row = Mapping[str, object]
 
 
-class AnswerBase(BaseModel):
-    """What the model answers to one question; `answer` is typed by each task."""
-
-    probability: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="Of this answer among its candidates; null where it is written freely."),
-    ] = None
-    probabilities: Annotated[
-        dict[str, float] | None, Field(description="Of every candidate, by its answer; they sum to 1.")
-    ] = None
-    near_tie: Annotated[
-        bool, Field(description="Whether another answer is as likely within the precision of the arithmetic.")
-    ] = False
-    text: Annotated[str, Field(description="The model's completion.")] = ""
+#: The fields of an answer beside `answer`, which each task types.
+ANSWER_FIELDS: dict[str, Any] = {
+    "probability": (
+        Annotated[
+            float | None,
+            Field(ge=0, le=1, description="Of this answer among its candidates; null where it is written freely."),
+        ],
+        None,
+    ),
+    "probabilities": (
+        Annotated[dict[str, float] | None, Field(description="Of every candidate, by its answer; they sum to 1.")],
+        None,
+    ),
+    "near_tie": (
+        Annotated[bool, Field(description="Whether another answer is as likely within the precision of arithmetic.")],
+        False,
+    ),
+    "text": (Annotated[str, Field(description="The model's completion.")], ""),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class TaskSchema:
     task: Task
     question: type[BaseModel]
     questions: type[BaseModel]
-    answer: type[AnswerBase]
+    answer: type[BaseModel]
     answers: type[BaseModel]
     body: Any
     """One question or several."""
@@ -84,7 +89,7 @@ def task_schema(task: Task, max_questions: int = MAX_QUESTIONS) -> TaskSchema:
     )
     typed = Field(description="In the question's own terms; null where the completion cannot be parsed.")
     answer: Any = create_model(
-        f"{name}Answer", __base__=AnswerBase, __doc__=f"An answer of {task.name}.", answer=(answered, typed)
+        f"{name}Answer", __doc__=f"An answer of {task.name}.", answer=(answered, typed), **ANSWER_FIELDS
     )
     answers: Any = create_model(
         f"{name}Answers",
