@@ -31,6 +31,7 @@ SAID = {
     "model_type": "should be an object",
     "list_type": "should be a list",
     "string_type": "should be a text",
+    "string_pattern_mismatch": "is empty",
 }
 ABOUT = (
     "A model that answers e-commerce questions: each task has an endpoint, which takes one question or several. "

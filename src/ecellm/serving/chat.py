@@ -67,6 +67,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={"examples": [{"model": "MODEL", "messages": [{"role": "user", "content": "Hello!"}]}]},
     )
 

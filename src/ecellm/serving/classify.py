@@ -29,7 +29,9 @@ Item = Annotated[
 class ClassifyRequest(BaseModel):
     """Texts to classify."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"input": ["The lid leaks."]}]})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"input": ["The lid leaks."]}]}
+    )
 
     model: Annotated[str | None, Field(max_length=200, description="Not read: the service has one model.")] = None
     input: Annotated[

@@ -37,6 +37,7 @@ class RerankRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [
                 {"query": "usb c hub", "documents": ["Leather wallet", "USB C hub with seven ports"], "top_n": 1}

@@ -28,7 +28,8 @@ MAX_TEXT, MAX_ITEMS, MAX_QUESTIONS = 20_000, 200, 1000
 # With blanks, so that no field has such a name.
 ONE, SEVERAL, TEXT, OBJECT = "one question", "several questions", "as text", "as object"
 
-NeededText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
+# Not of blanks alone.
+NeededText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
 Number = StrictInt | Annotated[FiniteFloat, Strict()]
 #: What need not be given may be a number, such as a price.
 Value = Annotated[str, StringConstraints(max_length=MAX_TEXT)] | Number
@@ -160,7 +161,9 @@ def _question(task: Task, name: str) -> type[BaseModel]:
 def _field(column: Column, says: str) -> Any:
     if column.many:
         some = Field(
-            min_length=1 if column.needed else 0, max_length=MAX_ITEMS, description=says[:1].upper() + says[1:] + "."
+            min_length=column.least if column.needed else 0,
+            max_length=MAX_ITEMS if column.most is None else column.most,
+            description=says[:1].upper() + says[1:] + ".",
         )
         return (list[NeededText], some) if column.needed else (list[NeededText] | None, some)
     described = Field(description=says[:1].upper() + says[1:] + ".")

@@ -53,6 +53,10 @@ class Column:
     needed: bool = True
     many: bool = False
     """A list of texts."""
+    least: int = 1
+    """Of a list that is needed: the fewest texts."""
+    most: int | None = None
+    """Of a list: the most texts, where more are refused."""
 
 
 #: A question of one's own by column: a text, a list of texts where there are many, None where nothing is given.
