@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -64,6 +65,13 @@ def test_a_port_in_use_is_said_in_one_line(run: Run, xs_folder: Path) -> None:
         port = taken.getsockname()[1]
         code, _, err = run("serve", xs_folder, "--port", port)
     assert code == 1 and f"127.0.0.1, port {port} (address already in use)" in err
+
+
+def test_responses_do_not_wait_for_acknowledgements() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.slow
