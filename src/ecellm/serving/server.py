@@ -55,8 +55,8 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         listening = socket.create_server(address[:2], family=family, backlog=2048)
-        # Connections inherit it. Without it the second part of a response waits for the client to acknowledge the
-        # first, 40 ms; asyncio sets it for sockets that name their protocol only, which those of create_server do not.
+        # Connections inherit it. Without it the second part of a response waits 40 ms for the client to acknowledge
+        # the first; asyncio sets it only for sockets that name their protocol, as those of create_server do not.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except (OSError, UnicodeError, OverflowError) as error:
