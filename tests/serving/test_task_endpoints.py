@@ -20,6 +20,7 @@ from ecellm.serving.service import Service
 from ecellm.tasks import TASKS
 from own_tasks import buying_again, headline
 from repository import REPOSITORY
+from scripted import ScriptedGenerator
 from served import asking, first_candidate, gathered, run, service_of
 
 
@@ -130,6 +131,16 @@ def test_a_title_may_begin_as_json_does() -> None:
             return (await client.post("/v1/match", json={"product_1": "{a", "product_2": "b"})).status_code
 
     assert run(ask()) == 200
+
+
+def test_half_of_a_surrogate_pair_in_an_answer_is_no_error() -> None:
+    said = json.dumps([{"attribute": "length", "value": "5\ud800", "source": "product title"}])
+
+    async def ask() -> httpx2.Response:
+        async with asking(ScriptedGenerator(lambda question: said)) as client:
+            return await client.post("/v1/extract", json={"title": "5 cm", "attributes": ["Length"]})
+
+    assert run(ask()).json()["answer"] == [{"attribute": "Length", "value": "5?", "source": "title"}]
 
 
 class Odd:

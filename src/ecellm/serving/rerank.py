@@ -185,7 +185,7 @@ def _sorted_by(service: Service, by: _Columns) -> Scores:
             return isinstance(answer.answer, list) and answer.answer[0] != texts[first]
 
         order = await merge_sorted(list(range(len(texts))), second_is_better)
-        return [1 - order.index(place) / len(texts) for place in range(len(texts))]
+        return [(len(texts) - order.index(place)) / len(texts) for place in range(len(texts))]
 
     return scores
 

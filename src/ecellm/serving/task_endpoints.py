@@ -1,6 +1,7 @@
 """An endpoint for each task, made of its definition: a task that is added has one at once."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
@@ -21,6 +22,15 @@ from ecellm.tasks import Task
 ROWS_AT_ONCE = 50
 #: From the number of a row and a column's name (or none) to where it stands in the request.
 Place = Callable[[int, str], str]
+
+
+class AnswerResponse(JSONResponse):
+    """Answers as JSON in UTF-8; half of a surrogate pair, which a model may write in an escape, becomes a ?."""
+
+    def render(self, content: object) -> bytes:
+        """Return the body."""
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 def task_router(service: Service) -> APIRouter:
@@ -55,7 +65,7 @@ def _endpoint(service: Service, schema: TaskSchema) -> Callable[..., Awaitable[R
 
         request.state.questions = len(rows)
         found = [asdict(answer) for answer in await ask(service, schema.task, rows, place)]
-        return JSONResponse({"answers": found} if several else found[0])
+        return AnswerResponse({"answers": found} if several else found[0])
 
     endpoint.__annotations__["body"] = schema.body
     return endpoint
