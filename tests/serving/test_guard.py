@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from ecellm.errors import ModelError
+from ecellm.errors import ModelError, ServerError
+from ecellm.models.base import Failure
 from ecellm.serving.app import create_app
 from ecellm.serving.batching import Limits
 from ecellm.serving.guard import Allowed
@@ -174,6 +175,17 @@ def test_a_model_that_cannot_be_loaded_leaves_the_service_unready() -> None:
 
     run(ask())
     assert service.state == "failed" and not service.is_ready
+
+
+def test_a_model_that_does_not_answer_its_examples_is_not_ready() -> None:
+    class Mute(ScriptedGenerator):
+        def reply(self, requests: Any) -> Any:
+            return [Failure("no more quota") for _ in requests]
+
+    service = service_of(Mute({}))
+    with pytest.raises(ServerError, match="no more quota"):
+        run(service.start())
+    assert not service.is_ready
 
 
 class Gate:

@@ -136,5 +136,7 @@ class Service:
             for ready in worker.prepare(asked):
                 if isinstance(ready, Exception):
                     raise ready
-                worker.answer([ready.value])
+                (found,) = worker.answer([ready.value])
+                if isinstance(found, Exception):
+                    raise found
         return worker
