@@ -32,6 +32,8 @@ def test_what_only_this_machine_reaches(host: str, inside: bool) -> None:
     assert is_loopback(host) is inside
     check_exposed(host, Keys(["key"]), insecure=False)
     check_exposed(host, Keys(), insecure=True)
+    with pytest.raises(ConfigError, match="leave --insecure out"):
+        check_exposed(host, Keys(["key"]), insecure=True)
     if inside:
         check_exposed(host, Keys(), insecure=False)
     else:

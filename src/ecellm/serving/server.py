@@ -40,7 +40,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_exposed(host: str, keys: Keys, insecure: bool) -> None:
-    """Raise ConfigError where other machines would reach a service without a key."""
+    """Raise ConfigError where other machines would reach a service without a key, and where there is one in spite of
+    `insecure`."""
+    if keys and insecure:
+        raise ConfigError(f"{VARIABLE} is set, so every request needs a key: unset it, or leave --insecure out.")
     if not (keys or insecure or is_loopback(host)):
         raise ConfigError(
             f"Other machines reach {host}, and without a key anyone may ask: set {VARIABLE} to one or several, "
