@@ -24,7 +24,7 @@ def tracked() -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "room", ["training.tune", "inference.predict", "models.load", "models.xs.generator", "prompts"]
+    "room", ["training.tune", "inference.predict", "models.load", "models.xs.generator", "prompts", "serving.app"]
 )
 def test_tuning_and_inference_import_no_database(room: str) -> None:
     code = (

@@ -27,6 +27,7 @@ from ecellm.cli.recipes import recipes
 from ecellm.cli.report import report
 from ecellm.cli.reproduce import reproduce
 from ecellm.cli.results import results
+from ecellm.cli.serve import serve
 from ecellm.cli.show import show
 from ecellm.cli.simulate import simulate
 from ecellm.cli.study import study
@@ -74,6 +75,7 @@ for verb in (
     merge,
     predict,
     ask,
+    serve,
     join,
     baseline,
     evaluate,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 from ecellm.errors import ConfigError
 from ecellm.models.precision import FP32, Precision
@@ -152,6 +152,55 @@ class Streaming(Generator, Protocol):
 
         Raises ServerError where every further request would fail, such as for a wrong key.
         """
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of a chat."""
+
+    role: str
+    """system, user or assistant."""
+    content: str
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A chat to go on with: what a model reads, how it writes, and who hears of it."""
+
+    messages: Sequence[Message]
+    decoding: Decoding
+    """Of it temperature, top_p, seed and max_new_tokens count."""
+    stop: tuple[str, ...] = ()
+    """Texts before which the completion ends."""
+    on_text: Callable[[str], None] | None = None
+    """Called with each piece of the completion as it is written."""
+    stopped: Callable[[], bool] = lambda: False
+    """Whether nobody waits for it any more."""
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """A chat's completion."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    """Whether the model ended it, or the limit of tokens."""
+    usage: Usage
+
+
+@runtime_checkable
+class Chatting(Generator, Protocol):
+    """A language model that goes on with chats of any content, beside the tasks' questions."""
+
+    def chat_prompt(self, chat: Chat) -> list[int]:
+        """Return the tokens of a chat in the model's own layout.
+
+        Raises ModelError where the model has none, and DataError where the layout refuses the messages or they are
+        too long.
+        """
+
+    def chat(self, chats: Sequence[Chat], prompts: Sequence[list[int]]) -> list[ChatReply]:
+        """Complete chats together, in order; each as it would be alone."""
 
 
 class Tuning(Protocol):

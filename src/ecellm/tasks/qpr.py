@@ -69,6 +69,8 @@ def truncation(path: Path, value: str) -> Truncation | None:
     return Truncation(rank=1, label=True) if path[0] == LIST else Truncation(rank=10)
 
 
+LISTED = Column("titles", "two to four products' titles", many=True, least=MIN_PRODUCTS, most=MAX_PRODUCTS)
+
 TASK = Task(
     name="QPR",
     title="Query_Product_Rank",
@@ -88,7 +90,7 @@ TASK = Task(
     metric="ndcg",
     out_of_domain=False,
     pieces=pieces_by(truncation),
-    form=Form((COLUMNS[0], Column("titles", "two to four products' titles", many=True)), write, read),
+    form=Form((COLUMNS[0], LISTED), write, read),
     facts=facts_in,
     texts=texts_under("query", LIST),
     compared=compared,

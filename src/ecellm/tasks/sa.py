@@ -61,6 +61,7 @@ TASK = Task(
     texts=lambda example: (example.input,),
     segments=sentences,
     verb="rate_sentiment",
+    endpoint="sentiment",
     sample_rows=(
         {"text": "The lid leaks and the handle came off after a week, but it does look nice on the shelf."},
         {"text": "Best tent we ever owned. Up in five minutes, dry in a storm."},

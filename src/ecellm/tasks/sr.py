@@ -118,7 +118,7 @@ TASK = Task(
     form=Form(
         (
             Column("history", "texts of the products bought, oldest first", many=True),
-            Column("options", "texts of two to twenty products to choose from", many=True),
+            Column("options", "texts of two to twenty products to choose from", many=True, least=2, most=CANDIDATES),
         ),
         write,
         read,

@@ -53,6 +53,10 @@ class Column:
     needed: bool = True
     many: bool = False
     """A list of texts."""
+    least: int = 1
+    """Of a list that is needed: the fewest texts."""
+    most: int | None = None
+    """Of a list: the most texts, where more are refused."""
 
 
 #: A question of one's own by column: a text, a list of texts where there are many, None where nothing is given.
@@ -119,6 +123,8 @@ class Task:
     """Answers by rules that need no learning, one an example, beside those of the answer type."""
     verb: str = ""
     """The method of the Python API for this task; empty: `ask` with the task's name."""
+    endpoint: str = ""
+    """The last part of the service's address for this task; empty: the verb, or else the title, with hyphens."""
     sample_rows: tuple[Mapping[str, object], ...] = ()
     """Questions of one's own, by column: short, for checks that need no dataset."""
 
@@ -133,6 +139,11 @@ class Task:
         if self.form.of_fields is None:
             raise DataError(f"{self.name} shows no records of your own fields: omit the fields.")
         return replace(self, form=self.form.of_fields(fields))
+
+    @property
+    def address(self) -> str:
+        """The address at which a service answers its questions."""
+        return "/v1/" + (self.endpoint or (self.verb or self.title.lower()).replace("_", "-"))
 
     @property
     def seed_instruction(self) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ecellm.errors import ModelError
-from ecellm.models.base import Decoding, Reply, Request
+from ecellm.models.base import Chat, ChatReply, Decoding, Reply, Request
 from ecellm.models.calibration.applying import NEAR, NEAR_IN_HALF, candidate_reply
 from ecellm.models.decoding.batching import padded_groups
 from ecellm.models.decoding.candidates import candidates_of
@@ -25,6 +25,7 @@ from ecellm.models.folder import ModelInfo, read_info
 from ecellm.models.model_files import read_tokenizer
 from ecellm.models.precision import FP32, lower_precision
 from ecellm.models.transformers.causal_lm import Causal
+from ecellm.models.transformers.chat import ChatWriter, prompt_tokens
 from ecellm.models.transformers.pretrained import load_model
 from ecellm.models.transformers.seq2seq import TwoSided
 from ecellm.prompts import Prompt, encode_response, end_token, render_all
@@ -110,7 +111,7 @@ class TransformersGenerator:
             for row, logs in zip(scored, self._score([requests[row] for row in scored]), strict=True):
                 replies[row] = candidate_reply(examples[row], logs, self.offsets, self.temperatures, self.near)
         writing = [row for row in range(len(requests)) if row not in replies]
-        most = self._rows_at_once([requests[row] for row in writing])
+        most = self._rows_at_once([len(requests[row].prompt.ids) for row in writing])
         for first in range(0, len(writing), most):
             part = writing[first : first + most]
             replies.update(zip(part, self._write([requests[row] for row in part]), strict=True))
@@ -141,13 +142,36 @@ class TransformersGenerator:
             self._tries[candidates] = trie_of([encode_response(text, self.tokenizer) for text in candidates])
         return self._tries[candidates]
 
-    def _rows_at_once(self, requests: Sequence[Request]) -> int:
-        """Return how many of the rows may be generated together, so that their KV cache fits."""
+    def chat_prompt(self, chat: Chat) -> list[int]:
+        """Return the tokens of a chat; raises ModelError and DataError as `Chatting` says."""
+        return prompt_tokens(chat, self.tokenizer, self._most_tokens)
+
+    @torch.inference_mode()
+    def chat(self, chats: Sequence[Chat], prompts: Sequence[list[int]]) -> list[ChatReply]:
+        """Complete chats together, in order."""
+        writers = [
+            ChatWriter(chat, self.end, self.tokenizer, self._most_tokens - len(prompt))
+            for chat, prompt in zip(chats, prompts, strict=True)
+        ]
+        most = self._rows_at_once(list(map(len, prompts)), max(chat.decoding.max_new_tokens for chat in chats))
+        for first in range(0, len(chats), most):
+            some = slice(first, first + most)
+            write(self.reader.begin(prompts[some]), writers[some])
+        return [writer.reply(len(prompt)) for writer, prompt in zip(writers, prompts, strict=True)]
+
+    @property
+    def _most_tokens(self) -> int:
+        """The most tokens of a prompt and its completion."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or self.budget)
+
+    def _rows_at_once(self, lengths: Sequence[int], new: int | None = None) -> int:
+        """Return how many prompts of these lengths may be answered together by `new` tokens each (None: as many as
+        an answer may have), so that their KV cache fits."""
         config = self.model.config.get_text_config()
         layers = config.num_hidden_layers * (2 if config.is_encoder_decoder else 1)
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        longest = max((len(request.prompt.ids) for request in requests), default=0) + self.decoding.max_new_tokens
+        longest = max(lengths, default=0) + (self.decoding.max_new_tokens if new is None else new)
         return max(1, CACHE_BYTES // (2 * layers * heads * size * self.model.dtype.itemsize * longest))
 
     def _write(self, requests: Sequence[Request]) -> list[Reply]:
