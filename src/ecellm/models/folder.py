@@ -5,13 +5,13 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_serializer
 
 from ecellm.errors import ModelError
 from ecellm.io.files import write_text
 from ecellm.io.hashing import file_hash
+from ecellm.models.calibration.file import Temperature
 from ecellm.prompts import Template
 
 INFO = "ecellm.json"
@@ -81,14 +81,14 @@ class ModelInfo(BaseModel):
     best_step: int | None = None
     steps: int | None = None
     lexical: dict[str, str] = {}
-    """XS: the hash of each task's linear model."""
+    """XS: the hash of the files of each task's linear model."""
     pools: dict[str, tuple[float, ...]] = {}
     """XS: by task, the weights of the stack's scores and of the linear model's, and an offset a class, if any."""
     parts: dict[str, str] = {}
     """Baselines: the hash of each task's files."""
     offsets: dict[str, list[FiniteFloat]] = {}
     """Decision thresholds by task: one offset a class, added to log-probabilities."""
-    temperatures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    temperatures: dict[str, Temperature] = {}
     """By task: the divisor of its log-probabilities."""
     base_hash: str | None = None
     """Adapters: what identifies the base that it was tuned on."""

@@ -7,9 +7,10 @@ from ecellm.errors import ModelError
 from ecellm.models.base import Reply, Request
 from ecellm.models.baselines.registry import kind
 from ecellm.models.calibration.applying import calibrated_reply
-from ecellm.models.folder import ModelInfo, read_info
+from ecellm.models.folder import INFO, ModelInfo, read_info
 from ecellm.models.lexical.task_files import TaskFiles
 from ecellm.prompts import Prompt
+from ecellm.tasks import TASKS
 from ecellm.types import Question
 
 
@@ -25,6 +26,10 @@ class BaselineGenerator:
         info = read_info(folder) if info is None else info
         if "offsets" not in info.model_fields_set:
             raise ModelError(f"{folder} was fitted by an older version of ecellm: fit it again.")
+        if not info.parts or not info.parts.keys() <= TASKS.keys():
+            unknown = ", ".join(sorted(info.parts.keys() - TASKS.keys()))
+            named = f"unknown tasks ({unknown})" if unknown else "no task that it was fitted on"
+            raise ModelError(f"{folder / INFO} names {named}: fit the baseline again.")
         self.folder = folder
         self.offsets = info.offsets
         self.temperatures = info.temperatures
@@ -32,7 +37,9 @@ class BaselineGenerator:
         self.models = {}
         for task, known in info.parts.items():
             part = TaskFiles(folder, task)
-            if not part.notes.is_file() or not part.weights.is_file() or part.hash() != known:
+            if part.there() and part.older_hash() == known:
+                raise ModelError(f"{folder} was fitted by an older version of ecellm: fit it again.")
+            if not part.there() or part.hash() != known:
                 raise ModelError(f"The files of {task} in {folder} are not those that were fitted: fit it again.")
             self.models[task] = kind(self.name, task).load(part, device)
 

@@ -13,6 +13,9 @@ from ecellm.io.files import write_text
 from ecellm.io.hashing import keyed_hash
 from ecellm.tasks import TASKS
 
+#: What log-probabilities may be divided by: those of any model stay finite.
+Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+
 
 class CalibrationFile(BaseModel):
     """Temperatures and decision thresholds by task."""
@@ -23,7 +26,7 @@ class CalibrationFile(BaseModel):
     """The model that they were fitted for, as a run's record names it."""
     dataset: str
     """The hash of the dataset that they were fitted on."""
-    temperatures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    temperatures: dict[str, Temperature]
     offsets: dict[str, list[FiniteFloat]]
     """One a class, added to log-probabilities."""
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from ecellm.io.files import set_default_mode
+from ecellm.io.hashing import file_hash
 from ecellm.models.model_files import damaged
 
 #: Arrays of any types, by name.
@@ -50,5 +51,19 @@ class TaskFiles:
             raise damaged(self.weights) from error
 
     def hash(self) -> str:
-        """Return the sha256 of the vocabularies and settings, for `ecellm.json` and so for the model's hash."""
-        return hashlib.sha256(self.notes.read_bytes()).hexdigest()
+        """Return the sha256 of both files, for `ecellm.json` and so for the model's hash."""
+        return hashlib.sha256(f"{file_hash(self.notes)} {file_hash(self.weights)}".encode()).hexdigest()
+
+    def older_hash(self) -> str:
+        """Return what older versions wrote instead: the sha256 of the vocabularies and settings alone."""
+        return file_hash(self.notes)
+
+    def there(self) -> bool:
+        """Say whether both files exist; raises ModelError where the weights are damaged."""
+        if not self.notes.is_file() or not self.weights.is_file():
+            return False
+        try:
+            with safe_open(self.weights, framework="np"):
+                return True
+        except SafetensorError as error:
+            raise damaged(self.weights) from error

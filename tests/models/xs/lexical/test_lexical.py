@@ -1,11 +1,13 @@
 """The linear models of counted words beside XS: what they know, saving and loading."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from ecellm.data.dataset import Dataset
 from ecellm.errors import EcellmError, ModelError
@@ -121,6 +123,18 @@ def test_files_of_another_run_are_refused(pairs: list[Example], tmp_path: Path) 
     (tmp_path / "lexical.PSI.json").write_text("{}")
     with pytest.raises(EcellmError, match="tune again"):
         LexicalScores.load(tmp_path, hashes)
+
+
+def test_weights_that_were_changed_are_refused_unless_an_older_version_wrote_no_hash_of_them(
+    pairs: list[Example], tmp_path: Path
+) -> None:
+    hashes = fit_lexical(pairs, seed=1).save(tmp_path)
+    weights = tmp_path / "lexical.PSI.safetensors"
+    save_file({name: -array for name, array in load_file(weights).items()}, weights)
+    with pytest.raises(EcellmError, match="tune again"):
+        LexicalScores.load(tmp_path, hashes)
+    older = hashlib.sha256((tmp_path / "lexical.PSI.json").read_bytes()).hexdigest()
+    assert list(LexicalScores.load(tmp_path, {"PSI": older}).tasks) == ["PSI"]
 
 
 def test_damaged_weights_are_named_and_others_may_read_whole_ones(pairs: list[Example], tmp_path: Path) -> None:
