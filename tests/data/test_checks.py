@@ -11,6 +11,7 @@ from ecellm.data.checks import (
     BALANCE,
     CONFLICT,
     FACT,
+    FORM,
     INPUT,
     NEAR_INPUT,
     PRODUCT,
@@ -48,7 +49,9 @@ def dataset(folder: Path, *rows: Example) -> Dataset:
 
 
 def found(folder: Path, *rows: Example) -> set[tuple[str, str, int, bool]]:
-    return {(each.task, each.what, each.rows, each.fatal) for each in check(dataset(folder, *rows))}
+    """All but what is said about inputs, which here are often short."""
+    findings = check(dataset(folder, *rows))
+    return {(each.task, each.what, each.rows, each.fatal) for each in findings if each.what != FORM}
 
 
 def test_an_exact_input_in_two_splits_is_found_whatever_the_task(tmp_path: Path) -> None:
@@ -131,6 +134,39 @@ def test_outputs_that_are_no_answers_and_tasks_without_test_rows_are_found(tmp_p
     assert found(tmp_path / "none", rows[0]) == {("PM", UNTESTED, 0, True)}
 
 
+def test_inputs_of_another_form_and_rows_without_options_are_found(tmp_path: Path, run: Run) -> None:
+    record = {"title": "mug"}
+    options = "['A: mug', 'B: pot']"
+    wrong = [
+        row("PM", "test", ""),
+        row("PM", "test", "two mugs"),
+        row("PM", "train", json.dumps({"product 1": record, "product 2": "pot"})),
+        row("PRP", "test", '{"Product 1:": "mug"}', "A"),
+        replace(row("SR", "test", "a mug"), options=options),
+        row("SR", "test", "['1st: pen']"),
+        row("AVE", "test", '{"product title": "mug"}', "[]"),
+        row("AP", "test", '{"question": "loud?", "document": "no"}'),
+        row("SA", "test", " "),
+    ]
+    right = [
+        row("PM", "test", json.dumps({"product 1": record, "product 2": record})),
+        replace(row("SR", "test", "['1st: cup']"), options=options),
+        row("SA", "test", "fine"),
+    ]
+    findings = [each for each in check(dataset(tmp_path / "data", *wrong, *right)) if each.what == FORM]
+    assert {(each.task, each.rows, each.fatal) for each in findings} == {
+        ("PM", 3, True),
+        ("PRP", 1, True),
+        ("SR", 2, True),
+        ("AVE", 1, True),
+        ("AP", 1, True),
+        ("SA", 1, True),
+    }
+    code, _, error = run("check", dataset(tmp_path / "one", wrong[5]).path)
+    assert code == 1
+    assert f"SR: {FORM} (1)" in error
+
+
 def test_text_that_is_in_no_known_form_gives_no_label_away() -> None:
     for task in TASKS.values():
         for text in ("", "x", "[]", "{}", '{"query": 1}', '{"question": null}', "[" * 5000):
@@ -161,7 +197,7 @@ def test_the_verb_fails_with_a_list_and_passes_what_is_clean(tmp_path: Path, run
 
 def test_findings_say_how_many_and_which(tmp_path: Path) -> None:
     rows = [row("PM", split, str(number)) for number in range(8) for split in ("train", "test")]  # type: ignore[arg-type]
-    (finding,) = check(dataset(tmp_path, *rows))
+    (finding,) = [each for each in check(dataset(tmp_path, *rows)) if each.what == INPUT]
     assert (finding.rows, finding.of) == (16, 16)
     assert len(finding.examples) == 5
     assert isinstance(finding, Finding)

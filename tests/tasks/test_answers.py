@@ -159,6 +159,12 @@ def test_a_ranking_has_every_order_as_a_candidate() -> None:
     assert answer.schema(row) == {"enum": list(answer.candidates(row))}
 
 
+@pytest.mark.parametrize("input", ["7", '{"product list": "A: mug"}', '{"product list": null}'])
+def test_an_input_without_a_list_is_refused(input: str) -> None:
+    with pytest.raises(EcellmError, match=r"The input of X-IND-1 has no .*'product list'"):
+        Ranking("product list", GAINS).letters(example(input=input))
+
+
 @pytest.mark.parametrize("input", ["", "[]", "{}", '"product list"', "[" * 10_000])
 def test_an_input_of_another_form_is_refused_in_one_sentence(input: str) -> None:
     with pytest.raises(EcellmError, match="The input of X-IND-1 has no 'product list'"):

@@ -1,9 +1,9 @@
 """Checking any dataset, an imported one included: what crosses its splits, and what is odd about its rows.
 
 What makes test scores untrue, or none, fails a check: an exact input in two splits, a judgement or question that
-labels a test row of one task and a training or validation row of any, an output that is no answer, no test row at
-all. The rest is reported and fails only a strict check, for the paper's own tasks have it by definition:
-near-duplicates, shared products, shared shoppers.
+labels a test row of one task and a training or validation row of any, an output that is no answer, an input that is
+not in its task's form, no test row at all. The rest is reported and fails only a strict check, for the paper's own
+tasks have it by definition: near-duplicates, shared products, shared shoppers.
 """
 
 import json
@@ -18,6 +18,7 @@ from ecellm.data.filters.quality import words_of
 from ecellm.errors import EcellmError
 from ecellm.io.hashing import keyed_hash
 from ecellm.tasks import TASKS
+from ecellm.tasks.answers import option_texts
 from ecellm.types import DOMAINS, SPLITS, Example, Split
 
 #: Rows a task and side for near-duplicates: as many as the published dataset has.
@@ -30,6 +31,7 @@ EXAMPLES = 5
 
 INPUT = "exact input stands in two splits"
 WRONG = "output is no answer of the task, or the options are no list of texts"
+FORM = "input is not in the form of the task, or there are no options to choose from"
 UNTESTED = "there are no test rows"
 FACT = "judgement or question labels a test row and a training row"
 NEAR_INPUT = "test input nearly stands in training"
@@ -102,7 +104,7 @@ def _crossing_inputs(rows: dict[Split, list[Example]]) -> Iterator[Finding]:
 
 
 def _impossible(rows: dict[Split, list[Example]]) -> Iterator[Finding]:
-    """Find tasks without test rows, and rows whose output is no answer."""
+    """Find tasks without test rows, and rows whose output is no answer or whose input is not of the task's form."""
     by_task: dict[str, list[Example]] = defaultdict(list)
     for example in (example for samples in rows.values() for example in samples):
         by_task[example.task].append(example)
@@ -111,6 +113,22 @@ def _impossible(rows: dict[Split, list[Example]]) -> Iterator[Finding]:
             yield Finding(task, UNTESTED, 0, len(samples), not rows["test"])
         if wrong := [example for example in samples if answer_fault(TASKS[task], example)]:
             yield _finding(task, WRONG, wrong, len(samples), fatal=True)
+        if formless := [example for example in samples if not _is_of_form(example)]:
+            yield _finding(task, FORM, formless, len(samples), fatal=True)
+
+
+def _is_of_form(example: Example) -> bool:
+    """Say whether an example's input can be read; that its options cannot is another finding."""
+    try:
+        if example.options:
+            option_texts(example.options)
+    except EcellmError:
+        return True
+    try:
+        TASKS[example.task].check_input(example)
+    except EcellmError:
+        return False
+    return True
 
 
 def _crossing_facts(rows: dict[Split, list[Example]], tested: Counter[str]) -> Iterator[Finding]:

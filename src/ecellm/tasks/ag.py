@@ -10,6 +10,7 @@ question none of whose answers has a helpful vote is skipped.
 
 from collections.abc import Sequence
 
+from ecellm.errors import DataError
 from ecellm.tasks.answers import Answers, FreeText
 from ecellm.tasks.input_parsing import words
 from ecellm.tasks.questions import compared, question_task
@@ -19,11 +20,19 @@ from ecellm.types import Example
 
 def snippets_as_answers(examples: Sequence[Example]) -> dict[str, Answers[str]]:
     """Return the first snippet, and the first of those that share most words with the question; "" for none."""
-    pairs = [compared(example)[0] for example in examples]
+    pairs = [_read(example) for example in examples]
     return {
         "first snippet": [next(iter(pair.parts), "") for pair in pairs],
         "most similar snippet": [_most_similar(pair) for pair in pairs],
     }
+
+
+def _read(example: Example) -> TextPair:
+    """Return the question and its snippets; no snippets where an imported input is of another form."""
+    try:
+        return compared(example)[0]
+    except DataError:
+        return TextPair(example.input)
 
 
 def _most_similar(pair: TextPair) -> str:

@@ -58,9 +58,10 @@ def pieces(example: Example) -> Pieces:
         return None if path[0] == TARGETS else Truncation(rank=ranks.get(str(path[0]), 5), mark=str(path[0]))
 
     found = json_pieces(example.input, rule)
-    targets = json.loads(example.input).get(TARGETS, "") if found != whole(example.input) else ""
+    read = json.loads(example.input) if found != whole(example.input) else None
+    targets = read.get(TARGETS) if isinstance(read, dict) else None
     ending = json.dumps(targets)[1:-1] + '"}'
-    if not targets or not found[-1].text.endswith(ending):
+    if not targets or not isinstance(targets, str) or not found[-1].text.endswith(ending):
         return Pieces(found)
     before = Piece(found[-1].text.removesuffix(ending))
     names = [json.dumps(name)[1:-1] for name in targets.split(JOINER)]

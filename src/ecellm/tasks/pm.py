@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ecellm.errors import DataError
-from ecellm.tasks.answers import YesNo
+from ecellm.tasks.answers import YesNo, input_part
 from ecellm.tasks.input_parsing import Path, Truncation, pieces_by, texts_under
 from ecellm.tasks.task import Column, Form, Given, Task
 from ecellm.tasks.text_pairs import BREAK, TextPair
@@ -111,17 +111,34 @@ def _short(description: str | None) -> str | float:
 
 
 def exchanged(example: Example) -> Example:
-    """Return the row with its records in the other order: being the same product is symmetric."""
-    first, second = json.loads(example.input).values()
+    """Return the row with its records in the other order: being the same product is symmetric. A row of another form
+    stays as it is."""
+    try:
+        first, second = _records(example)
+    except DataError:
+        return example
     return replace(example, input=json.dumps({"product 1": second, "product 2": first}))
 
 
 def compared(example: Example) -> list[TextPair]:
     """Return the two records as texts; their titles say most."""
-    read = json.loads(example.input)
-    left, right = (read[name] for name in ("product 1", "product 2"))
+    left, right = _records(example)
     heads = str(left["title"]), str(right["title"])
     return [TextPair(_joined(left), _joined(right), heads[1:], heads)]
+
+
+def _records(example: Example) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """Return the two records; raises DataError where the input has another form."""
+    records = []
+    for name in ("product 1", "product 2"):
+        record = input_part(example, name)
+        if not isinstance(record, dict) or "title" not in record:
+            raise DataError(
+                f"The input of {example.id} has no record with a title under {name!r}: it is not in the form of "
+                f"{example.task}."
+            )
+        records.append(record)
+    return records[0], records[1]
 
 
 def _joined(record: Mapping[str, object]) -> str:

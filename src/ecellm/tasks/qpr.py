@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from ecellm.errors import DataError
-from ecellm.tasks.answers import LETTERS, Answers, Ranking
+from ecellm.tasks.answers import LETTERS, Answers, Ranking, input_list, input_part
 from ecellm.tasks.input_parsing import LETTER, Path, Truncation, pieces_by, texts_under, words
 from ecellm.tasks.judgements import COLUMNS, facts_in, shown
 from ecellm.tasks.metrics import GAINS
@@ -47,9 +47,9 @@ def read(answer: list[str], given: Given) -> list[str]:
 
 def compared(example: Example) -> list[TextPair]:
     """Return query and title for each product of the list, in order of the letters."""
-    read = json.loads(example.input)
-    titles = [LETTER.sub("", str(title)) for title in read[LIST]]
-    return [TextPair(str(read["query"]), title, (title,)) for title in titles]
+    titles = [LETTER.sub("", str(title)) for title in input_list(example, LIST)]
+    query = str(input_part(example, "query"))
+    return [TextPair(query, title, (title,)) for title in titles]
 
 
 def similar_titles_first(examples: Sequence[Example]) -> dict[str, Answers[list[str]]]:

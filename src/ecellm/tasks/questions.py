@@ -3,6 +3,7 @@
 import json
 from functools import partial
 
+from ecellm.tasks.answers import input_list, input_part
 from ecellm.tasks.input_parsing import Path, Truncation, pieces_by, texts_under
 from ecellm.tasks.task import Column, Form, Given, Task
 from ecellm.tasks.text_pairs import BREAK, TextPair
@@ -31,9 +32,8 @@ def facts_in(example: Example) -> tuple[str, ...]:
 
 def compared(example: Example) -> list[TextPair]:
     """Return the question and all snippets."""
-    read = json.loads(example.input)
-    snippets = tuple(str(snippet) for snippet in read["document"])
-    return [TextPair(str(read["question"]), BREAK.join(snippets), snippets)]
+    snippets = tuple(str(snippet) for snippet in input_list(example, "document"))
+    return [TextPair(str(input_part(example, "question")), BREAK.join(snippets), snippets)]
 
 
 def truncation(path: Path, value: str) -> Truncation | None:

@@ -51,7 +51,13 @@ def ordinal(number: int) -> str:
 
 def history(example: Example) -> list[str]:
     """Return the purchases, oldest first, without their "1st: "; raises DataError for an input of another form."""
-    return [ORDINAL.sub("", item) for item in option_texts(example.input)]
+    try:
+        items = option_texts(example.input)
+    except DataError as error:
+        raise DataError(
+            f"The input of {example.id} is no list of texts: it is not in the form of {example.task}."
+        ) from error
+    return [ORDINAL.sub("", item) for item in items]
 
 
 def _texts_bought(example: Example) -> tuple[str, ...]:

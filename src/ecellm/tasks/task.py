@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ecellm.errors import DataError
-from ecellm.tasks.answers import Answers, AnswerType
+from ecellm.tasks.answers import Answers, AnswerType, option_texts
 from ecellm.tasks.text_pairs import TextPair, whole_input
 from ecellm.types import Example
 
@@ -139,6 +139,23 @@ class Task:
         if self.form.of_fields is None:
             raise DataError(f"{self.name} shows no records of your own fields: omit the fields.")
         return replace(self, form=self.form.of_fields(fields))
+
+    def check_input(self, example: Example) -> None:
+        """Raise DataError where an imported row's input is not in the task's form, or lacks the options to choose
+        from."""
+        try:
+            pairs = self.compared(example)
+            if self.history is not None:
+                self.history(example)
+            if self.answer.kind == "spans":
+                self.answer.attributes(example)
+            known = bool(pairs) and bool(example.input.strip())
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+            known = False
+        if not known:
+            raise DataError(f"The input of {example.id} is not in the form of {self.name}.")
+        if self.answer.kind == "choice" and not self.answer.has_classes and not option_texts(example.options or "[]"):
+            raise DataError(f"{example.id} has no options, without which there is nothing to choose from.")
 
     @property
     def address(self) -> str:

@@ -1,9 +1,10 @@
 """The texts that an example compares: product and product, query and product, question and snippets."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ecellm.errors import DataError
+from ecellm.tasks.answers import input_object
 from ecellm.types import Example
 
 #: Set between texts that are joined, so that no word pair spans them.
@@ -35,6 +36,9 @@ def whole_input(example: Example) -> Sequence[TextPair]:
 
 
 def two_values(example: Example) -> Sequence[TextPair]:
-    """Return the two values of a JSON input; raises ValueError or AttributeError where it has another form."""
-    left, right = (str(value) for value in json.loads(example.input).values())
+    """Return the two values of a JSON input; raises DataError where it has another form."""
+    values = [str(value) for value in input_object(example).values()]
+    if len(values) != 2:
+        raise DataError(f"The input of {example.id} has not two texts: it is not in the form of {example.task}.")
+    left, right = values
     return [TextPair(left, right, (right,))]

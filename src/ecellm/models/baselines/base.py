@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from ecellm.data.dataset import Dataset
-from ecellm.errors import ModelError
+from ecellm.errors import DataError, ModelError
 from ecellm.io.hashing import keyed_hash
 from ecellm.models.base import Reply
 from ecellm.models.calibration.applying import candidate_reply
 from ecellm.models.decoding.candidates import candidates_of, right_candidate
 from ecellm.models.lexical.logistic_regression import UNKNOWN
 from ecellm.models.lexical.task_files import TaskFiles
+from ecellm.tasks import TASKS
 from ecellm.tasks.task import Task
 from ecellm.types import Example, Split
 
@@ -66,16 +67,26 @@ class Baseline(Protocol):
 def rows_of(task: Task, dataset: Dataset, split: Split, limit: int | None = None) -> list[Example]:
     """Return the in-domain rows of a split, at most `limit`, in file order.
 
-    Raises ModelError where there is no training row.
+    Raises ModelError where there is no training row, and DataError for a row that is not in the task's form.
     """
     rows = dataset.examples(split, "IND", [task.name])
     if split == "train" and not rows:
         raise ModelError(f"{dataset.path} has no training rows of {task.name}: omit it with --tasks.")
+    check_inputs(rows)
     if limit is None or limit >= len(rows):
         return rows
     kept = sorted(rows, key=lambda row: keyed_hash(dataset.seed, "limit", row.id))[:limit]
     chosen = {id(row) for row in kept}
     return [row for row in rows if id(row) in chosen]
+
+
+def check_inputs(examples: Sequence[Example]) -> None:
+    """Raise DataError for the first of these that is not in the form of its task, as imported rows may be."""
+    for example in examples:
+        try:
+            TASKS[example.task].check_input(example)
+        except DataError as error:
+            raise DataError(f"{error} Mend or remove the row; `ecellm check` names all such rows.") from error
 
 
 def label(example: Example) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ecellm.errors import ModelError
 from ecellm.models.base import Reply, Request
+from ecellm.models.baselines.base import check_inputs
 from ecellm.models.baselines.registry import kind
 from ecellm.models.calibration.applying import calibrated_reply
 from ecellm.models.folder import INFO, ModelInfo, read_info
@@ -46,7 +47,8 @@ class BaselineGenerator:
     def prompts(self, questions: Sequence[Question]) -> list[Prompt]:
         """Return the examples' own texts; a token is a run between spaces, and only their number counts.
 
-        Raises ModelError for a task that the baseline was not fitted on.
+        Raises ModelError for a task that the baseline was not fitted on, and DataError for an input that is not in
+        its task's form.
         """
         others = sorted({one.example.task for one in questions} - set(self.models))
         if others:
@@ -54,6 +56,7 @@ class BaselineGenerator:
                 f"{self.folder} answers {', '.join(self.models)}, not {', '.join(others)}: "
                 f"add --tasks {','.join(self.models)}."
             )
+        check_inputs([one.example for one in questions])
         texts = [f"{one.example.input}\n{one.example.options or ''}" for one in questions]
         return [Prompt(text, [0] * len(text.split())) for text in texts]
 

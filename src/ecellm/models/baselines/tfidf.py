@@ -14,7 +14,7 @@ import numpy as np
 from ecellm.data.dataset import Dataset
 from ecellm.errors import ModelError
 from ecellm.models.base import Reply
-from ecellm.models.baselines.base import Choices, FitProgress, class_count, class_reply, label, rows_of
+from ecellm.models.baselines.base import Choices, FitProgress, check_inputs, class_count, class_reply, label, rows_of
 from ecellm.models.calibration.applying import Labels, candidate_reply
 from ecellm.models.calibration.fitting import threshold_rows
 from ecellm.models.lexical.linear_fitting import fit_classifier, fit_recommender, fit_terms
@@ -85,6 +85,7 @@ class TfidfRanker(TfidfModel[LinearClassifier]):
         train, held_out = rows_of(task, dataset, "train", choices.limit), rows_of(task, dataset, "validation")
         singles = [dataset.examples(split, "IND", [task.judgements]) for split in ("train", "validation")]
         pairs, labels = _judged(task, [*train, *singles[0]])
+        check_inputs([*singles[0], *singles[1]])
         held_out_pairs, held_out_labels = _judged(task, [*held_out, *singles[1]])
         classes = len(task.answer.gains)
         metric = class_metric("macro_f1", classes)

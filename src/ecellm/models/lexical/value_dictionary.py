@@ -146,7 +146,8 @@ def collect_trust(examples: Sequence[Example]) -> dict[str, dict[str, float]]:
     right: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for example in examples:
         row: dict[str, set[str]] = defaultdict(set)
-        for triple in json.loads(example.output):
+        # An imported output that is no list of triples says nothing.
+        for triple in Triples().parse(example.output, example) or []:
             if triple["value"] != "None":
                 row[triple["attribute"]].add(triple["value"])
                 right[triple["attribute"]][_masked(triple["value"])] = 0

@@ -13,6 +13,8 @@ from ecellm.tasks.answers.base import (
     Answers,
     AnswerType,
     Schema,
+    input_list,
+    input_object,
     input_part,
     option_texts,
 )
@@ -40,6 +42,8 @@ __all__ = [
     "Triple",
     "Triples",
     "YesNo",
+    "input_list",
+    "input_object",
     "input_part",
     "option_texts",
 ]

@@ -182,12 +182,35 @@ def _option_texts(options: str) -> tuple[str, ...]:
     return tuple(read)
 
 
-def input_part(example: Example, name: str) -> str | list[str]:
-    """Return the text or texts under a key of an example's JSON input; raises DataError where it has no such key."""
-    try:
-        read = json.loads(example.input)
-    except (ValueError, RecursionError):
-        read = None
-    if not isinstance(read, Mapping) or name not in read:
+def input_object(example: Example) -> Mapping[str, object]:
+    """Return the JSON object that an example's input is; raises DataError where it is none."""
+    read = _read(example.input)
+    if not isinstance(read, dict):
+        raise DataError(f"The input of {example.id} is no JSON object: it is not in the form of {example.task}.")
+    return read
+
+
+def input_part(example: Example, name: str) -> object:
+    """Return what stands under a key of an example's JSON input; raises DataError where it has no such key."""
+    read = _read(example.input)
+    if not isinstance(read, dict) or name not in read:
         raise DataError(f"The input of {example.id} has no {name!r}: it is not in the form of {example.task}.")
     return read[name]
+
+
+def input_list(example: Example, name: str) -> list[object]:
+    """Return the list under a key of an example's JSON input; raises DataError where there is none."""
+    found = input_part(example, name)
+    if not isinstance(found, list):
+        raise DataError(
+            f"The input of {example.id} has no list under {name!r}: it is not in the form of {example.task}."
+        )
+    return found
+
+
+def _read(text: str) -> object:
+    """Return what a JSON text holds; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pyarrow as pa
 
-from ecellm.tasks.answers.base import LETTERS, RANDOM_DRAWS, Answers, AnswerType, Schema, input_part
+from ecellm.tasks.answers.base import LETTERS, RANDOM_DRAWS, Answers, AnswerType, Schema, input_list
 from ecellm.tasks.metrics import RANKING_EPSILON, mean_figures, ndcg
 from ecellm.tasks.scored import NotScorableError, PairScorer, RowScorer, Scored, Scoring
 from ecellm.types import Example
@@ -37,7 +37,7 @@ class Ranking(AnswerType[Order]):
 
     def letters(self, example: Example) -> str:
         """Return the letters in use, one per item of the example's list; raises DataError without a list."""
-        return LETTERS[: len(input_part(example, self.items))]
+        return LETTERS[: len(input_list(example, self.items))]
 
     def parse(self, text: str, example: Example) -> list[str] | None:
         """Take every letter exactly once, divided by commas; spaces are allowed."""

@@ -153,6 +153,15 @@ def test_an_input_of_another_form_has_no_scores(pairs: list[Example]) -> None:
     assert fit_lexical([*pairs, plain], seed=1).read([plain]) == [NOTHING]
 
 
+def test_rows_of_every_task_that_are_of_another_form_are_left_to_the_stack(tiny_data: Dataset) -> None:
+    rows = [row.example for row in tiny_data.view("IND_Diverse_Instruction", "train")]
+    many = [replace(row, id=f"{row.id}-{copy}") for copy in range(3) for row in rows]
+    odd = [replace(row, id=f"{row.id}-odd", input="no JSON") for row in rows if row.task in ("PM", "SR", "QPR", "AG")]
+    scores = fit_lexical([*many, *odd], seed=1)
+    assert scores.read(odd) == [NOTHING] * len(odd)
+    assert scores.read(rows) == fit_lexical(many, seed=1).read(rows)
+
+
 def test_too_few_rows_have_no_scores(pairs: list[Example], tiny_data: Dataset) -> None:
     assert fit_lexical(pairs[:4], seed=1).read(pairs) == [NOTHING] * len(pairs)
     lists = [row.example for row in tiny_data.view("IND_Diverse_Instruction", "train", ["QPR"])][:1]

@@ -8,8 +8,7 @@ import numpy as np
 from ecellm.models.lexical.logistic_regression import Weights, spread_log_probabilities
 from ecellm.models.lexical.pair_features import PairFeatures, PairNotes, nested, under
 from ecellm.models.lexical.task_files import Arrays
-from ecellm.models.lexical.text_pairs import text_pairs
-from ecellm.models.xs.lexical.scores import LOWEST, NOTHING, Lexical, of_candidates, pair_of
+from ecellm.models.xs.lexical.scores import LOWEST, NOTHING, Lexical, of_candidates, pair_of, pairs_of
 from ecellm.tasks import TASKS
 from ecellm.tasks.metrics import Floats
 from ecellm.types import Example
@@ -73,8 +72,10 @@ class OrderScores:
         if not examples:
             return []
         known = TASKS[examples[0].task].answer.gains
-        lists = [text_pairs(example) for example in examples]
+        lists = [pairs_of(example) for example in examples]
         pairs = [pair for found in lists for pair in found]
+        if not pairs:
+            return [NOTHING] * len(examples)
         logs = spread_log_probabilities(self.weights, self.features.transform(pairs), len(known))
         gains = iter(_log_gains(logs, list(known.values())))
         return [Lexical(tuple(next(gains) for _ in found)) for found in lists]

@@ -14,12 +14,11 @@ from ecellm.models.lexical.logistic_regression import Weights, spread_log_probab
 from ecellm.models.lexical.pair_features import Scale
 from ecellm.models.lexical.recommendation import candidates, history
 from ecellm.models.lexical.sparse_rows import SparseRows
-from ecellm.models.lexical.text_pairs import text_pairs
 from ecellm.models.lexical.value_dictionary import Dictionary, collect_trust
 from ecellm.models.xs.lexical import LexicalScores
 from ecellm.models.xs.lexical.classes import ClassScores, OrderScores
-from ecellm.models.xs.lexical.purchases import NextScores, PurchaseCounts
-from ecellm.models.xs.lexical.scores import LOWEST, TaskScores, pair_of
+from ecellm.models.xs.lexical.purchases import NextScores, PurchaseCounts, is_readable
+from ecellm.models.xs.lexical.scores import LOWEST, TaskScores, pair_of, pairs_of
 from ecellm.models.xs.lexical.snippets import QuoteScores
 from ecellm.models.xs.lexical.values import ValueScores
 from ecellm.models.xs.quotes import closest_snippet
@@ -82,8 +81,8 @@ def fit_order(task: str, rows: Rows, seed: int) -> OrderScores | None:
     listed = [
         (pair, names.index(label))
         for example in rows[task]
-        if example.labels
-        for pair, label in zip(text_pairs(example), example.labels, strict=True)
+        if example.labels and len(pairs_of(example)) == len(example.labels)
+        for pair, label in zip(pairs_of(example), example.labels, strict=True)
     ]
     judged = [(pair_of(example), right_candidate(example)) for example in rows.get(TASKS[task].judgements, ())]
     known = [*listed, *((pair, label) for pair, label in judged if pair is not None and label is not None)]
@@ -99,7 +98,7 @@ def fit_order(task: str, rows: Rows, seed: int) -> OrderScores | None:
 
 def fit_next(task: str, rows: Rows, seed: int) -> NextScores | None:
     """Fit on training rows, whose own purchases are excluded from the counts that their features show."""
-    known = [(example, right_candidate(example)) for example in rows[task] if example.options]
+    known = [(example, right_candidate(example)) for example in rows[task] if is_readable(example)]
     bought = [(example, target) for example, target in known if target is not None]
     if not bought:
         return None

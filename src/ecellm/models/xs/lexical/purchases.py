@@ -8,6 +8,7 @@ from typing import Literal, Self, TypedDict
 
 import numpy as np
 
+from ecellm.errors import EcellmError
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.lexical.pair_features import Scale, Terms, TermsNotes, nested, under
 from ecellm.models.lexical.recommendation import candidates, history, likenesses
@@ -73,6 +74,15 @@ class PurchaseCounts:
         return found
 
 
+def is_readable(example: Example) -> bool:
+    """Say whether there are options to choose from and a history in the task's form, which imported rows may lack."""
+    try:
+        history(example)
+    except EcellmError:
+        return False
+    return bool(example.options)
+
+
 class NextScores:
     """A task whose options change from row to row: one weight for each likeness and count of a candidate."""
 
@@ -82,7 +92,9 @@ class NextScores:
 
     def read(self, examples: Sequence[Example]) -> list[Lexical]:
         """Return log-probabilities of the candidates."""
-        return [self._scored(example, self.features(example)) if example.options else NOTHING for example in examples]
+        return [
+            self._scored(example, self.features(example)) if is_readable(example) else NOTHING for example in examples
+        ]
 
     def features(self, example: Example, target: int | None = None) -> Floats:
         """Return likenesses of words, likenesses of characters, and counts, [candidates, 11]."""

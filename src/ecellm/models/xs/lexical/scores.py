@@ -9,7 +9,7 @@ import numpy as np
 from ecellm.errors import EcellmError
 from ecellm.models.decoding.candidates import candidates_of
 from ecellm.models.lexical.task_files import Arrays
-from ecellm.models.lexical.text_pairs import weighted_pair
+from ecellm.models.lexical.text_pairs import text_pairs, weighted_pair
 from ecellm.tasks.metrics import Floats
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
@@ -60,6 +60,14 @@ def pair_of(example: Example) -> TextPair | None:
         return weighted_pair(example)
     except (EcellmError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def pairs_of(example: Example) -> Sequence[TextPair]:
+    """Return the pair of texts for each item of a list; none where an imported input is of another form."""
+    try:
+        return text_pairs(example)
+    except (EcellmError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def of_candidates(example: Example, logs: Floats) -> Lexical:
