@@ -234,6 +234,11 @@ def test_a_missing_or_repeated_shard_is_noticed(run: Run, server: ChatServer, da
     code, output, err = run("join", *reversed(outs), "--out", joined)
     assert code == 0 and "20 answers written" in output, err
     assert "0 answered, 20 skipped" in run(*ask, *limit, "--out", joined)[1]
+    count = len(outs[1].read_text().splitlines())
+    outs[1].write_text("")
+    code, _, err = run("join", *outs, "--out", tmp_path / "lacking.jsonl")
+    said = f"{outs[1]} (shard 2/3) is empty, but {outs[1].name}.took.jsonl counts {count} answers"
+    assert code == 1 and said in err, err
     code, _, err = run(*ask, *limit, "--out", outs[0], "--shard", "2/3")
     assert code == 1 and "holds answers of another shard" in err
 

@@ -161,6 +161,23 @@ def test_a_limit_draws_the_same_rows_whatever_their_order() -> None:
     assert one != {asked.example.id for asked in rows[:10]}
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"config": None}, "config is no object"),
+        ({"inputs": 7}, "inputs is no list"),
+        ({"inputs": [None]}, r"inputs\[0\] is no object"),
+        ({"versions": ["3.12"]}, "versions is no object"),
+        ({"deviations": [{"tasks": ["PM"]}]}, r"deviations\[0\]\.text is missing"),
+        ({"counts": {"PM": {"train IND": "7"}}}, r"counts\.PM\.train IND is not a whole number"),
+        ({"seed": True}, "seed is not a whole number"),
+    ],
+)
+def test_an_edited_manifest_is_refused_with_the_place(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    with pytest.raises(EcellmError, match=rf"manifest\.json: {said}\. Build the dataset again"):
+        write(tmp_path / "data", manifest=json.dumps(change))
+
+
 def test_the_manifest_is_kept_as_it_stands(tmp_path: Path) -> None:
     dataset = write(tmp_path / "data", manifest=json.dumps({"seed": 3, "counts": {"PM": {}}}))
     assert dataset.seed == 3

@@ -236,6 +236,11 @@ def test_differences_are_written_and_read_back(data: Dataset, tmp_path: Path, ru
     assert json.loads(out.read_text())["differences"][0]["verdict"] == "worse"
     code, _, err = run(*line)
     assert code == 1 and "--overwrite" in err and "regression" not in err
+    edited = json.loads(out.read_text())
+    edited["differences"][0]["p"] = None
+    out.write_text(json.dumps(edited))
+    with pytest.raises(EcellmError, match=r"differences\[0\]\.p is not a number"):
+        read_differences(out)
     out.write_text("{}")
     with pytest.raises(EcellmError, match="has no differences"):
         read_differences(out)
@@ -253,6 +258,53 @@ def test_what_is_no_run_is_named(tmp_path: Path, content: Any, problem: str) -> 
         read_run(str(tmp_path / "none.json"))
     with pytest.raises(EcellmError, match="is no run: it has neither"):
         read_run(str(tmp_path))
+
+
+ROW = {
+    "task": "PM",
+    "setting": "IND_Single_Instruction",
+    "scoring": "strict",
+    "metric": "f1",
+    "main": True,
+    "value": 0.5,
+    "low": 0.4,
+    "high": 0.6,
+    "n": 9,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"scores": [ROW, ROW | {"value": None}]}, r"scores\[1\]\.value is not a number"),
+        ({"scores": [ROW | {"low": "0.4"}]}, r"scores\[0\]\.low is not a number"),
+        ({"scores": [ROW | {"high": float("nan")}]}, r"scores\[0\]\.high is not a number"),
+        ({"scores": [ROW | {"n": 9.5}]}, r"scores\[0\]\.n is not a whole number"),
+        ({"scores": [ROW | {"main": 1}]}, r"scores\[0\]\.main is not true or false"),
+        ({"scores": [ROW | {"floor": "0"}]}, r"scores\[0\]\.floor is not a number"),
+        ({"not_scored": 7}, "not_scored is no list"),
+        (
+            {"not_scored": [{"task": "PM", "setting": "IND_Single_Instruction"}]},
+            r"not_scored\[0\]\.missing is missing",
+        ),
+        ({"details": 7}, "details is no list"),
+        ({"details": [{"task": "PM"}]}, r"details\[0\]\.unparsed_texts is missing"),
+        ({"slices": [7]}, r"slices\[0\] is no object"),
+        ({"bootstrap": 7}, "bootstrap is no object"),
+        ({"bootstrap": {"draws": "1000"}}, r"bootstrap\.draws is not a number"),
+    ],
+)
+def test_edited_scores_are_refused_with_the_place(
+    tmp_path: Path, run: Run_, change: dict[str, Any], problem: str
+) -> None:
+    file, whole = tmp_path / "s.json", tmp_path / "whole.json"
+    whole.write_text(json.dumps({"scores": [ROW]}))
+    assert read_run(str(whole)).rows() == [ROW]
+    file.write_text(json.dumps({"scores": [ROW]} | change))
+    with pytest.raises(EcellmError, match=rf"s\.json: {problem}\. Write it with"):
+        read_run(str(file))
+    assert run("compare", whole, file)[0] == 1
+    assert run("report", file, "--out", tmp_path / "page.html")[0] == 1
 
 
 def test_runs_have_names_of_their_own(tmp_path: Path) -> None:

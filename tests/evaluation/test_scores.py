@@ -187,7 +187,7 @@ GOOD = {"id": PM[0].id, "task": "PM", "setting": IND, "text": "yes"}
     ("line", "problem"),
     [
         (b'{"id": "PM-IND-te', "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
+        (b"[" * 100_000, "JSON that is nested too deeply"),
         (b"\xff\xfe", "not UTF-8"),
         (b"3", "not a JSON object"),
         (json.dumps({**GOOD, "text": None}).encode(), "'text' is missing or not text"),
@@ -198,6 +198,7 @@ GOOD = {"id": PM[0].id, "task": "PM", "setting": IND, "text": "yes"}
         (json.dumps({**GOOD, "id": PM[1].id, "setting": OOD}).encode(), "its domain is IND"),
         (json.dumps({**GOOD, "setting": "IND"}).encode(), "Unknown setting 'IND'"),
         (json.dumps(GOOD).encode(), "on line 1 already"),
+        (json.dumps({**GOOD, "id": PM[1].id})[:-1].encode() + b', "text": "no"}', "object that gives text twice"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: bytes, problem: str) -> None:

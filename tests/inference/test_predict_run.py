@@ -503,6 +503,23 @@ def test_joining_keeps_an_answer_once_and_counts_what_failed(
     assert len(lines(out)) == 600
 
 
+def test_a_part_that_lost_answers_is_named(dataset: Dataset, tmp_path: Path, parts: list[Path]) -> None:
+    answered = [len(lines(part)) for part in parts]
+    parts[1].write_bytes(b"".join(parts[1].read_bytes().splitlines(keepends=True)[2:]))
+    joined = join(parts, tmp_path / "fewer.jsonl")
+    assert joined == Joined(598, 0, 0, joined.short)
+    (said,) = joined.short
+    assert said == f"{parts[1]} has {answered[1] - 2} answers, 2 fewer than part2.jsonl.took.jsonl counts."
+    parts[1].write_text("")
+    with pytest.raises(
+        EcellmError, match=rf"part2.jsonl is empty, but .*took.jsonl counts {answered[1]} answers: run"
+    ):
+        join(parts, tmp_path / "all.jsonl")
+    took_file(parts[1]).unlink()
+    joined = join(parts, tmp_path / "all.jsonl")
+    assert joined == Joined(600 - answered[1], 0, 0, (f"{parts[1]} has no answers.",))
+
+
 def test_parts_that_do_not_belong_together_are_not_joined(
     dataset: Dataset, tmp_path: Path, parts: list[Path]
 ) -> None:

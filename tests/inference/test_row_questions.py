@@ -113,6 +113,8 @@ def test_a_needed_value_that_is_missing_is_named(task: str) -> None:
         ("MPC", {"title": "\u8336"}, "title is empty once letters beyond ASCII are gone"),
         ("AVE", {"attributes": ["Salt and Pepper"]}, "'Salt and Pepper'"),
         ("PM", {"product_1": "{broken"}, "product_1 is no JSON object"),
+        ("PM", {"product_1": '{"title": "a", "title": "b"}'}, "product_1 is a JSON object that gives title twice"),
+        ("PM", {"product_1": '{"title": ' + "[" * 9000}, "product_1 is JSON that is nested too deeply"),
         ("PM", {"product_1": 3}, "product_1 is neither an object nor a text"),
         ("PM", {"product_1": "SKU-1"}, "title_1 stands beside product_1: give product 1 as columns or as a record"),
         ("PM", {"product_2": {"title": "mug"}, "price_2": 3}, "price_2 stands beside product_2"),

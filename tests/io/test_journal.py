@@ -57,6 +57,13 @@ def test_a_line_that_is_no_entry_is_named(tmp_path: Path) -> None:
         made.keys()
 
 
+def test_a_line_that_gives_a_key_twice_is_no_entry(tmp_path: Path) -> None:
+    with filled(tmp_path / "out.jsonl").open("a") as file:
+        file.write('{"row": 3, "row": 4}\n')
+    with journal(tmp_path / "out.jsonl") as made, pytest.raises(DataError, match="line 4 is no answer"):
+        made.keys()
+
+
 def test_lines_are_counted_from_one(tmp_path: Path) -> None:
     append_entries(tmp_path / "log.jsonl", [{"text": "é"}, {"path": Path("a")}])
     assert list(complete_lines(tmp_path / "log.jsonl")) == [(1, '{"text": "é"}\n'.encode()), (2, b'{"path": "a"}\n')]

@@ -16,6 +16,8 @@ def join(
     joined = run(parts, out)
     more = f" ({joined.twice:,} stood there twice)" if joined.twice else ""
     typer.echo(f"{joined.answers:,} answers{more} written to {out}.")
+    for line in joined.short:
+        typer.echo(line)
     if joined.failed:
         typer.echo(
             f"{joined.failed:,} questions of the parts had no answer; `ecellm predict --out {out}` retries them."

@@ -21,6 +21,7 @@ from ecellm.data.hub_card import HUB_CARD, hub_card
 from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError
 from ecellm.io.hashing import keyed_choice, keyed_hash
+from ecellm.io.json_types import json_fault
 from ecellm.tasks import TASKS
 from ecellm.types import DIVERSE, ONE_SHOT, SETTINGS, SINGLE, SPLITS, UNSEEN, Domain, Example, Question, Split
 
@@ -175,12 +176,15 @@ def read_dataset(path: Path) -> Dataset:
         ids[split] = check_split(file, split, imported)
     if imported:
         check_published(path / PUBLISHED, ids)
-    return Dataset(path, _read_manifest(manifest))
+    return Dataset(path, read_manifest(manifest))
 
 
-def _read_manifest(file: Path) -> Manifest:
+def read_manifest(file: Path) -> Manifest:
+    """Read a manifest.json; raises DataError where it is none, or a value is of another type."""
     try:
         values: Manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {file}.") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is not valid JSON: build the dataset again.") from error
     if not isinstance(values, dict):
@@ -191,6 +195,8 @@ def _read_manifest(file: Path) -> Manifest:
         counted = values.get(key, {})
         if not isinstance(counted, dict) or not all(isinstance(counts, dict) for counts in counted.values()):
             raise DataError(f"{file}: {key!r} is no object of objects.")
+    if fault := json_fault(values, Manifest):
+        raise DataError(f"{file}: {fault}. Build the dataset again.")
     return values
 
 

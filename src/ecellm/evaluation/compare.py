@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_type_hints
 
 import numpy as np
 from scipy.stats import norm
@@ -23,6 +23,7 @@ from ecellm.evaluation.runs import ScoredRun, main_rows, read_json
 from ecellm.evaluation.score_rows import ScoreRow
 from ecellm.io.files import write_text
 from ecellm.io.hashing import keyed_hash
+from ecellm.io.json_types import json_fault
 from ecellm.tasks.metrics import Floats
 from ecellm.tasks.scored import NotScorableError, PairScorer, Scored, Scoring
 from ecellm.tasks.scoring import read_answers, score_answers
@@ -197,6 +198,10 @@ def read_differences(path: Path) -> tuple[list[Difference], bool]:
     rows = read.get("differences")
     if not isinstance(rows, list) or not all(isinstance(row, dict) and names <= row.keys() for row in rows):
         raise DataError(f"{path} has no differences: write it with `ecellm compare --out`.")
+    for place, row in enumerate(rows):
+        for name, kind in get_type_hints(Difference).items():
+            if fault := json_fault(row[name], kind, where=f"differences[{place}].{name}"):
+                raise DataError(f"{path}: {fault}. Write it with `ecellm compare --out`.")
     return [Difference(**{name: row[name] for name in names}) for row in rows], bool(read.get("paired"))
 
 

@@ -1,6 +1,5 @@
 """Reading PREDICTIONS.jsonl, whoever wrote it: only id, task, setting and text are needed."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import NamedTuple
 
 from ecellm.data.dataset import Dataset, split_setting
 from ecellm.errors import DataError, EcellmError
+from ecellm.io.tables.json_objects import JsonFaultError, json_value
 from ecellm.tasks import TASKS
 from ecellm.tasks.task import Task
 from ecellm.types import DOMAINS, Domain, Example
@@ -168,10 +168,12 @@ class _FirstLines:
 
 def _row(raw: bytes) -> dict[str, object]:
     try:
-        row = json.loads(raw.decode("utf-8-sig"))  # some editors begin a file with a mark
+        row = json_value(raw.decode("utf-8-sig").strip())  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise DataError("not UTF-8 text.") from error
-    except (ValueError, RecursionError) as error:
+    except JsonFaultError as error:
+        raise DataError(f"{error}.") from error
+    except ValueError as error:
         raise DataError("not valid JSON; was the writing interrupted here?") from error
     if not isinstance(row, dict):
         raise DataError("not a JSON object.")

@@ -17,17 +17,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, cast
 
-from ecellm.data.dataset import MANIFEST, Dataset, read_dataset
+from ecellm.data.dataset import MANIFEST, Dataset, read_dataset, read_manifest
 from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError
-from ecellm.evaluation.predictions import json_lines
-from ecellm.evaluation.score_rows import ScoreRow, Scores
+from ecellm.evaluation.predictions import Place, json_lines
+from ecellm.evaluation.score_rows import NotScored, ScoreRow, Scores
 from ecellm.inference.predict import record_file
 from ecellm.inference.usage import UsageLine, took_file
+from ecellm.io.json_types import json_fault
 from ecellm.models.folder import INFO
 
 SCORES, PREDICTIONS, RUN_FACTS, LOG = "scores.json", "predictions.jsonl", "run.json", "log.jsonl"
 TFIDF_SCORES, TFIDF = ("tfidf_scores.json", "tfidf.json"), "tfidf.jsonl"
+
+#: What a SCORES.json may lack.
+LATER = Scores.__required_keys__ | {"unparsed", "missing", "floor", "floor_name"}
 
 
 class ModelFacts(TypedDict, total=False):
@@ -76,11 +80,15 @@ class ScoredRun:
         """Return the dataset's manifest, or a copy of it; empty where there is none."""
         if self.dataset is not None:
             return self.dataset.manifest
-        return cast(Manifest, self._json(MANIFEST))
+        file = None if self.folder is None else self.folder / MANIFEST
+        return read_manifest(file) if file is not None and file.is_file() else {}
 
     def model_facts(self) -> ModelFacts:
         """Return the content of the model's ecellm.json; empty where there is none."""
-        return cast(ModelFacts, self._json(Path("model") / INFO))
+        facts = self._json(Path("model") / INFO)
+        if self.folder is not None and (fault := json_fault(facts, ModelFacts)):
+            raise DataError(f"{self.folder / 'model' / INFO}: {fault}.")
+        return cast(ModelFacts, facts)
 
     def answer_facts(self) -> dict[str, object]:
         """Return the content of the answers' .meta.json; empty where there is none."""
@@ -91,7 +99,7 @@ class ScoredRun:
         """Return what the runs that answered took; empty where it is not known."""
         file = None if self.predictions is None else took_file(self.predictions)
         lines = json_lines(file) if file is not None and file.is_file() else ()
-        return [cast(UsageLine, row) for _, row in lines]
+        return [_usage_line(place, row) for place, row in lines]
 
     def log(self) -> Path | None:
         """Return the tuning log, where there is one."""
@@ -180,6 +188,13 @@ def read_runs(texts: Sequence[str], data: Dataset | None = None) -> list[ScoredR
     return runs
 
 
+def _usage_line(place: Place, row: dict[str, object]) -> UsageLine:
+    with place:
+        if fault := json_fault(row, UsageLine):
+            raise DataError(f"{fault}.")
+    return cast(UsageLine, row)
+
+
 def read_scores(path: Path) -> Scores:
     """Return the content of a SCORES.json; raises DataError where it is none."""
     read = read_json(path)
@@ -187,6 +202,9 @@ def read_scores(path: Path) -> Scores:
     needed = {"task", "setting", "scoring", "metric", "main", "value", "low", "high", "n"}
     if not isinstance(rows, list) or not all(isinstance(row, dict) and needed <= row.keys() for row in rows):
         raise DataError(f"{path} has no scores: write it with `ecellm evaluate`.")
+    fault = json_fault(read.get("not_scored", []), list[NotScored], where="not_scored")
+    if fault := fault or json_fault(read, Scores, may_lack=LATER):
+        raise DataError(f"{path}: {fault}. Write it with `ecellm evaluate`.")
     return cast(Scores, read)
 
 

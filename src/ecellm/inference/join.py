@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ecellm.errors import DataError
 from ecellm.inference.predict import SHARD, record_file
 from ecellm.inference.run import failed_file
-from ecellm.inference.usage import took_file
+from ecellm.inference.usage import UsageLine, took_file
 from ecellm.io.files import all_or_none, atomic_write, refuse_existing, write_text
 from ecellm.io.journal import read_record
+from ecellm.io.json_types import json_fault
+from ecellm.io.tables.json_objects import JsonFaultError, json_value
 
 
 @dataclass(frozen=True)
@@ -22,17 +26,21 @@ class Joined:
     """Answers that occur again with the same text; they are kept once."""
     failed: int
     """Questions that the parts' last runs got no answer to."""
+    short: tuple[str, ...] = ()
+    """What is said of each part that has fewer answers than its notes count, or none."""
 
 
 def join(parts: Sequence[Path], out: Path) -> Joined:
     """Write the answers of all parts, part after part, the record that they share, and what each took.
 
     Raises DataError where a part has no record or another's, is incomplete, is named twice, or holds another answer
-    to a question than an earlier part; where the parts are shards and not each is there once; and where `out` exists.
+    to a question than an earlier part; where the parts are shards and not each is there once; where a part is empty
+    whose notes count answers; and where `out` exists.
     """
     refuse_existing(out)
     records = [_record(part) for part in parts]
-    _check_shards(parts, [record.pop(SHARD, None) for record in records])
+    shards = [record.pop(SHARD, None) for record in records]
+    _check_shards(parts, shards)
     for part, record in zip(parts[1:], records[1:], strict=True):
         different = [name for name in {**records[0], **record} if records[0].get(name) != record.get(name)]
         if different:
@@ -40,8 +48,11 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
     first: dict[tuple[str, str], tuple[str, Path]] = {}
     lines: list[str] = []
     twice = 0
-    for part in parts:
-        for line, key, text in _answers(part):
+    short: list[str] = []
+    for part, shard in zip(parts, shards, strict=True):
+        answers = _answers(part)
+        short += _short(part, shard, len(answers))
+        for line, key, text in answers:
             if key not in first:
                 first[key] = text, part
                 lines.append(line)
@@ -59,7 +70,7 @@ def join(parts: Sequence[Path], out: Path) -> Joined:
         with atomic_write(out) as path:
             path.write_text("".join(lines), encoding="utf-8", newline="\n")
     failed = sum(_count(failed_file(part)) for part in parts)
-    return Joined(len(lines), twice, failed)
+    return Joined(len(lines), twice, failed, tuple(short))
 
 
 def _check_shards(parts: Sequence[Path], shards: Sequence[object]) -> None:
@@ -101,11 +112,36 @@ def _answers(part: Path) -> list[tuple[str, tuple[str, str], str]]:
             if not line.endswith("\n"):
                 raise DataError(f"{part} ends within an answer: run its `ecellm predict` again to the end.")
             try:
-                row = json.loads(line)
+                row: Any = json_value(line)
                 found.append((line, (str(row["id"]), str(row["setting"])), str(row["text"])))
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+            except (ValueError, TypeError, KeyError, JsonFaultError) as error:
                 raise DataError(f"{part}, line {number} is no answer: remove that line.") from error
     return found
+
+
+def _short(part: Path, shard: object, answers: int) -> list[str]:
+    """Return what is to be said of a part that has fewer answers than its runs counted, or none at all; raises
+    DataError where all of those that were counted are gone."""
+    counted = _counted(took_file(part))
+    name = f"{part} (shard {shard})" if shard else str(part)
+    if not answers and counted:
+        again = f"`ecellm predict --shard {shard}`" if shard else "its `ecellm predict`"
+        raise DataError(f"{name} is empty, but {took_file(part).name} counts {counted:,} answers: run {again} again.")
+    if not answers:
+        return [f"{name} has no answers."]
+    if answers < counted:
+        return [f"{name} has {answers:,} answers, {counted - answers:,} fewer than {took_file(part).name} counts."]
+    return []
+
+
+def _counted(file: Path) -> int:
+    """Return how many answers the runs of a part counted; lines that cannot be read count none."""
+    total = 0
+    for line in file.read_bytes().splitlines() if file.is_file() else ():
+        with suppress(ValueError, JsonFaultError):
+            row: Any = json_value(line.decode("utf-8"))
+            total += 0 if json_fault(row, UsageLine) else row["answered"]
+    return total
 
 
 def _count(file: Path) -> int:

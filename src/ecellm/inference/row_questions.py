@@ -1,7 +1,6 @@
 """Questions from a user's rows: a row of natural columns becomes an example of the task, and a reply an answer in the
 row's own terms."""
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Generic, TypeVar
 
 from ecellm.errors import DataError
 from ecellm.io.tables.cells import is_whole_text, list_of, text_of
+from ecellm.io.tables.json_objects import NO_OBJECT, TOO_DEEP, JsonFaultError, json_object
 from ecellm.models.base import Reply
 from ecellm.tasks import TASKS
 from ecellm.tasks.task import Column, Given, Task
@@ -19,6 +19,8 @@ RECORD = "product"
 NUMBERS = ("1", "2")
 
 T = TypeVar("T")
+#: What a text is said to be that is no record.
+FAULTS = {NO_OBJECT: "no JSON object", TOO_DEEP: TOO_DEEP}
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,9 @@ def _record(name: str, record: object) -> Mapping[object, object]:
         return {}
     if isinstance(record, str) and record.strip().startswith("{"):
         try:
-            record = json.loads(record, parse_float=str, parse_int=str)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{name} is no JSON object.") from error
+            record = json_object(record)
+        except JsonFaultError as error:
+            raise DataError(f"{name} is {FAULTS.get(str(error), f'a {error}')}.") from error
     if isinstance(record, str):
         return {"title": record}
     if not isinstance(record, Mapping):

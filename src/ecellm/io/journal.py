@@ -14,6 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 from ecellm.errors import DataError
 from ecellm.io.files import append_or_roll_back, atomic_write
 from ecellm.io.locks import write_lock
+from ecellm.io.tables.json_objects import JsonFaultError, json_value
 
 #: One line.
 Entry = dict[str, Any]
@@ -83,13 +84,13 @@ class Journal(Generic[Key]):
         found: set[Key] = set()
         for number, line in complete_lines(self.path):
             try:
-                entry = json.loads(line)
+                entry: Any = json_value(line.decode("utf-8"))
                 if number == 1 and self.record is None:
                     before = dict(entry[HEADER])
                 else:
                     found.add(self.key(entry))
                     continue
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+            except (ValueError, TypeError, KeyError, JsonFaultError) as error:
                 raise DataError(
                     f"{self.path}, line {number} is no answer: remove that line, or name another output."
                 ) from error

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ecellm.data.dataset import MANIFEST, read_manifest
 from ecellm.data.manifest import PARTS
 from ecellm.errors import DataError
 from ecellm.evaluation.compare import holm, read_differences
@@ -111,7 +112,7 @@ def _section(run: Path, quoting: bool) -> str:
             f"## {facts.title}",
             commands,
             "\n".join(f"- {line}" for line in lines),
-            f"### Rows\n\n{_count_table(read_json(run / 'manifest.json'), run)}",
+            f"### Rows\n\n{_count_table(read_manifest(run / MANIFEST), run)}",
             *tables,
             *_models(run, facts, scores, tfidf),
             *_seeds(run, facts.model, scores),

@@ -220,7 +220,7 @@ def _join_labels(found: Imported, labels: Path) -> None:
 def _products(example: Example) -> int:
     try:
         return len(compared(example))
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+    except DataError as error:
         raise DataError(
             f"A QPR test row has no query and list of products to label: {example.input[:80]!r}."
         ) from error

@@ -23,6 +23,15 @@ def json_object(line: str) -> dict[str, object]:
     return found
 
 
+def json_value(text: str) -> object:
+    """Return what a JSON text holds, numbers as numbers; raises JsonFaultError for one that is nested too deeply or
+    gives a name twice, ValueError where it is no JSON."""
+    try:
+        return _WITH_NUMBERS.decode(text)
+    except RecursionError as error:
+        raise JsonFaultError(TOO_DEEP) from error
+
+
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -36,4 +45,5 @@ def _nothing(name: str) -> None:
     """Stand for NaN and infinities, which Python and pandas write where JSON has null."""
 
 
+_WITH_NUMBERS = json.JSONDecoder(object_pairs_hook=_once)
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=str, parse_int=str, parse_constant=_nothing)
