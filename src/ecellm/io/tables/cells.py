@@ -227,14 +227,21 @@ def values_of(kind: CellKind, cells: Sequence[object]) -> tuple[pa.Array, list[i
     if kind.cast and set(map(type, cells)) <= {str, NoneType}:
         with suppress(UnicodeEncodeError, pa.ArrowInvalid):
             texts = pa.array(cells, pa.string())
-            found = pc.if_else(pc.equal(texts, ""), None, texts).cast(kind.arrow)
-            if kind.bounds is None or _within(found, *kind.bounds()):
-                return found, []
+            texts = pc.if_else(pc.equal(texts, ""), None, texts)
+            if kind.arrow == pa.string() or _are_digits(texts):
+                found = texts.cast(kind.arrow)
+                if kind.bounds is None or _within(found, *kind.bounds()):
+                    return found, []
     values = [None if cell is None or _is_nan(cell) else kind.of(cell) for cell in cells]
     wrong = [place for place, value in enumerate(values) if value is WRONG] if WRONG in values else []
     for place in wrong:
         values[place] = None
     return pa.array(values, kind.arrow), wrong
+
+
+def _are_digits(texts: pa.Array) -> bool:
+    """Say whether all texts are digits after, perhaps, a minus: Arrow also takes 0x10, which is no number here."""
+    return pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+$")).as_py() is not False
 
 
 def _within(values: pa.Array, least: int, greatest: int) -> bool:
