@@ -16,7 +16,7 @@ from typing import BinaryIO, TypedDict
 
 from ecellm.data.dataset import PUBLISHED, split_setting, write_dataset
 from ecellm.data.ecinstruct.format import SPLIT_NAMES, PublishedRow, write_published
-from ecellm.data.ecinstruct.json_rows import EXCERPT, JsonObject, json_rows
+from ecellm.data.ecinstruct.json_rows import EXCERPT, JsonObject, TooDeep, json_rows
 from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError, EcellmError
 from ecellm.io.files import atomic_folder, refuse_existing
@@ -34,6 +34,8 @@ DEFAULT_SETTING = f"IND_{DIVERSE}"
 #: What may be a text of a row, and those of these that may be something else, of which they then are the JSON.
 TEXTS = ("task", "split", "setting", "instruction", "input", "options", "output", "few_shot_example")
 CONVERTED = ("instruction", "input", "options", "output", "few_shot_example")
+#: Why a row is rejected.
+NESTED = "nested too deeply"
 
 _SPLITS: dict[str, Split] = {
     **{split: split for split in SPLITS},
@@ -72,6 +74,8 @@ class Imported:
         """Take a row of the file in, or reject it."""
         number = len(self.rows) + len(self.rejected) + 1
         try:
+            if isinstance(row, TooDeep):
+                raise DataError(NESTED)
             if not isinstance(row, JsonObject):
                 raise DataError("not a JSON object")
             example, published = _read(row, self._tasks)
@@ -175,10 +179,12 @@ def _text(value: object) -> str | None:
     try:
         return value if value is None or isinstance(value, str) else json.dumps(value)
     except RecursionError as error:
-        raise DataError("nested too deeply") from error
+        raise DataError(NESTED) from error
 
 
 def _excerpt(row: object) -> str:
+    if isinstance(row, TooDeep):
+        return ""
     try:
         return json.dumps(row, ensure_ascii=False, default=str)[:EXCERPT]
     except RecursionError:

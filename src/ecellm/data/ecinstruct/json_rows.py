@@ -2,7 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,6 +16,9 @@ from ecellm.errors import DataError
 from ecellm.io.tables.lines import BLOCK, DAMAGED, damaged, opened
 
 EXCERPT = 200
+#: Lists and objects within each other: more than this, and JSON cannot be written again.
+MOST_NESTED = 1_000
+STARTS, ENDS = ("start_map", "start_array"), ("end_map", "end_array")
 #: What is looked at to see whether a file is an array.
 START = 64
 SYMBOL = re.compile(r"Unexpected symbol '(.*)' at (\d+)", re.DOTALL)
@@ -37,8 +40,13 @@ class JsonObject(dict[str, object]):
         super().__setitem__(key, value)
 
 
+class TooDeep:
+    """Stands for a row that is nested too deeply to be read."""
+
+
 def json_rows(path: Path, follow: Callable[[BinaryIO], BinaryIO]) -> Iterator[object]:
-    """Yield the items of an array, or the values one after the other (JSON lines); objects are `JsonObject`.
+    """Yield the items of arrays, or the values one after the other (JSON lines); objects are `JsonObject`, and what
+    is nested too deeply is `TooDeep`.
 
     `follow` may wrap the open file, compressed as it is, to show how far reading is. Raises DataError with the cause
     where the file is damaged or is not JSON to its end.
@@ -49,10 +57,41 @@ def json_rows(path: Path, follow: Callable[[BinaryIO], BinaryIO]) -> Iterator[ob
             start = file.read(START)
             whole = start.removeprefix(BOM_UTF8)
             file.seek(len(start) - len(whole))
-            prefix = "item" if whole.lstrip().startswith(b"[") else ""
-            yield from ijson.items(file, prefix, multiple_values=True, use_float=True, map_type=JsonObject)
+            events = ijson.basic_parse(file, multiple_values=True, use_float=True)
+            yield from _rows(events, whole.lstrip().startswith(b"["))
     except (ijson.common.JSONError, ValueError, RecursionError) as error:
         raise DataError(f"{path} {_fault(path, error)}.") from error
+
+
+def _rows(events: Iterable[tuple[str, object]], arrays: bool) -> Iterator[object]:
+    """Yield the values that events make up; of arrays at the top, where `arrays`, their items.
+
+    The time is linear in the number of events however deep they are: ijson's own items name the path of each.
+    """
+    depth = base = 0
+    builder, deep = None, False
+    for event, value in events:
+        if event in ENDS:
+            depth -= 1
+        if builder is None:
+            if event in ENDS:
+                base = 0
+            elif arrays and depth == 0 and event == "start_array":
+                base = depth = 1
+            elif event in STARTS:
+                builder, deep = ijson.common.ObjectBuilder(map_type=JsonObject), False
+                builder.event(event, value)
+                depth += 1
+            else:
+                yield value
+        elif event in ENDS and depth == base:
+            yield TooDeep() if deep else builder.value
+            builder = None
+        else:
+            deep = deep or depth - base >= MOST_NESTED
+            if not deep:
+                builder.event(event, value)
+            depth += event in STARTS
 
 
 def _check_compressed(path: Path) -> None:
