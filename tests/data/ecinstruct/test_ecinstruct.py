@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -264,34 +263,6 @@ def test_half_of_a_surrogate_pair_rejects_its_row_and_whole_pairs_come_back(tmp_
     export(read_dataset(out), tmp_path / "again.json")
     inputs = [each["input"] for each in json.loads((tmp_path / "again.json").read_text())]
     assert inputs == ["a \U0001f600 mug", '{"text": "\\ud800"}']
-
-
-@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "[" * 200_000 + "]" * 200_000])
-def test_a_file_of_nothing_but_brackets_is_refused_quickly(tmp_path: Path, text: str) -> None:
-    file, out = tmp_path / "rows.json", tmp_path / "data"
-    file.write_text(text)
-    began = time.monotonic()
-    with pytest.raises(EcellmError, match=r"not a whole JSON file|no usable row: nested too deeply: 1"):
-        import_published(file, out)
-    assert time.monotonic() - began < 20 and not out.exists()
-
-
-@pytest.mark.parametrize("lines", [True, False])
-def test_rows_around_one_that_is_nested_too_deeply_are_kept(tmp_path: Path, lines: bool) -> None:
-    deep = json.dumps(row(input=0)).replace('"input": 0', f'"input": {"[" * 50_000 + "]" * 50_000}')
-    rows = [json.dumps(row(input="one")), deep, json.dumps(row(input="two", new=[{"deep": [[]]}]))]
-    (tmp_path / "rows.json").write_text("\n".join(rows) if lines else f"[{','.join(rows)}]")
-    manifest = import_published(tmp_path / "rows.json", tmp_path / "data")
-    assert manifest["rejected"] == {"rows.json": {"nested too deeply": 1}}
-    assert [each.input for each in read_dataset(tmp_path / "data").examples("train")] == ["one", "two"]
-
-
-def test_what_stands_behind_an_array_is_read_or_counted(tmp_path: Path) -> None:
-    rows = [json.dumps(row(input=str(number))) for number in range(4)]
-    (tmp_path / "rows.json").write_text(f"[{rows[0]}, [{rows[1]}]] {rows[2]} 7 [{rows[3]}]")
-    manifest = import_published(tmp_path / "rows.json", tmp_path / "data")
-    assert manifest["rejected"] == {"rows.json": {"not a JSON object": 2}}
-    assert [each.input for each in read_dataset(tmp_path / "data").examples("train")] == ["0", "2", "3"]
 
 
 def test_rows_of_odd_values_are_rejected_and_counted(tmp_path: Path) -> None:
