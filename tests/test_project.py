@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def test_tuning_and_inference_import_no_database(room: str) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_module_begins_with_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_files_of_tests_differ_in_name() -> None:
+    """Pytest imports them by name alone, and collects only one of two."""
+    names = Counter(path.name for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_no_tracked_file_names_a_registrys_host_or_a_path_of_some_machine() -> None:

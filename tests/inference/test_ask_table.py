@@ -537,6 +537,68 @@ def test_a_parquet_column_that_stands_there_twice_is_refused(tmp_path: Path) -> 
         run(tmp_path / "in.parquet", tmp_path / "out.parquet", "SA")
 
 
+@pytest.mark.parametrize("beside", [rejects_file, unparsed_file, failed_file])
+def test_a_file_that_a_run_would_replace_is_no_input(beside: Callable[[Path], Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    source = write_jsonl(beside(out), ROWS)
+    with pytest.raises(EcellmError, match="name another output"):
+        run(source, out)
+    assert read_jsonl(source) == ROWS and not out.exists()
+
+
+def test_a_column_of_ones_own_is_seen_wherever_it_first_stands(tmp_path: Path) -> None:
+    own = [*ROWS, {**ROWS[0], "answer": "mine"}]
+    with pytest.raises(EcellmError, match="has a column answer already"):
+        run(write_jsonl(tmp_path / "in.jsonl", own), tmp_path / "out.jsonl")
+
+
+def test_rows_that_cannot_be_read_may_be_more_than_a_chunk(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("no object\n" * 20 + json.dumps(ROWS[0]) + "\n")
+    assert run(source, tmp_path / "out.jsonl").answered == 1
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.string_view()), pa.struct([("a", pa.string_view())])], ids=str)
+def test_a_row_of_parquet_may_be_left_out_whatever_the_types_of_its_columns(
+    kind: pa.DataType, tmp_path: Path
+) -> None:
+    values = [["a"], ["b"], ["c"]] if pa.types.is_list(kind) else [{"a": "a"}, {"a": "b"}, {"a": "c"}]
+    texts = pa.array(["fine", None, "good"])
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"text": texts, "own": pa.array(values, kind)}), source)
+    assert run(source, out, "SA").answered == 2
+    found = pq.read_table(out)
+    assert found["own"].to_pylist() == [values[0], values[2]] and found["text"].to_pylist() == ["fine", "good"]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_a_value_of_several_lines_in_the_first_column_is_one_value(delimiter: str, tmp_path: Path) -> None:
+    lines = ["title_1 title_2", '"red mug', 'large" mug', '"a', "b", 'c" d', "e f"]
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    text = "\n".join(lines) + "\n"
+    own = text.replace(' mug\n"a', f'{delimiter}mug\n"a').replace("title_1 ", f"title_1{delimiter}")
+    own = own.replace(" d", f"{delimiter}d").replace("e f", f"e{delimiter}f")
+    source.write_text(own)
+    counts = run(source, out)
+    assert (counts.answered, counts.rejected) == (3, {})
+    with out.open(newline="") as file:
+        found = [(row["title_1"], row["title_2"]) for row in csv.DictReader(file, delimiter=delimiter)]
+    assert found == [("red mug\nlarge", "mug"), ("a\nb\nc", "d"), ("e", "f")]
+
+
+def test_a_file_called_tsv_is_divided_by_tabs(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.tsv", tmp_path / "out.tsv"
+    source.write_text("title_1\ttitle_2\tnotes, with, many, commas\na\tb\tc\n")
+    assert run(source, out).answered == 1 and out.read_text().startswith("title_1\ttitle_2\tnotes, with")
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.csv", b"\xef\xbb\xbf"), ("a.csv.gz", b""), ("a.jsonl.gz", b"")])
+def test_a_table_of_nothing_is_empty(name: str, data: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    with pytest.raises(EcellmError, match="is empty"):
+        run(tmp_path / name, tmp_path / f"out{name}")
+
+
 def test_an_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
     source, out = write_csv(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv"
     out.write_text("mine")

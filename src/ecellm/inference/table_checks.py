@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ecellm.errors import ConfigError, DataError
 from ecellm.inference.row_questions import missing, needs
-from ecellm.inference.table_output import TableOptions, new_columns
+from ecellm.inference.run import failed_file
+from ecellm.inference.table_output import TableOptions, new_columns, rejects_file, unparsed_file
 from ecellm.io.tables.formats import open_table
 from ecellm.io.tables.header import file_format
 from ecellm.io.tables.rows import Row, Table
@@ -21,18 +22,15 @@ def checked_table(task: Task, source: Path, out: Path, options: TableOptions, ov
     table = open_table(source)
     if out.exists() and out.samefile(source):
         raise ConfigError(f"{out} is the input itself: name another output.")
+    for beside in (rejects_file(out), unparsed_file(out), failed_file(out)):
+        if beside.exists() and beside.samefile(source):
+            raise ConfigError(f"{source} is where {out} puts notes, which a run replaces: name another output.")
     if _format(out) != _format(source):
         raise ConfigError(f"{out} should end as {source.name} does: the answers are written in the input's format.")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists already: name another output, or give --overwrite.")
     check_abstain(task, options.abstain)
-    first: Sequence[Row] = next(table.chunks(), [])
-    if not first:
-        raise DataError(f"{source} has no rows.")
-    readable = [row for row in first if not row.fault]
-    if not readable:
-        raise DataError(f"{source} has no row that can be read; of the first, {first[0].fault}")
-    columns = list(dict.fromkeys(name for row in readable for name in row.values))
+    columns = _columns(source, table)
     _check_columns(task, source, columns)
     taken = [name for name in new_columns(task, options) if name in columns]
     if taken:
@@ -44,6 +42,24 @@ def check_abstain(task: Task, abstain: float | None) -> None:
     """Raise ConfigError where answers have no probability to abstain by."""
     if abstain is not None and not task.answer.is_multiple_choice:
         raise ConfigError(f"{task.name}'s answers are written and have no probability: leave --abstain out.")
+
+
+def _columns(source: Path, table: Table) -> list[str]:
+    """Return the names of a table's columns, of every row where rows have names of their own; raises DataError where
+    no row can be read."""
+    names: dict[str, None] = {}
+    first: Row | None = None
+    for rows in table.chunks():
+        first = first or next(iter(rows), None)
+        for row in rows:
+            names |= {} if row.fault else dict.fromkeys(row.values)
+        if names and not table.has_own_names:
+            break
+    if first is None:
+        raise DataError(f"{source} has no rows.")
+    if not names:
+        raise DataError(f"{source} has no row that can be read; of the first, {first.fault}")
+    return list(names)
 
 
 def _check_columns(task: Task, source: Path, columns: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from ecellm.data.dataset import Dataset
 from ecellm.models.base import Decoding, Failure, Reply, Request, Usage
 from ecellm.models.remote.client import Server
 from ecellm.models.remote.openai_compatible import OpenAIGenerator
+from ecellm.tasks import TASKS
 from ecellm.types import SETTINGS
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -229,6 +230,34 @@ def test_what_strict_parsing_refuses_is_kept_and_lenient_parsing_unwraps(
     reply, remarks = ask(server, tiny_data, lenient=True)
     assert isinstance(reply, Reply) and reply.text == "yes" and reply.probability == pytest.approx(0.99)
     assert remarks == [f"{lenient}: 1."]
+
+
+@pytest.mark.parametrize("task", ["PM", "SA", "SR", "QPR", "AVE", "AG"])
+@pytest.mark.parametrize(
+    "value", ['["no"]', '[{"x": 1}]', '{"yes": true}', "1", "null", "[[]]", '"yes", "answer": "no"'], ids=str
+)
+def test_an_answer_of_another_form_is_no_answer_and_ends_nothing(
+    server: ChatServer, tiny_data: Dataset, task: str, value: str
+) -> None:
+    content = f'{{"answer": {value}}}'
+    server.changed = saying(content, [token(content)])
+    reply, remarks = ask(server, tiny_data, task)
+    row = tiny_data.view(SETTINGS[0], tasks=[task])[0].example
+    assert isinstance(reply, Reply) and reply.probability is None
+    if task != "AG":  # whose answers are any text
+        assert TASKS[task].answer.parse(reply.text, row) is None
+    if reply.text == content and task != "AG":
+        assert "Answers not in the requested form: 1." in remarks
+
+
+def test_a_body_that_is_not_compressed_as_it_says_is_asked_for_again(server: ChatServer, tiny_data: Dataset) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    server.faults = [(200, dict(packed), {"choices": []})]
+    assert isinstance(ask(server, tiny_data, retries=1)[0], Reply)
+    server.faults = [(code, dict(packed), "not compressed") for code in (200, 400, 500) for _ in range(2)]
+    for _ in range(3):
+        reply, _ = ask(server, tiny_data)
+        assert isinstance(reply, Failure) and "Content-Encoding" in reply.reason
 
 
 def test_a_free_text_loses_its_thinking_where_parsing_is_lenient(server: ChatServer, tiny_data: Dataset) -> None:

@@ -111,8 +111,8 @@ class CsvRecords:
                 size += len(line)
                 if size > LONGEST_LINE or self._number in self._lines.faults:
                     raise _SwallowsError
-                # Texts have commas, but hardly what else divides columns.
-                if self._delimiter != "," and self._stands_alone(line):
+                # Texts have commas, but hardly what else divides columns. A line with a mark may be the value's last.
+                if self._delimiter != "," and '"' not in line and self._stands_alone(line):
                     raise _SwallowsError
                 yield line
 
@@ -147,10 +147,11 @@ class CsvRecords:
     def _are_rows(self, lines: Sequence[str]) -> bool:
         """Say whether lines within a quoted value are rows, which a mark that should not be there has swallowed.
 
-        The last one closes the mark. It often looks like a row, so that one alone says nothing; and where text stands
-        before its mark, and no number as before the sign of inches, the mark is the value's own.
+        The last one closes the mark. It often looks like a row, so that where commas divide columns one alone says
+        nothing; and where text stands before its mark, and no number as before the sign of inches, the mark is the
+        value's own.
         """
-        before = lines[-1].partition('"')[0][-1:] if len(lines) > 1 else ""
+        before = lines[-1].partition('"')[0][-1:] if len(lines) > 1 or self._delimiter != "," else ""
         is_stray = before.isdigit() or before == self._delimiter
         return is_stray and all(map(self._is_plain if self._is_row is None else self._stands_alone, lines))
 

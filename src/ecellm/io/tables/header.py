@@ -102,14 +102,21 @@ def _text_as_parquet(start: bytes) -> str:
 
 
 def delimiter_of(path: Path, encoding: str = "utf-8-sig") -> str:
-    """Return what divides the columns of a text file with a header: the commonest of `DELIMITERS` there."""
+    """Return what divides the columns of a text file with a header: a tab in a file called .tsv that has one there,
+    else the commonest of `DELIMITERS`."""
     header = _first_line(path, encoding)
+    if ".tsv" in path.suffixes and "\t" in header:
+        return "\t"
     return max(DELIMITERS, key=header.count) if header else ","
 
 
 def csv_header(path: Path, delimiter: str, encoding: str = "utf-8-sig") -> list[str]:
     """Return the names in a CSV file's first line; raises DataError where they break the grammar or are none."""
     line = _first_line(path, encoding)
+    if not line:
+        raise DataError(
+            f"{path} is empty, or begins with an empty line: its first line should be the names of its columns."
+        )
     if line.startswith("sep="):
         raise DataError(f"{path} begins with the line {line[:EXCERPT]!r}, which only Excel understands: remove it.")
     if line.startswith('{"'):
@@ -173,6 +180,8 @@ def _keys_of_lines(path: Path) -> list[str]:
 
 def _no_object(first: str) -> str:
     """Say what a file of JSON lines holds instead, given its first line, and what to do."""
+    if not first:
+        return "is empty: write one object a line"
     try:
         json_object(first)
     except JsonFaultError as error:

@@ -1,6 +1,7 @@
 """Tables in Parquet, read and written in batches of rows; columns keep their types."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import compress
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,8 +15,6 @@ from ecellm.io.tables.rows import Added, Row, check_names
 #: What values raise that Python cannot hold: times, zones that are not known, texts that are no UTF-8.
 UNHELD = (ValueError, OverflowError, LookupError)
 LISTS = (pa.ListScalar, pa.LargeListScalar, pa.FixedSizeListScalar)
-#: Types that Arrow cannot filter, and those that it filters instead.
-PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:
@@ -26,6 +25,8 @@ def parquet_file(path: Path) -> pq.ParquetFile:
 
 class ParquetTable:
     """Columns keep their types; lists are lists."""
+
+    has_own_names = False
 
     def __init__(self, path: Path):
         """Raises DataError where the file is no Parquet, or has a column twice."""
@@ -56,10 +57,9 @@ class ParquetTable:
         with atomic_write(out) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for batch, values in zip(self._batches(), added, strict=True):
                 there = [more for more in values if more is not None]
-                # Not filtered where all are kept: Arrow cannot filter every type.
-                kept = batch if len(there) == len(values) else _filtered(batch, values)
                 made = [pa.array([more[field.name] for more in there], field.type) for field in new]
-                writer.write_batch(pa.record_batch([*kept.columns, *made], schema=schema))
+                kept = [_kept(column, values) for column in batch.columns]
+                writer.write_batch(pa.record_batch([*kept, *made], schema=schema))
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
@@ -69,15 +69,15 @@ class ParquetTable:
             raise DataError(f"{self.path} is damaged ({str(error).splitlines()[0]}). Get the file again.") from error
 
 
-def _filtered(batch: pa.RecordBatch, values: Added) -> pa.RecordBatch:
-    kept = pa.array([more is not None for more in values])
-    columns = [
-        column.cast(PLAIN[column.type]).filter(kept).cast(column.type)
-        if column.type in PLAIN
-        else column.filter(kept)
-        for column in batch.columns
-    ]
-    return pa.record_batch(columns, schema=batch.schema)
+def _kept(column: pa.Array, values: Added) -> pa.Array:
+    """Return the cells of the rows that get values."""
+    is_kept = [more is not None for more in values]
+    if all(is_kept):
+        return column
+    try:
+        return column.filter(pa.array(is_kept))
+    except pa.ArrowNotImplementedError:  # Arrow cannot filter every type
+        return pa.array(compress(column.to_pylist(), is_kept), column.type)
 
 
 def _values(column: pa.Array) -> list[object]:

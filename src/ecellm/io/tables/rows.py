@@ -37,6 +37,9 @@ class Table(Protocol):
     drops, and new columns at its end.
     """
 
+    has_own_names: bool
+    """Whether each row names its columns, so that any may have others than the first."""
+
     def chunks(self) -> Iterator[list[Row]]:
         """Return the rows, at most CHUNK at a time."""
 

@@ -16,7 +16,6 @@ from typing import BinaryIO, Final, TextIO, TypeVar, cast
 
 import pyarrow as pa
 
-from ecellm.errors import DataError
 from ecellm.io.files import atomic_write
 from ecellm.io.tables.csv_records import HEADER_AGAIN, CsvRecord, CsvRecords
 from ecellm.io.tables.header import delimiter_of
@@ -34,14 +33,14 @@ T = TypeVar("T")
 class CsvTable:
     """Cells are texts; a row has a cell for each column of the header."""
 
+    has_own_names = False
+
     def __init__(self, path: Path):
-        """Raises DataError where the first line names no columns, or one twice."""
+        """Take a file whose first line names columns; raises DataError where it names one twice."""
         self.path = path
         self.delimiter = delimiter_of(path)
         self._first = next(TextLines(path, errors=KEPT).blocks())[0]
         self.header = next(csv.reader([self._first], delimiter=self.delimiter))
-        if not self.header:
-            raise DataError(f"{path} begins with an empty line: its first line should name the columns.")
         check_names(path, self.header)
 
     def chunks(self) -> Iterator[list[Row]]:
@@ -79,6 +78,8 @@ class CsvTable:
 
 class JsonLines:
     """One object a line."""
+
+    has_own_names = True
 
     def __init__(self, path: Path):
         self.path = path

@@ -134,8 +134,16 @@ class ChatClient:
         raise error
 
     def _fetched(self, connection: "OpenAI", body: Body) -> bytes:
+        """Return the response; raises _BrokenOffError for one that begins and does not end, and NoCompletionError for
+        one that cannot be decoded."""
+        try:
+            return self._read(connection, body)
+        except httpx2.DecodingError as error:
+            raise NoCompletionError(f"the body is not what its Content-Encoding says ({error})") from error
+
+    def _read(self, connection: "OpenAI", body: Body) -> bytes:
         """Return the response, read within the timeout: a server that sends a byte now and then keeps a connection
-        alive for ever. Raises _BrokenOffError for a response that begins and does not end."""
+        alive for ever."""
         with connection.chat.completions.with_streaming_response.create(**body) as raw:
             if raw.retries_taken:
                 self._repeated(raw.retries_taken)

@@ -52,17 +52,23 @@ def unwrapped(content: str) -> str:
     return (fenced[1] if (fenced := _FENCE.fullmatch(text)) else text).strip()
 
 
-def answer_in(content: str, more_keys: bool = False) -> str | list[object] | None:
+def answer_in(content: str, more_keys: bool = False) -> object:
     """Return the answer in the object that `answer_schema` asks for, or None where the text is no such object;
-    `more_keys` takes an object with others beside the answer."""
+    `more_keys` takes an object with others beside the answer. An answer that is given twice is none."""
     try:
-        read = json.loads(content)
+        read = json.loads(content, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         return None
     if not isinstance(read, dict) or (set(read) != {"answer"} and not more_keys):
         return None
-    value = read.get("answer")
-    return value if isinstance(value, str | list) else None
+    return read.get("answer")
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def first_tokens(completion: Completion, answer: str | None = None) -> tuple[str, dict[str, float]] | None:

@@ -191,14 +191,15 @@ class OpenAIGenerator:
             self._count("Answers whose tokens the server did not count")
         text = held = self._held(completion)
         if "response_format" in using:
-            value = answer_in(held)
-            if value is None and self.decoding.lenient:
-                value = answer_in(held, more_keys=True)
-                self._count("Answers taken from an object with more keys", int(value is not None))
-            if value is None:
+            answer = TASKS[example.task].answer
+            written = answer.written(answer_in(held))
+            if written is None and self.decoding.lenient:
+                written = answer.written(answer_in(held, more_keys=True))
+                self._count("Answers taken from an object with more keys", int(written is not None))
+            if written is None:
                 self._count("Answers not in the requested form")
             else:
-                text = value if isinstance(value, str) else TASKS[example.task].answer.print(value, example)
+                text = written
         text = text if self.template is LAYOUT else self.template.answer(text)
         scores = self._scores(example, completion, held, text) if "logprobs" in using else None
         if scores is None:

@@ -91,9 +91,12 @@ def fit_pools(found: Sequence[Outcome]) -> dict[str, PoolWeights]:
 
 
 def _classes(task: str, rows: Sequence[ScoredCandidates]) -> int | None:
+    """Return the number of classes whose shares count; None where there are too few rows, or where the metric weighs
+    classes evenly, as training does."""
     counts = {len(row.lexical) for row in rows}
     fixed = TASKS[task].answer.has_classes and len(counts) == 1
-    return counts.pop() if fixed and enough_rows(len(rows), max(counts)) else None
+    even = TASKS[task].metric == "macro_f1"
+    return counts.pop() if fixed and not even and enough_rows(len(rows), max(counts)) else None
 
 
 def weighed_mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:

@@ -92,6 +92,10 @@ class AnswerType(ABC, Generic[T]):
     def schema(self, example: Example) -> Schema:
         """Return a JSON schema of the answer."""
 
+    def written(self, value: object) -> str | None:
+        """Return a JSON value of the schema's form as a text, or None where it is of another form."""
+        return value if isinstance(value, str) else None
+
     @abstractmethod
     def row_scorer(self, scoring: Scoring, examples: Sequence[Example], pairs: PairScorer | None) -> RowScorer[T]:
         """Return what counts answers to these examples, having read their labels once.

@@ -35,6 +35,12 @@ class Ranking(AnswerType[Order]):
         """Return the letters joined by commas, without spaces."""
         return ",".join(answer)
 
+    def written(self, value: object) -> str | None:
+        """Take a list of letters, too."""
+        if isinstance(value, list) and all(isinstance(letter, str) for letter in value):
+            return ",".join(value)
+        return super().written(value)
+
     def letters(self, example: Example) -> str:
         """Return the letters in use, one per item of the example's list; raises DataError without a list."""
         return LETTERS[: len(input_list(example, self.items))]

@@ -42,6 +42,10 @@ class Triples(AnswerType[list[Triple]]):
         """Return the JSON text with Python's defaults."""
         return json.dumps(answer)
 
+    def written(self, value: object) -> str | None:
+        """Take a list of triples, too, as the JSON text that `parse` takes."""
+        return json.dumps(value) if isinstance(value, list) else super().written(value)
+
     def parse(self, text: str, example: Example) -> list[Triple] | None:
         """Take a JSON list of objects that each have the three keys with text values; nothing else."""
         try:

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecellm.models.xs.examples import CHOICE, EncodedExample
 from ecellm.models.xs.lexical.pool_fitting import ScoredCandidates, fit_pool
 from ecellm.models.xs.lexical.pooling import EVEN, PoolWeights, pooled
+from ecellm.models.xs.validation import Outcome, fit_pools
 
 
 def rows(count: int, deep: float, lexical: float, seed: int = 0) -> list[ScoredCandidates]:
@@ -54,6 +56,23 @@ def test_classes_of_unequal_shares_get_offsets_that_make_the_right_ones_likelier
         return float(np.mean([found[right] - np.logaddexp.reduce(found) for found, right in scores]))
 
     assert likelihood(weights) > likelihood(without) + 0.05
+
+
+@pytest.mark.parametrize(("task", "counted"), [("MPC", True), ("PRP", False)])
+def test_shares_count_where_the_metric_weighs_rows_and_not_where_it_weighs_classes_evenly(
+    task: str, counted: bool
+) -> None:
+    common = [row for row in rows(2000, deep=1, lexical=1) if row.order[0] == 0]
+    rare = [row for row in rows(400, deep=1, lexical=1, seed=1) if row.order[0] != 0]
+    found = [
+        Outcome(
+            EncodedExample(CHOICE, task, [], tokens=[1, 2, 3], lexical=list(row.lexical), label=row.order[0]),
+            loss=1.0,
+            scores=tuple(row.deep),
+        )
+        for row in (*common, *rare)
+    ]
+    assert len(fit_pools(found)[task]) == (5 if counted else 2)
 
 
 def test_even_classes_get_offsets_that_change_little() -> None:
