@@ -87,7 +87,7 @@ def test_a_record_has_the_data_and_the_models_that_were_asked_for(tmp_path: Path
 
 @pytest.mark.slow
 def test_commands_that_are_killed_write_what_they_write_undisturbed(tmp_path: Path) -> None:
-    done = behaviour("kill", "--kills", 8, "--commands", "build,tune,predict,ask", "--work", tmp_path)
+    done = behaviour("kill", "--kills", 8, "--commands", "build,tune,predict,ask,serve", "--work", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     name, kills, endings, differences, _ = done.stdout.splitlines()[-1].split()
     assert (name, differences) == ("all", "0") and int(kills) >= 8 and int(endings) >= 4

@@ -1,7 +1,8 @@
 """Commands that are killed at random moments and started again, held against the same commands left alone.
 
 What a command writes after it was killed, once or several times, and then run to its end must equal what it writes
-undisturbed: nothing lost, nothing twice, nothing half-written.
+undisturbed: nothing lost, nothing twice, nothing half-written. A service that is killed while it is asked must give
+every question the answer of one left alone.
 """
 
 import csv
@@ -17,11 +18,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import contents
 from commands import Commands
 from contents import Facts
+from served import Served
 
 HERE = Path(__file__).resolve().parent
 #: A command is killed at most so many times before it is left alone to finish.
@@ -32,14 +34,34 @@ MEAN_LOSS = re.compile(r"log step \d+ loss")
 XS = ("xs", "--set", "max_tokens=176", "--set", "optimisation.batch_tokens=192", "--set", "validation.rows=20")
 
 
+class Case(Protocol):
+    """What is killed."""
+
+    def facts(self, commands: Commands, folder: Path, deaths: Sequence[float]) -> tuple[Facts, int]:
+        """Run in a new folder to the end, killed so many seconds after each of the first starts; return what came of
+        it, and how often it was killed."""
+
+
 @dataclass(frozen=True)
-class Case:
-    """A command that is killed."""
+class Command:
+    """A command that writes something."""
 
     arguments: Callable[[Path], Sequence[object]]
     """Those of the command that writes to a path."""
-    facts: Callable[[Path], Facts]
+    read: Callable[[Path], Facts]
     """What is held equal of that path."""
+    ending: str = ""
+
+    def facts(self, commands: Commands, folder: Path, deaths: Sequence[float]) -> tuple[Facts, int]:
+        out = folder / f"out{self.ending}"
+        arguments = self.arguments(out)
+        kills = 0
+        for death in deaths:
+            if not _killed(commands, arguments, death):
+                return self.read(out), kills
+            kills += 1
+        _killed(commands, arguments, None)
+        return self.read(out), kills
 
 
 @dataclass
@@ -75,32 +97,44 @@ TUNE = (*TUNE, "--set", "optimisation.epochs=1", "--set", "optimisation.checkpoi
 STUDY = ("scale", "--recipe", "xs", "--data", "few", "--sizes", "20,40", "--limit", 10)
 STUDY = (*STUDY, *XS[1:], "--set", "optimisation.min_steps=4", "--set", "optimisation.epochs=1")
 BUILD = ("build", "--sources", "shop", "--config", HERE / "shop.toml", "--tasks", "PM,QPR,SR")
-CASES = {
-    "simulate": Case(lambda out: ("simulate", "--out", out, "--scale", 0.2, "--seed", 7), contents.files),
-    "build": Case(lambda out: (*BUILD, "--out", out), contents.dataset),
-    "tune": Case(lambda out: ("tune", *TUNE, "--out", out, "--resume"), _tuned),
-    "baseline": Case(
+
+
+def _build(out: Path) -> Sequence[object]:
+    return (*BUILD, "--out", out)
+
+
+def _tune(out: Path) -> Sequence[object]:
+    return ("tune", *TUNE, "--out", out, "--resume")
+
+
+def _predict(out: Path) -> Sequence[object]:
+    return ("predict", "model", "--data", "dataset", "--out", out, "--limit", 120)
+
+
+CASES: dict[str, Case] = {
+    "simulate": Command(lambda out: ("simulate", "--out", out, "--scale", 0.2, "--seed", 7), contents.files),
+    "build": Command(_build, contents.dataset),
+    "tune": Command(_tune, _tuned),
+    "baseline": Command(
         lambda out: ("baseline", "tfidf", "--data", "dataset", "--limit", 300, "--out", out), contents.model
     ),
-    "predict": Case(
-        lambda out: ("predict", "model", "--data", "dataset", "--out", out, "--limit", 120), contents.predictions
+    "predict": Command(_predict, contents.predictions, ".jsonl"),
+    "ask": Command(lambda out: ("ask", "PM", "model", "--input", "pairs.csv", "--out", out), contents.file, ".csv"),
+    "evaluate": Command(
+        lambda out: ("evaluate", "predictions.jsonl", "--data", "dataset", "--out", out), contents.scores, ".json"
     ),
-    "ask": Case(lambda out: ("ask", "PM", "model", "--input", "pairs.csv", "--out", out), contents.file),
-    "evaluate": Case(
-        lambda out: ("evaluate", "predictions.jsonl", "--data", "dataset", "--out", out), contents.scores
-    ),
-    "study": Case(lambda out: ("study", *STUDY, "--out", out), _study),
+    "study": Command(lambda out: ("study", *STUDY, "--out", out), _study),
+    "serve": Served("model"),
 }
-ENDINGS = {"predict": ".jsonl", "ask": ".csv", "evaluate": ".json"}
 
 
 def prepare(commands: Commands) -> None:
     """Make what the commands read: a shop, its dataset, a model, its predictions, a table of pairs."""
     commands.run("simulate", "simulate", "--out", "shop", "--scale", 0.2, "--seed", 7)
-    commands.run("build", *CASES["build"].arguments(Path("dataset")))
+    commands.run("build", *_build(Path("dataset")))
     commands.run("build, one task", *BUILD[:-1], "PM", "--out", "few")
-    commands.run("tune", *CASES["tune"].arguments(Path("model")))
-    commands.run("predict", *CASES["predict"].arguments(Path("predictions.jsonl")))
+    commands.run("tune", *_tune(Path("model")))
+    commands.run("predict", *_predict(Path("predictions.jsonl")))
     with (commands.folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["sku", "title_1", "title_2"])
@@ -108,22 +142,21 @@ def prepare(commands: Commands) -> None:
 
 
 def kill(commands: Commands, names: Sequence[str], kills: int, seed: int) -> dict[str, Outcome]:
-    """Kill the commands so many times in all, in turn, or until Ctrl-C; returns what became of each."""
+    """Kill so many times in all, in turn, or until Ctrl-C; returns what became of each."""
     found = {name: Outcome() for name in names}
     undisturbed: dict[str, tuple[Facts, float]] = {}
     for name in names:
-        out = commands.folder / f"{name}-undisturbed{ENDINGS.get(name, '')}"
         began = time.monotonic()
-        commands.run(f"{name}, undisturbed", *CASES[name].arguments(out))
-        undisturbed[name] = _renamed(CASES[name].facts(out), out), time.monotonic() - began
+        facts, _ = CASES[name].facts(commands, _new(commands.folder / f"{name}-undisturbed"), [])
+        undisturbed[name] = facts, time.monotonic() - began
+        print(f"{undisturbed[name][1]:6.1f} s  {name}, undisturbed", flush=True)
     moments = random.Random(seed)
-    trial = 0
     with suppress(KeyboardInterrupt):
         while sum(outcome.kills for outcome in found.values()) < kills:
             for name in names:
-                trial += 1
                 expected, seconds = undisturbed[name]
-                _trial(commands, name, trial, moments, seconds, expected, found[name])
+                deaths = [moments.uniform(EARLIEST, 1) * seconds for _ in range(moments.randint(1, MOST_IN_A_ROW))]
+                _trial(commands, name, deaths, expected, found[name])
                 print(
                     f"{name}: killed {found[name].kills} times, {len(found[name].differences)} differences",
                     flush=True,
@@ -131,38 +164,22 @@ def kill(commands: Commands, names: Sequence[str], kills: int, seed: int) -> dic
     return found
 
 
-def _trial(
-    commands: Commands,
-    name: str,
-    trial: int,
-    moments: random.Random,
-    seconds: float,
-    expected: Facts,
-    outcome: Outcome,
-) -> None:
-    """Kill one command up to `MOST_IN_A_ROW` times, run it to its end, and compare what it wrote."""
-    folder = commands.folder / f"trial-{trial}"
-    folder.mkdir()
-    out = folder / f"{name}{ENDINGS.get(name, '')}"
-    arguments = CASES[name].arguments(out)
-    for _ in range(moments.randint(1, MOST_IN_A_ROW)):
-        if not _killed(commands, arguments, moments.uniform(EARLIEST, 1) * seconds):
-            break
-        outcome.kills += 1
-    else:
-        _killed(commands, arguments, None)
+def _trial(commands: Commands, name: str, deaths: Sequence[float], expected: Facts, outcome: Outcome) -> None:
+    """Run once, killed again and again, and compare what came of it."""
+    folder = _new(commands.folder / "trial")
+    made, kills = CASES[name].facts(commands, folder, deaths)
+    outcome.kills += kills
     outcome.endings += 1
-    made = _renamed(CASES[name].facts(out), out)
     outcome.differences += [
-        f"trial {trial}: {fact}" for fact in {**expected, **made} if expected.get(fact) != made.get(fact)
+        f"ending {outcome.endings}: {fact}" for fact in {**expected, **made} if expected.get(fact) != made.get(fact)
     ]
     outcome.leftovers += sum(1 for path in folder.rglob("*") if path.name.endswith(".part"))
     shutil.rmtree(folder)
 
 
-def _renamed(facts: Facts, out: Path) -> Facts:
-    """Return facts whose names do not hold the name of the file."""
-    return {name.replace(out.name, "OUT"): value for name, value in facts.items()}
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _killed(commands: Commands, arguments: Sequence[object], after: float | None) -> bool:
