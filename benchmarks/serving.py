@@ -6,7 +6,7 @@ against `predict` on the same rows, and against a plain FastAPI endpoint that as
 PM and SR by XS: a MODEL folder, or one of MiniLM's size with weights drawn at random, which computes as much. Each
 client has one connection and sends its next request once it has its answer. Service, plain endpoint and clients are
 processes of their own, on the same cores. All are warmed up, and taken in turn within a round; ratios are of each
-round, and their median is said.
+round, and their median is printed.
 
 Expected before measuring: at 64 clients at least 80 % of predict's throughput, as HTTP and JSON take a millisecond or
 two a request beside some ten of the model's; at least 4 times the plain endpoint's where batches gain as much, which
@@ -61,9 +61,9 @@ def bodies(task: str, count: int) -> list[Row]:
 # Load: raw HTTP/1.1, so that the clients take little of the processor.
 
 
-async def load(port: int, path: str, asked: Sequence[Row], clients: int) -> tuple[float, list[float]]:
+async def load(port: int, path: str, questions: Sequence[Row], clients: int) -> tuple[float, list[float]]:
     """Send all requests from so many clients; returns requests a second, and each one's seconds."""
-    waiting = [json.dumps(body).encode() for body in asked]
+    waiting = [json.dumps(body).encode() for body in questions]
     seconds: list[float] = []
 
     async def client() -> None:
@@ -82,7 +82,7 @@ async def load(port: int, path: str, asked: Sequence[Row], clients: int) -> tupl
 
     began = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
-    return len(asked) / (time.perf_counter() - began), seconds
+    return len(questions) / (time.perf_counter() - began), seconds
 
 
 def loaded(port: int, path: str, task: str, requests: int, clients: int) -> tuple[float, float, float]:
@@ -109,35 +109,35 @@ def serve_plain(model: str, port: str) -> None:
 
     import ecellm
 
-    app, asked = FastAPI(), ecellm.load_model(model)
+    app, loaded = FastAPI(), ecellm.load_model(model)
 
     @app.post("/{task}")
     async def ask(task: str, request: Request) -> dict[str, Any]:
-        answer = asked.ask(task, [await request.json()])[0]
+        answer = loaded.ask(task, [await request.json()])[0]
         return {"answer": answer.answer, "probability": answer.probability, "probabilities": answer.probabilities}
 
     uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning", access_log=False, http="h11")
 
 
 def report_predict(model: str, requests: str, rounds: str) -> None:
-    """Say, line by line as it is told to, how many questions a second `predict` answers."""
+    """Print, once for each line on standard input, how many questions a second `predict` answers."""
     from ecellm.inference.predict import predict
     from ecellm.inference.row_questions import row_question
     from ecellm.models.load import load_generator
     from ecellm.tasks import TASKS as KNOWN
 
     generator = load_generator(model)
-    asked = {
+    questions = {
         task: [row_question(KNOWN[task], row, str(n)).question for n, row in enumerate(bodies(task, int(requests)))]
         for task in TASKS
     }
     for task in TASKS:  # warm
-        generator.prompts(asked[task][:WARM])
+        generator.prompts(questions[task][:WARM])
     for line in sys.stdin:
         task = line.strip()
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            counts = predict(generator, {SETTING: asked[task]}, Path(folder) / "out.jsonl", {"model": model})
+            counts = predict(generator, {SETTING: questions[task]}, Path(folder) / "out.jsonl", {"model": model})
             print(counts.answered / (time.perf_counter() - began), flush=True)
 
 

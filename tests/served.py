@@ -1,4 +1,4 @@
-"""Services for tests, asked through ASGI without a network."""
+"""Services for tests, reached through ASGI without a network."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine

@@ -59,9 +59,9 @@ def serving(model: Path, *options: str, key: str | None = None) -> Iterator[Runn
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None and process.stderr is not None
     errors = process.stderr
-    said = process.stdout.readline()
-    assert "127.0.0.1:" in said, errors.read()
-    made = Running(process, int(said.partition("127.0.0.1:")[2].partition(";")[0]))
+    first = process.stdout.readline()
+    assert "127.0.0.1:" in first, errors.read()
+    made = Running(process, int(first.partition("127.0.0.1:")[2].partition(";")[0]))
     reading = threading.Thread(target=lambda: made.lines.extend(errors), daemon=True)
     reading.start()
     try:

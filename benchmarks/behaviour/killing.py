@@ -1,7 +1,7 @@
 """Commands that are killed at random moments and started again, held against the same commands left alone.
 
 What a command writes after it was killed, once or several times, and then run to its end must equal what it writes
-undisturbed: nothing lost, nothing twice, nothing half-written. A service that is killed while it is asked must give
+undisturbed: nothing lost, nothing twice, nothing half-written. A service that is killed while it answers must give
 every question the answer of one left alone.
 """
 

@@ -1,4 +1,4 @@
-"""A service that is killed while it is asked, and started again at the same address: no answer may differ, and every
+"""A service that is killed while it answers, and started again at the same address: no answer may differ, and every
 question gets one."""
 
 import json
@@ -19,7 +19,7 @@ from threading import Timer
 from commands import Commands
 from contents import Facts
 
-#: Questions that are asked one after the other.
+#: Questions, sent one after the other.
 QUESTIONS = 150
 #: Seconds between two looks at whether a service is ready, and those that it may take.
 PAUSE, LONGEST_START = 0.05, 120.0
@@ -37,7 +37,7 @@ class Served:
         """Return the answers by question, and how often the service was killed; `folder` is not used."""
         left, found, kills, port = list(deaths), Facts(), 0, _free_port()
         while len(found) < QUESTIONS:
-            # Where the service is gone, the next one is asked the question again.
+            # Where the service is gone, the question is sent to the next one.
             with self._service(commands, port, left.pop(0) if left else None) as process, suppress(*GONE):
                 _wait_until_ready(process, port)
                 for number in range(len(found), QUESTIONS):
@@ -49,7 +49,7 @@ class Served:
 
     @contextmanager
     def _service(self, commands: Commands, port: int, death: float | None) -> Iterator[subprocess.Popen[bytes]]:
-        """Start the service, killed after so many seconds unless it is None; in the end it is asked to stop."""
+        """Start the service, killed after so many seconds unless it is None; in the end it gets SIGTERM."""
         process = subprocess.Popen(
             [sys.executable, "-m", "ecellm", "serve", self.model, "--port", str(port)],
             cwd=commands.folder,
@@ -83,10 +83,10 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 def _answer(port: int, number: int) -> str:
     """Return the answer to a question as JSON."""
     body = {"product_1": {"title": f"Steel mug {number} oz"}, "product_2": {"title": f"{number % 7} oz mug, steel"}}
-    asked = urllib.request.Request(
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/match", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(asked, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return str(response.read().decode())
 
 

@@ -19,7 +19,7 @@ from served import asking, gathered, run, service_of
 from tiny_models import save_tiny
 
 PICTURE = [{"type": "image_url"}]
-SAID = [{"role": "user", "content": "a blue steel mug, yes or no"}]
+MESSAGES = [{"role": "user", "content": "a blue steel mug, yes or no"}]
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,14 @@ def seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Generator:
 
 
 def served(generator: Generator) -> Service:
-    """A service without tasks, so that nothing but chats is asked."""
+    """A service without tasks, which answers chats alone."""
     return Service("tiny", (), lambda: Loaded(generator, ()))
 
 
 def chat(generator: Generator, **more: Any) -> httpx2.Response:
     async def ask() -> httpx2.Response:
         async with asking(service=served(generator)) as client:
-            return await client.post("/v1/chat/completions", json={"model": "tiny", "messages": SAID, **more})
+            return await client.post("/v1/chat/completions", json={"model": "tiny", "messages": MESSAGES, **more})
 
     return run(ask())
 
@@ -48,7 +48,7 @@ def chat(generator: Generator, **more: Any) -> httpx2.Response:
 def greedy(generator: Generator, tokens: int) -> tuple[str, int]:
     """What transformers' own generation writes, and the tokens of the prompt."""
     assert isinstance(generator, TransformersGenerator)
-    prompt = generator.chat_prompt(Chat([Message("user", SAID[0]["content"])], Decoding()))
+    prompt = generator.chat_prompt(Chat([Message("user", MESSAGES[0]["content"])], Decoding()))
     ids = torch.tensor([prompt])
     out = generator.model.generate(ids, max_new_tokens=tokens, do_sample=False, attention_mask=torch.ones_like(ids))
     new = out[0, 1:] if generator.model.config.is_encoder_decoder else out[0, len(prompt) :]
@@ -99,7 +99,7 @@ def test_a_completion_ends_before_a_stop_text_streamed_or_not(causal: Generator)
 
 def test_sampling_follows_its_seed_and_not_its_batch(causal: Generator) -> None:
     bodies = [
-        {"model": "tiny", "messages": SAID, "max_tokens": 15, "temperature": 1, "seed": seed} for seed in range(6)
+        {"model": "tiny", "messages": MESSAGES, "max_tokens": 15, "temperature": 1, "seed": seed} for seed in range(6)
     ]
 
     async def ask() -> list[list[str]]:
@@ -147,7 +147,7 @@ def test_xs_says_that_it_cannot_chat(xs: Generator) -> None:
             models = (await client.get("/v1/models")).json()
             one = (await client.get("/v1/models/tiny")).json()
             none = (await client.get("/v1/models/other")).status_code
-            refused = await client.post("/v1/chat/completions", json={"model": "tiny", "messages": SAID})
+            refused = await client.post("/v1/chat/completions", json={"model": "tiny", "messages": MESSAGES})
             return [models, one, none, refused.status_code, refused.json()["error"]]
 
     models, one, none, status, error = run(ask())
@@ -172,7 +172,7 @@ def test_a_model_leaves_off_where_nobody_waits(causal: Generator) -> None:
     app = create_app(service)
     passes: list[int] = []
     counting = causal.model.register_forward_hook(lambda *_: passes.append(1))
-    body = json.dumps({"model": "tiny", "messages": SAID, "max_tokens": 400, "stream": True}).encode()
+    body = json.dumps({"model": "tiny", "messages": MESSAGES, "max_tokens": 400, "stream": True}).encode()
 
     async def ask() -> None:
         await service.start()
@@ -213,13 +213,13 @@ def test_the_official_client_asks_lists_and_streams(causal: Generator) -> None:
                 base_url="http://service/v1", api_key="none", max_retries=0, http_client=plain
             )
             assert [one.id async for one in await client.models.list()] == ["tiny"]
-            made = await client.chat.completions.create(model="tiny", messages=SAID, max_tokens=8)  # type: ignore[call-overload]
+            made = await client.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=8)  # type: ignore[call-overload]
             pieces = ""
-            stream = await client.chat.completions.create(model="tiny", messages=SAID, max_tokens=8, stream=True)  # type: ignore[call-overload]
+            stream = await client.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=8, stream=True)  # type: ignore[call-overload]
             async for chunk in stream:
                 pieces += chunk.choices[0].delta.content or ""
             assert pieces == made.choices[0].message.content and made.usage.completion_tokens <= 8
             with pytest.raises(openai.NotFoundError, match="name it"):
-                await client.chat.completions.create(model="other", messages=SAID)  # type: ignore[call-overload]
+                await client.chat.completions.create(model="other", messages=MESSAGES)  # type: ignore[call-overload]
 
     run(ask())

@@ -178,14 +178,14 @@ def test_the_event_loop_is_not_blocked_by_a_batch(make: Make) -> None:
     worker.gate.clear()
 
     async def ask() -> float:
-        asked = asyncio.create_task(batcher.answer([2]))
+        waiting = asyncio.create_task(batcher.answer([2]))
         began = time.monotonic()
         for _ in range(20):
             await asyncio.sleep(0.002)
         took = time.monotonic() - began
-        assert not asked.done()
+        assert not waiting.done()
         worker.gate.set()
-        await asked
+        await waiting
         return took
 
     assert run(ask) < 5

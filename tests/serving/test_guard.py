@@ -26,7 +26,7 @@ SENTIMENT = {"text": "A fine mug."}
 
 
 @pytest.mark.parametrize(
-    ("content", "headers", "status", "said"),
+    ("content", "headers", "status", "message"),
     [
         (b'{"text": NaN}', JSON, 400, "no valid JSON"),
         (b'{"text": Infinity}', JSON, 400, "no valid JSON"),
@@ -45,7 +45,7 @@ SENTIMENT = {"text": "A fine mug."}
     ],
 )
 def test_odd_bodies_are_refused_in_a_sentence_and_the_next_is_answered(
-    content: bytes, headers: dict[str, str], status: int, said: str
+    content: bytes, headers: dict[str, str], status: int, message: str
 ) -> None:
     async def ask() -> tuple[httpx2.Response, httpx2.Response]:
         async with asking() as client:
@@ -54,7 +54,7 @@ def test_odd_bodies_are_refused_in_a_sentence_and_the_next_is_answered(
 
     odd, good = run(ask())
     assert odd.status_code == status and good.status_code == 200
-    assert odd.headers["content-type"] == "application/problem+json" and said in odd.json()["detail"]
+    assert odd.headers["content-type"] == "application/problem+json" and message in odd.json()["detail"]
 
 
 def test_a_body_of_unknown_length_is_counted_as_it_comes() -> None:
@@ -135,9 +135,9 @@ def test_without_a_key_no_request_reloads() -> None:
 def test_the_service_is_ready_once_the_model_is_warm_and_not_while_it_shuts_down() -> None:
     generator = first_candidate()
     service = service_of(generator)
-    asked: list[str] = []
+    tasks: list[str] = []
     script = generator.script
-    generator.script = lambda question: (asked.append(question.example.task), script(question))[1]  # type: ignore[operator, func-returns-value]
+    generator.script = lambda question: (tasks.append(question.example.task), script(question))[1]  # type: ignore[operator, func-returns-value]
 
     async def ask() -> None:
         transport = httpx2.ASGITransport(create_app(service))
@@ -152,7 +152,7 @@ def test_the_service_is_ready_once_the_model_is_warm_and_not_while_it_shuts_down
 
             assert await statuses() == [503, 200, 503]
             await service.start()
-            assert set(asked) == set(TASKS)
+            assert set(tasks) == set(TASKS)
             assert await statuses() == [200, 200, 200]
             await service.drain(0)
             assert await statuses() == [503, 200, 503]
@@ -302,9 +302,9 @@ def test_reload_asks_the_new_model_and_keeps_the_old_one_where_it_cannot_be_load
         async with asking(service=service, allowed=Allowed(Keys(["key"]))) as client:
             client.headers["authorization"] = "Bearer key"
             answers = []
-            asked = [asyncio.create_task(client.post("/v1/match", json=body)) for _ in range(30)]
+            requests = [asyncio.create_task(client.post("/v1/match", json=body)) for _ in range(30)]
             reloading = asyncio.create_task(client.post("/admin/reload"))
-            assert {reply.status_code for reply in await gathered(*asked)} == {200}
+            assert {reply.status_code for reply in await gathered(*requests)} == {200}
             assert (await reloading).status_code == 200
             answers.append((await client.post("/v1/match", json=body)).json()["answer"])
             failed = await client.post("/admin/reload")

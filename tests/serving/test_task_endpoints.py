@@ -73,13 +73,15 @@ def test_answers_are_the_same_whatever_stands_in_the_batch(xs: Generator) -> Non
         "/v1/rank": lambda: {"query": text(4), "titles": [text(), text(), text()]},
         "/v1/extract": lambda: {"title": text(), "attributes": ["colour", "size"]},
     }
-    asked = [(path, makers[path]()) for path in draw.choices(list(makers), k=40)]
+    requests = [(path, makers[path]()) for path in draw.choices(list(makers), k=40)]
 
     async def ask() -> None:
         async with asking(xs) as client:
-            alone = [(await client.post(path, json=body)).json() for path, body in asked]
-            shuffled = draw.sample(range(len(asked)), len(asked))
-            replies = await gathered(*(client.post(asked[place][0], json=asked[place][1]) for place in shuffled))
+            alone = [(await client.post(path, json=body)).json() for path, body in requests]
+            shuffled = draw.sample(range(len(requests)), len(requests))
+            replies = await gathered(
+                *(client.post(requests[place][0], json=requests[place][1]) for place in shuffled)
+            )
             for place, reply in zip(shuffled, replies, strict=True):
                 found, known = reply.json(), alone[place]
                 assert found["probability"] == pytest.approx(known["probability"], abs=1e-5)
@@ -134,10 +136,10 @@ def test_a_title_may_begin_as_json_does() -> None:
 
 
 def test_half_of_a_surrogate_pair_in_an_answer_is_no_error() -> None:
-    said = json.dumps([{"attribute": "length", "value": "5\ud800", "source": "product title"}])
+    completion = json.dumps([{"attribute": "length", "value": "5\ud800", "source": "product title"}])
 
     async def ask() -> httpx2.Response:
-        async with asking(ScriptedGenerator(lambda question: said)) as client:
+        async with asking(ScriptedGenerator(lambda question: completion)) as client:
             return await client.post("/v1/extract", json={"title": "5 cm", "attributes": ["Length"]})
 
     assert run(ask()).json()["answer"] == [{"attribute": "Length", "value": "5?", "source": "title"}]

@@ -27,7 +27,7 @@ class Joined:
     failed: int
     """Questions that the parts' last runs got no answer to."""
     short: tuple[str, ...] = ()
-    """What is said of each part that has fewer answers than its notes count, or none."""
+    """A message for each part that has fewer answers than its notes count, or none."""
 
 
 def join(parts: Sequence[Path], out: Path) -> Joined:
@@ -120,7 +120,7 @@ def _answers(part: Path) -> list[tuple[str, tuple[str, str], str]]:
 
 
 def _short(part: Path, shard: object, answers: int) -> list[str]:
-    """Return what is to be said of a part that has fewer answers than its runs counted, or none at all; raises
+    """Return the messages on a part that has fewer answers than its runs counted, or none at all; raises
     DataError where all of those that were counted are gone."""
     counted = _counted(took_file(part))
     name = f"{part} (shard {shard})" if shard else str(part)

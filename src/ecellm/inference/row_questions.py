@@ -19,7 +19,7 @@ RECORD = "product"
 NUMBERS = ("1", "2")
 
 T = TypeVar("T")
-#: What a text is said to be that is no record.
+#: The fault of a text that is no record, as messages name it.
 FAULTS = {NO_OBJECT: "no JSON object", TOO_DEEP: TOO_DEEP}
 
 

@@ -165,7 +165,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Chat:
-    """A chat to go on with: what a model reads, how it writes, and who hears of it."""
+    """A chat to go on with: messages, decoding, and callbacks."""
 
     messages: Sequence[Message]
     decoding: Decoding

@@ -23,8 +23,8 @@ from ecellm.serving.task_endpoints import task_router
 
 #: Parts of a field's place that are shown.
 MOST_PARTS, LONGEST_PART = 8, 60
-#: What is said of a field, by pydantic's type of the error, where its own words are those of Python.
-SAID = {
+#: The message on a field, by pydantic's type of the error, where pydantic's own names Python's types.
+MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "there is no such field",
     "model_attributes_type": "should be an object",
@@ -112,7 +112,7 @@ def invalid(error: RequestValidationError) -> ProblemError:
     found: dict[str, FieldError] = {}
     for one in error.errors():
         place = _place(one, error.body)
-        message = SAID.get(one["type"]) or one["msg"][:1].lower() + one["msg"][1:]
+        message = MESSAGES.get(one["type"]) or one["msg"][:1].lower() + one["msg"][1:]
         pointer = "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in place)
         # Of a field that may be one of several things, the first that it is not.
         found.setdefault(pointer, FieldError(pointer=pointer, detail=f"{'.'.join(place) or 'The body'}: {message}."))

@@ -156,7 +156,7 @@ def chat_router(service: Service, max_new_tokens: int) -> APIRouter:
 
 
 class _Going:
-    """A chat that the model goes on with, heard from the event loop."""
+    """A chat completion whose pieces reach the event loop."""
 
     def __init__(self, service: Service, body: ChatRequest, max_new_tokens: int):
         loop = asyncio.get_running_loop()

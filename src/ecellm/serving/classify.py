@@ -64,7 +64,7 @@ class ClassifyResponse(BaseModel):
     """The classes of the texts, in their order."""
 
     model: str
-    task: Annotated[str, Field(description="The task that was asked.")]
+    task: Annotated[str, Field(description="The task of the question.")]
     data: list[Classified]
 
 

@@ -32,15 +32,15 @@ def docs_page(described: Schema) -> str:
 def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> dict[str, Any]:
     body = _resolved(_json(operation.get("requestBody", {})), schemas)
     answer = _resolved(_json(operation["responses"].get("200", {})), schemas)
-    asked, answered = _first(body, schemas), _first(answer, schemas)
-    examples = asked.get("examples") or []
+    question, answered = _first(body, schemas), _first(answer, schemas)
+    examples = question.get("examples") or []
     return {
         "path": path,
         "method": method.upper(),
         "tag": (operation.get("tags") or ["other"])[0],
         "summary": operation.get("summary", ""),
         "description": operation.get("description", ""),
-        "fields": _fields(asked, schemas),
+        "fields": _fields(question, schemas),
         "answer": _fields(answered, schemas),
         "example": json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else "",
     }

@@ -211,7 +211,7 @@ class _GoneError(Exception):
 def unavailable(service: Service) -> ProblemError:
     """Return the problem of a service that has no model to ask."""
     why = {"starting": "The model is being loaded.", "draining": "The service is shutting down."}
-    detail = why.get(service.state, "The model cannot be asked; the service's log says why.")
+    detail = why.get(service.state, "The model is not available; see the service's log.")
     return ProblemError("unavailable", detail, headers={"Retry-After": "5"})
 
 

@@ -29,7 +29,7 @@ def health_router(service: Service, app: FastAPI, allowed: Allowed) -> APIRouter
     async def healthz() -> Health:
         return Health(state=service.state, model=service.name)
 
-    @router.get("/readyz", summary="Whether the model is loaded, warm and asked")
+    @router.get("/readyz", summary="Whether the model is loaded, warm and answers questions")
     async def readyz() -> Health:
         if not service.is_ready:
             raise unavailable(service)
@@ -39,7 +39,7 @@ def health_router(service: Service, app: FastAPI, allowed: Allowed) -> APIRouter
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    @router.get("/docs", summary="What can be asked, as a page", response_class=HTMLResponse)
+    @router.get("/docs", summary="The endpoints, as a page", response_class=HTMLResponse)
     async def docs() -> HTMLResponse:
         return HTMLResponse(docs_page(app.openapi()))
 

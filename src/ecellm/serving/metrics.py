@@ -20,7 +20,7 @@ class Metrics:
             "ecellm_request_seconds", "Seconds to answer a request.", ["path"], buckets=SECONDS, registry=own
         )
         self.under_way = Gauge("ecellm_requests_under_way", "Requests that are being answered.", registry=own)
-        self.questions = Counter("ecellm_questions", "Questions that were asked.", ["task"], registry=own)
+        self.questions = Counter("ecellm_questions", "Questions received.", ["task"], registry=own)
         self.queue = Gauge("ecellm_queue_questions", "Questions that wait.", registry=own)
         self.batch_rows = Histogram("ecellm_batch_rows", "Questions in a batch.", buckets=ROWS, registry=own)
         self.batch_tokens = Histogram("ecellm_batch_tokens", "Tokens in a batch.", buckets=TOKENS, registry=own)

@@ -68,7 +68,7 @@ class RerankResult(BaseModel):
 
     index: Annotated[int, Field(description="Of the document in the request, from 0.")]
     relevance_score: Annotated[float, Field(ge=0, le=1, description="The higher, the better it serves the query.")]
-    document: Annotated[Document | None, Field(description="The document, where it was asked for.")] = None
+    document: Annotated[Document | None, Field(description="The document, where the request wants it.")] = None
 
 
 class RerankResponse(BaseModel):
@@ -135,17 +135,19 @@ def _scores(service: Service) -> tuple[Scores, str] | None:
             gains = list(ranking.answer.gains.values())
             best = labels[gains.index(max(gains))]
             query, document = _columns(judging, ranking)
-            said = f"Each document is judged alone, and its score is the probability of {best!r} by {judging.name}."
-            return _judged(service, _Columns(judging, query, document), best), said
+            described = (
+                f"Each document is judged alone, and its score is the probability of {best!r} by {judging.name}."
+            )
+            return _judged(service, _Columns(judging, query, document), best), described
     for ranking in rankings:
         if ranking.name in own:
             query = next(column.name for column in ranking.form.columns if not column.many)
             documents = next(column.name for column in ranking.form.columns if column.many)
-            said = (
+            described = (
                 f"{ranking.name} sorts the documents two at a time, {MOST_SORTED} at most; a score says nothing but "
                 "the place."
             )
-            return _sorted_by(service, _Columns(own[ranking.name], query, documents)), said
+            return _sorted_by(service, _Columns(own[ranking.name], query, documents)), described
     return None
 
 

@@ -1,4 +1,4 @@
-"""A model's life behind a service: it is loaded and warmed, asked in batches, loaded anew, and drained in the end."""
+"""A model's life behind a service: loading and warming it, answering in batches, reloading, and draining."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from ecellm.inference.row_questions import Answer, row_question
 from ecellm.models.base import Chat, ChatReply, Generator
 from ecellm.serving.batching import Batcher, ClosedError, Limits
 from ecellm.serving.metrics import Metrics
-from ecellm.serving.worker import Asked, Found, Item, ModelWorker
+from ecellm.serving.worker import Found, Item, ModelWorker, TaskQuestion
 from ecellm.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Service:
         """Whether questions are answered."""
         return self.state == "ready" and self.batcher is not None and self.batcher.alive
 
-    async def answer(self, items: Sequence[Asked]) -> list[Answer[object] | Exception]:
+    async def answer(self, items: Sequence[TaskQuestion]) -> list[Answer[object] | Exception]:
         """Answer questions, in order; raises as `Batcher.answer`."""
         found = await self._answer(items)
         return [one for one in found if not isinstance(one, ChatReply)]
@@ -132,8 +132,8 @@ class Service:
             )
         worker = ModelWorker(loaded.generator, self.metrics.prompt_tokens.inc)
         for task in self.tasks:
-            asked = [Asked(task, row_question(task, row, "warm")) for row in task.sample_rows]
-            for ready in worker.prepare(asked):
+            questions = [TaskQuestion(task, row_question(task, row, "warm")) for row in task.sample_rows]
+            for ready in worker.prepare(questions):
                 if isinstance(ready, Exception):
                     raise ready
                 (found,) = worker.answer([ready.value])

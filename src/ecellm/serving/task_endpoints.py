@@ -15,7 +15,7 @@ from ecellm.inference.row_questions import Answer, row_question
 from ecellm.serving.problems import FieldError, ProblemError, several_invalid
 from ecellm.serving.schemas import Row, TaskSchema, choices, place_of, task_schema
 from ecellm.serving.service import Service
-from ecellm.serving.worker import Asked
+from ecellm.serving.worker import TaskQuestion
 from ecellm.tasks import Task
 
 #: Rows that are made into questions at a time, so that the event loop goes on meanwhile.
@@ -81,7 +81,7 @@ async def ask(service: Service, task: Task, rows: Sequence[Row], place: Place) -
         if number % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
             await asyncio.sleep(0)
         try:
-            items.append(Asked(task, row_question(task, row, str(number))))
+            items.append(TaskQuestion(task, row_question(task, row, str(number))))
         except EcellmError as error:
             errors.append(_field_error(number, error, place))
     if errors:

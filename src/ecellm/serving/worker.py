@@ -13,7 +13,7 @@ from ecellm.tasks import Task
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskQuestion:
     """A question of a task, made from a client's row."""
 
     task: Task
@@ -24,7 +24,7 @@ class Asked:
 class _Prompted:
     """A question with its prompt."""
 
-    asked: Asked
+    question: TaskQuestion
     request: Request
 
 
@@ -36,8 +36,8 @@ class _PromptedChat:
     ids: list[int]
 
 
-#: What is asked, and what is found.
-Item = Asked | Chat
+#: An item of the queue: a question of a task, or a chat.
+Item = TaskQuestion | Chat
 Found = Answer[object] | ChatReply
 #: The kinds of which batches are made: multiple-choice questions are scored, free-form ones and chats generated.
 CHOICE, FREE, CHAT = "choice", "free-form", "chat"
@@ -47,13 +47,13 @@ class ModelWorker:
     """Answers questions by a generator, with the prompts and batches that `predict` has."""
 
     def __init__(self, generator: Generator, read: Callable[[int], object] = lambda tokens: None):
-        """Take a model; `read` is told of the prompt tokens of each batch."""
+        """Take a model; `read` is called with the number of prompt tokens of each batch."""
         self.generator, self.read = generator, read
 
     def prepare(self, items: Sequence[Item]) -> list[Ready | Exception]:
-        """Return what is asked with its prompt, and the error of each whose prompt does not fit."""
-        asked = iter(self._questions([item for item in items if isinstance(item, Asked)]))
-        return [next(asked) if isinstance(item, Asked) else self._chat(item) for item in items]
+        """Return the questions with their prompts, and the error of each whose prompt does not fit."""
+        questions = iter(self._questions([item for item in items if isinstance(item, TaskQuestion)]))
+        return [next(questions) if isinstance(item, TaskQuestion) else self._chat(item) for item in items]
 
     def _chat(self, chat: Chat) -> Ready | Exception:
         if not isinstance(self.generator, Chatting):
@@ -64,7 +64,7 @@ class ModelWorker:
             return error
         return Ready(_PromptedChat(chat, ids), tokens=len(ids) + chat.decoding.max_new_tokens, kind=CHAT)
 
-    def _questions(self, items: Sequence[Asked]) -> list[Ready | Exception]:
+    def _questions(self, items: Sequence[TaskQuestion]) -> list[Ready | Exception]:
         try:
             prompts = self.generator.prompts([item.made.question for item in items])
         except EcellmError as error:  # one of them: which?
@@ -87,7 +87,7 @@ class ModelWorker:
             assert isinstance(self.generator, Chatting) and len(chats) == len(batch)
             try:
                 return list(self.generator.chat([one.chat for one in chats], [one.ids for one in chats]))
-            except Exception as error:  # not tried again: their clients may have heard of a part
+            except Exception as error:  # not tried again: their clients may have received a part
                 return [error] * len(chats)
         return self._answers([one for one in batch if isinstance(one, _Prompted)])
 
@@ -96,6 +96,6 @@ class ModelWorker:
         return [
             ServerError(f"The question got no answer: {reply.reason}")
             if isinstance(reply, Failure)
-            else answered(one.asked.task, one.asked.made, reply)
+            else answered(one.question.task, one.question.made, reply)
             for one, reply in zip(batch, replies, strict=True)
         ]
