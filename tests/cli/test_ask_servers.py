@@ -149,7 +149,7 @@ def test_a_fenced_answer_is_kept_as_said_and_read_where_parsing_is_lenient(
     server.say, server.silent = lambda body: fenced, True
     ask = ("ask", "PM", "openai:m", "--input", source, "--out", out)
     code, output, err = run(*ask)
-    assert code == 0 and f"1 unparsed (see {out}.unparsed.jsonl)" in output, err
+    assert code == 0 and f"1 of them unparsed (see {out}.unparsed.jsonl)" in output, err
     assert json.loads(Path(f"{out}.unparsed.jsonl").read_text()) == {"row": 1, "completion": fenced}
     assert "Answers in a code fence or behind thinking: 1." in output
     assert "Answers to which the server gave no log-probabilities: 1." in output

@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and a full disk is reported with the name of the output."""
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from ecellm.errors import EcellmError
-from ecellm.io.files import append_or_roll_back, atomic_folder, atomic_write, reporting_disk_full
+from ecellm.io.files import (
+    append_or_roll_back,
+    atomic_folder,
+    atomic_write,
+    check_is_file,
+    refuse_overwriting,
+    reporting_disk_full,
+)
 
 Limit = Callable[[int], AbstractContextManager[None]]
 
@@ -44,6 +52,37 @@ def test_a_folder_that_holds_something_is_refused_and_an_empty_one_filled(tmp_pa
     assert names(tmp_path / "out") == ["row"] and names(tmp_path) == ["out"]
     with pytest.raises(EcellmError, match="out exists already"), atomic_folder(tmp_path / "out"):
         pass
+
+
+def test_a_symbolic_link_stays_one_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "folder").mkdir(parents=True)
+    file, folder = tmp_path / "out.txt", tmp_path / "folder"
+    file.symlink_to("elsewhere/out.txt")  # of a file that is not there yet
+    folder.symlink_to("elsewhere/folder")
+    for text in ("first", "second"):
+        with atomic_write(file) as temporary:
+            temporary.write_text(text)
+    with atomic_folder(folder) as filling:
+        (filling / "a").write_text("a")
+    assert file.is_symlink() and (tmp_path / "elsewhere" / "out.txt").read_text() == "second"
+    assert folder.is_symlink() and names(tmp_path / "elsewhere" / "folder") == ["a"]
+    assert names(tmp_path) == ["elsewhere", "folder", "out.txt"]
+
+
+def test_a_pipe_or_a_device_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(EcellmError, match="is a pipe or a device, and input is read more than once"):
+        check_is_file(pipe)
+    with pytest.raises(EcellmError, match="is a pipe or a device, and output is a file"):
+        refuse_overwriting([pipe], overwrite=True)
+    with pytest.raises(EcellmError, match="is a pipe or a device"), atomic_write(pipe):
+        pass
+    with pytest.raises(EcellmError, match="is a folder: name a file"):
+        check_is_file(tmp_path)
+    with pytest.raises(EcellmError, match=r"There is no file .*none\.csv: look elsewhere\.$"):
+        check_is_file(tmp_path / "none.csv", "look elsewhere")
+    assert pipe.is_fifo() and names(tmp_path) == ["pipe.csv"]
 
 
 def test_a_full_disk_names_the_output_and_keeps_what_was_there(tmp_path: Path, file_limit: Limit) -> None:

@@ -83,6 +83,7 @@ def said_of(path: Path, data: bytes) -> str:
         ("r.jsonl", b'{"a": ' + DEEP + b"}\n", "begins with JSON that is nested too deeply: write one object a line"),
         ("r.jsonl", DEEP, "begins with JSON that is nested too deeply"),
         ("r.jsonl", b'{"stars": 5, "stars": 4}\n', "begins with a JSON object that gives stars twice: write each"),
+        ("r.jsonl", b"{}\n{}\n", "has no names in its objects"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_with_what_it_is(name: str, data: bytes, said: str, tmp_path: Path) -> None:

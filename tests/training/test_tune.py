@@ -138,6 +138,9 @@ def test_another_recipe_or_a_second_run_without_resume_is_refused(
     other = tiny_recipe.model_copy(update={"max_tokens": 180})
     with pytest.raises(EcellmError, match="begun with another recipe"):
         tune(other, tiny_data, out, resume=True)
+    (out / "run.json").write_text('{"recipe": ')
+    with pytest.raises(EcellmError, match=r"run\.json cannot be read as JSON.*: name another output, or remove"):
+        tune(tiny_recipe, tiny_data, out, resume=True)
 
 
 def test_a_loss_that_is_no_number_stops_with_the_samples_id(

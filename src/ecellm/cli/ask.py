@@ -222,7 +222,7 @@ def _say(counts: "TableCounts", options: "TableOptions", out: Path) -> None:
         f"{counts.answered:,} of {counts.run.questions:,} rows answered ({counts.run.skipped:,} before this run)"
     )
     summary += f", {counts.abstained:,} abstained" if options.abstain is not None else ""
-    summary += f", {counts.unparsed:,} unparsed (see {unparsed_file(out)})" if counts.unparsed else ""
+    summary += f", {counts.unparsed:,} of them unparsed (see {unparsed_file(out)})" if counts.unparsed else ""
     summary += f", {counts.near_ties:,} near-ties" if counts.near_ties else ""
     typer.echo(summary + f". Written to {out}.")
     if counts.rejected:

@@ -19,10 +19,11 @@ from ecellm.errors import DataError
 from ecellm.evaluation.bootstrap import LEVEL, ends, resampled
 from ecellm.evaluation.evaluate import pair_scorer
 from ecellm.evaluation.predictions import Group, read_groups
-from ecellm.evaluation.runs import ScoredRun, main_rows, read_json
+from ecellm.evaluation.runs import ScoredRun, main_rows
 from ecellm.evaluation.score_rows import ScoreRow
 from ecellm.io.files import write_text
 from ecellm.io.hashing import keyed_hash
+from ecellm.io.json_files import read_json
 from ecellm.io.json_types import json_fault
 from ecellm.tasks.metrics import Floats
 from ecellm.tasks.scored import NotScorableError, PairScorer, Scored, Scoring

@@ -11,7 +11,6 @@
 Everything but the scores or the answers may be missing.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ecellm.evaluation.predictions import Place, json_lines
 from ecellm.evaluation.score_rows import NotScored, ScoreRow, Scores
 from ecellm.inference.predict import record_file
 from ecellm.inference.usage import UsageLine, took_file
+from ecellm.io.json_files import read_json
 from ecellm.io.json_types import json_fault
 from ecellm.models.folder import INFO
 
@@ -206,19 +206,6 @@ def read_scores(path: Path) -> Scores:
     if fault := fault or json_fault(read, Scores, may_lack=LATER):
         raise DataError(f"{path}: {fault}. Write it with `ecellm evaluate`.")
     return cast(Scores, read)
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """Return the object in a JSON file; raises DataError naming the file where there is none."""
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(read, dict):
-        raise DataError(f"{path} is not a JSON object.")
-    return read
 
 
 def main_rows(scores: Sequence[ScoreRow], scoring: str = "strict") -> dict[tuple[str, str], ScoreRow]:

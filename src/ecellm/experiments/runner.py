@@ -23,13 +23,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event, Lock
+from typing import cast
 
 from ecellm.data.dataset import Dataset
-from ecellm.errors import ConfigError
+from ecellm.errors import ConfigError, DataError
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.runs import PREDICTIONS, SCORES
 from ecellm.experiments.plans import Arm, Side, Study
 from ecellm.io.files import atomic_write, refuse_existing
+from ecellm.io.json_files import read_run_record
+from ecellm.io.json_types import json_fault
 from ecellm.training.recipe import recipe_text
 
 RECORD, DONE = "study.json", "asked.json"
@@ -130,7 +133,7 @@ class Grid:
         plan = json.loads(json.dumps(plan))
         record = self.out / RECORD
         if record.is_file():
-            before: dict[str, object] = json.loads(record.read_text(encoding="utf-8"))
+            before = read_run_record(record)
             different = [name for name in plan if plan[name] != before.get(name)]
             if different:
                 raise ConfigError(
@@ -217,7 +220,12 @@ class Grid:
 def _finished_settings(folder: Path) -> dict[str, float]:
     """Return the settings that a run has finished, and the seconds that it took."""
     record = folder / DONE
-    return dict(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else {}
+    if not record.is_file():
+        return {}
+    read = read_run_record(record)
+    if fault := json_fault(read, dict[str, float]):
+        raise DataError(f"{record}: {fault}: remove {folder}, which is then tuned again.")
+    return cast(dict[str, float], read)
 
 
 def _plain(name: str) -> str:

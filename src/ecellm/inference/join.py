@@ -11,7 +11,7 @@ from ecellm.errors import DataError
 from ecellm.inference.predict import SHARD, record_file
 from ecellm.inference.run import failed_file
 from ecellm.inference.usage import UsageLine, took_file
-from ecellm.io.files import all_or_none, atomic_write, refuse_existing, write_text
+from ecellm.io.files import all_or_none, atomic_write, check_is_file, refuse_existing, write_text
 from ecellm.io.journal import read_record
 from ecellm.io.json_types import json_fault
 from ecellm.io.tables.json_objects import JsonFaultError, json_value
@@ -94,8 +94,7 @@ def _check_shards(parts: Sequence[Path], shards: Sequence[object]) -> None:
 
 
 def _record(part: Path) -> dict[str, object]:
-    if not part.is_file():
-        raise DataError(f"There is no file {part}.")
+    check_is_file(part)
     record = read_record(record_file(part))
     if record is None:
         raise DataError(

@@ -60,7 +60,12 @@ def append_or_roll_back(path: Path, text: str) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to, which is renamed to `path` at the end of a block that raised nothing."""
+    """Yield a temporary path to write to, which is renamed to `path` at the end of a block that raised nothing.
+
+    A symbolic link stays one: the file that it points to is replaced. Raises DataError for a pipe or a device.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    _refuse_device(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_path(path)
     try:
@@ -83,9 +88,11 @@ def write_text(text: str, path: Path) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder to fill, which is renamed to `path` at the end of a block that raised nothing.
 
-    Raises DataError where `path` exists already, as a file or as a folder that is not empty.
+    A symbolic link stays one. Raises DataError where `path` exists already, as a file or as a folder that is not
+    empty.
     """
     refuse_existing(path)
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_path(path)
     try:
@@ -112,6 +119,18 @@ def all_or_none(paths: Iterable[Path]) -> Iterator[None]:
         raise
 
 
+def check_is_file(path: Path, advice: str = "") -> None:
+    """Raise DataError where a path is none of a regular file, which can be read more than once, with `advice` where
+    there is nothing."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file.")
+    if path.exists():
+        raise DataError(f"{path} is a pipe or a device, and input is read more than once: write it to a file first.")
+    raise DataError(f"There is no file {path}{f': {advice}' if advice else ''}.")
+
+
 def refuse_existing(path: Path) -> None:
     """Raise DataError where `path` is a file or a folder that holds something."""
     if path.is_dir() and not any(path.iterdir()):
@@ -129,8 +148,15 @@ def refuse_overwriting(paths: Iterable[Path], overwrite: bool, inputs: Iterable[
         taken.add(path.resolve())
         if path.is_dir():
             raise DataError(f"{path} is a folder: name a file.")
+        _refuse_device(path)
         if path.exists() and not overwrite:
             raise DataError(f"{path} exists already: name another file, or add --overwrite.")
+
+
+def _refuse_device(path: Path) -> None:
+    """Raise DataError for what a rename would replace by a file: a pipe, or a device such as /dev/stdout."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path} is a pipe or a device, and output is a file: name one.")
 
 
 def _temporary_path(path: Path) -> Path:

@@ -35,10 +35,11 @@ from ecellm.data.manifest import PARTS
 from ecellm.errors import DataError
 from ecellm.evaluation.compare import holm, read_differences
 from ecellm.evaluation.published_scores import BEST, NAMES, SOURCE, quoted_rows
-from ecellm.evaluation.runs import main_rows, read_json, read_scores
+from ecellm.evaluation.runs import main_rows, read_scores
 from ecellm.evaluation.score_rows import ScoreRow
 from ecellm.io.config_files import first_problem
 from ecellm.io.files import atomic_write
+from ecellm.io.json_files import read_json
 from ecellm.io.markdown import markdown_table
 from ecellm.reports.score_grid import DOMAIN_NAMES
 from ecellm.reports.tables import NONE, interval_text, metric_text

@@ -16,6 +16,7 @@ from transformers import set_seed
 from ecellm.data.dataset import Dataset, spread
 from ecellm.errors import ConfigError
 from ecellm.io.files import refuse_existing, write_text
+from ecellm.io.json_files import read_run_record
 from ecellm.io.locks import write_lock
 from ecellm.io.progress import QuestionProgress
 from ecellm.models.calibration.fitting import fit_calibration
@@ -187,7 +188,7 @@ def _checked_run(
         if is_finished(out) or not resume:
             state = "a finished model" if is_finished(out) else "an unfinished run: use --resume"
             raise ConfigError(f"{out} holds {state}; or name another output.")
-        before = json.loads(record.read_text(encoding="utf-8"))
+        before = read_run_record(record)
         different = [key for key in run if run[key] != before.get(key)]
         if different:
             raise ConfigError(

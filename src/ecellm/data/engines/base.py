@@ -25,7 +25,7 @@ from ecellm.data.convert import Rejection, TableForm, convert
 from ecellm.data.manifest import InputFile
 from ecellm.data.schema import Engine
 from ecellm.errors import DataError
-from ecellm.io.files import NO_ROOM
+from ecellm.io.files import NO_ROOM, check_is_file
 from ecellm.io.tables.header import places, refuse_other_kind
 from ecellm.io.tables.lines import DAMAGED, damaged, opened
 
@@ -276,8 +276,7 @@ class Workbench(Engine, ABC):
 
 
 def _look(path: Path) -> None:
-    if not path.is_file():
-        raise DataError(f"There is no file {path}: check --sources and the config's categories.")
+    check_is_file(path, "check --sources and the config's categories")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty. Get the file again.")
     refuse_other_kind(path)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from ibis.common.exceptions import IbisError, TableNotFound
 
 from ecellm.errors import DataError
-from ecellm.io.files import NO_ROOM
+from ecellm.io.files import NO_ROOM, check_is_file
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
@@ -235,6 +235,5 @@ def _address(database: str, root: Path) -> str:
         raise DataError('A password does not belong in the config: write database = "$NAME" and set NAME to the URL.')
     if "://" in database:
         return database
-    if not (root / database).is_file():
-        raise DataError(f"There is no file {root / database}: check --sources and the config's [sources.tables].")
+    check_is_file(root / database, "check --sources and the config's [sources.tables]")
     return f"{SQLITE}{(root / database).resolve()}"

@@ -44,6 +44,7 @@ from ecellm.inference.run import failed_file
 from ecellm.inference.selection import questions
 from ecellm.io.files import atomic_write, refuse_existing, reporting_disk_full
 from ecellm.io.journal import append_entries
+from ecellm.io.json_files import read_run_record
 from ecellm.io.progress import QuestionProgress
 from ecellm.models.baselines.base import Choices
 from ecellm.models.baselines.fit import fit_baseline
@@ -148,7 +149,7 @@ def _claim(plan: BenchmarkPlan) -> None:
     made: dict[str, object] = {"benchmark": plan.benchmark.name, "recipe": recipe, "limit": plan.limit}
     record = plan.out / RUN
     if record.is_file():
-        before = json.loads(record.read_text(encoding="utf-8"))
+        before = read_run_record(record)
         # A run without tuning and one with it may share their dataset.
         made["recipe"] = recipe or before.get("recipe")
         before["recipe"] = before.get("recipe") or recipe

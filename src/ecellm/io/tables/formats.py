@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ecellm.errors import DataError
+from ecellm.io.files import check_is_file
 from ecellm.io.tables.header import file_columns, file_format
 from ecellm.io.tables.lines import DAMAGED, damaged
 from ecellm.io.tables.parquet import ParquetTable
@@ -15,8 +15,7 @@ READERS: dict[str, Callable[[Path], Table]] = {"csv": CsvTable, "json": JsonLine
 
 def open_table(path: Path) -> Table:
     """Return the table in a file; raises DataError where it is of no known format or not what its name says."""
-    if not path.is_file():
-        raise DataError(f"There is no file {path}.")
+    check_is_file(path)
     file_columns(path)
     reader = READERS[file_format(path)]
     try:

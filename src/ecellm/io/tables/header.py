@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecellm.errors import DataError
+from ecellm.io.files import check_is_file
 from ecellm.io.tables.json_objects import NO_OBJECT, TOO_DEEP, JsonFaultError, json_object
 from ecellm.io.tables.lines import BLOCK, DAMAGED, EXCERPT, opened
 
@@ -136,8 +137,7 @@ def file_columns(path: Path) -> list[str]:
     """Return the column names of a table file (of JSON lines: the keys of the first `MOST_SNIFFED`); raises DataError
     where it cannot be read."""
     file = file_format(path)
-    if not path.is_file():
-        raise DataError(f"There is no file {path}: check --sources and the config's [sources.tables].")
+    check_is_file(path, "check --sources and the config's [sources.tables]")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty: it should begin with the names of its columns, or hold rows.")
     refuse_other_kind(path)
@@ -189,6 +189,8 @@ def _no_object(first: str) -> str:
             return f"begins with {TOO_DEEP}: write one object a line, with texts and lists of texts in it"
         if first.startswith("{") and str(error) != NO_OBJECT:
             return f"begins with a {error}: write each name once"
+    else:
+        return "has no names in its objects: give each value the name of its column"
     if first.startswith("["):
         return "holds a JSON array: write one object a line"
     if first.startswith("{"):

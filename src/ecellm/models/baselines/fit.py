@@ -10,11 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from ecellm import __version__
 from ecellm.data.dataset import Dataset
-from ecellm.errors import ModelError
+from ecellm.errors import DataError, ModelError
 from ecellm.io.files import refuse_existing, reporting_disk_full, write_text
+from ecellm.io.json_files import read_run_record
+from ecellm.io.json_types import json_fault
 from ecellm.models.baselines.base import Choices, FitProgress
 from ecellm.models.baselines.family import BASELINE
 from ecellm.models.baselines.generator import BaselineGenerator
@@ -89,8 +92,10 @@ def _begun(out: Path, facts: Mapping[str, object]) -> Iterator[dict[str, str]]:
     parts: dict[str, str] = {}
     begun = (out / BEGUN).is_file() and not is_finished(out)
     if begun:
-        before = json.loads((out / BEGUN).read_text(encoding="utf-8"))
-        parts = before.pop("parts")
+        before = read_run_record(out / BEGUN)
+        if fault := json_fault(noted := before.pop("parts", None), dict[str, str], where="parts"):
+            raise DataError(f"{out / BEGUN}: {fault}: name another output, or remove {out}.")
+        parts = cast(dict[str, str], noted)
         different = [key for key in facts if facts[key] != before.get(key)]
         if different:
             raise ModelError(
