@@ -21,6 +21,7 @@ from ecellm.cli.evaluate import evaluate
 from ecellm.cli.export import export
 from ecellm.cli.import_ import import_
 from ecellm.cli.join import join
+from ecellm.cli.link import dedupe, link
 from ecellm.cli.merge import merge
 from ecellm.cli.predict import predict
 from ecellm.cli.recipes import recipes
@@ -75,6 +76,8 @@ for verb in (
     merge,
     predict,
     ask,
+    link,
+    dedupe,
     serve,
     join,
     baseline,
