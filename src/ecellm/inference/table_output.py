@@ -97,7 +97,7 @@ def write_table(
                     elif entry[ANSWER] is None:
                         line = {"row": row.number, COMPLETION: entry.get(COMPLETION)}
                         unparsed.write(json.dumps(line, ensure_ascii=False) + "\n")
-                    values.append(None if "reason" in entry else _new_values(entry, options, counts))
+                    values.append(None if "reason" in entry else new_values(entry, options, counts))
                 yield values
 
         if _any_answer(journal):
@@ -123,7 +123,8 @@ def _any_answer(journal: Path) -> bool:
         return any("reason" not in json.loads(line) for line in file)
 
 
-def _new_values(entry: Entry, options: TableOptions, counts: TableCounts) -> Entry:
+def new_values(entry: Entry, options: TableOptions, counts: TableCounts) -> Entry:
+    """Return the new columns' values of an answered row, and count it."""
     answer, probability = entry[ANSWER], entry[PROBABILITY]
     abstains = options.abstain is not None and (probability is None or probability < options.abstain)
     counts.answered += 1

@@ -2,21 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, Template
+from starlette.responses import HTMLResponse
+
+from ecellm.serving.templates import page
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post")
 
 
-@cache
-def _template() -> Template:
-    return Environment(loader=PackageLoader("ecellm.serving", "."), autoescape=True).get_template("docs_page.html.j2")
-
-
-def docs_page(described: Schema) -> str:
+def docs_page(described: Schema) -> HTMLResponse:
     """Return the page of an OpenAPI description."""
     schemas: Schema = described.get("components", {}).get("schemas", {})
     operations = [
@@ -25,8 +21,13 @@ def docs_page(described: Schema) -> str:
         for method, operation in methods.items()
         if method in METHODS
     ]
-    tags = list(dict.fromkeys(operation["tag"] for operation in operations))
-    return _template().render(info=described["info"], tags=tags, operations=operations, key="security" in described)
+    return page(
+        "docs_page.html.j2",
+        info=described["info"],
+        operations=operations,
+        key="security" in described,
+        signed_in=False,
+    )
 
 
 def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> dict[str, Any]:
