@@ -10,6 +10,8 @@ from ecellm.serving.templates import page
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post")
+#: JSON's types as the page names them; null is not named, as a field that may be null is not required.
+TYPES = {"string": "text", "integer": "number"}
 
 
 def docs_page(described: Schema) -> HTMLResponse:
@@ -38,7 +40,6 @@ def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> di
     return {
         "path": path,
         "method": method.upper(),
-        "tag": (operation.get("tags") or ["other"])[0],
         "summary": operation.get("summary", ""),
         "description": operation.get("description", ""),
         "fields": _fields(question, schemas),
@@ -100,5 +101,5 @@ def _kind(field: Schema, schemas: Schema) -> str:
             found.append(" | ".join(json.dumps(value) for value in one.get("enum", [one.get("const")])))
         else:
             most = f" of at most {one['maxLength']:,} characters" if "maxLength" in one else ""
-            found.append(str(one.get("type", "any")) + most)
-    return " or ".join(dict.fromkeys(found))
+            found.append(TYPES.get(one.get("type", "any"), one.get("type", "any")) + most)
+    return " or ".join(dict.fromkeys(kind for kind in found if kind != "null"))

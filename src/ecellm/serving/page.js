@@ -48,6 +48,17 @@ for (const form of document.querySelectorAll("form")) {
   });
 }
 
+for (const field of document.querySelectorAll("textarea[data-enters]")) {
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    field.form.requestSubmit();
+  });
+}
+
+// On a phone the tasks are a row that is wider than the screen.
+document.querySelector(".tasks [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 const upload = document.querySelector("form.upload");
 if (upload) {
   const file = upload.querySelector("input[type=file]");

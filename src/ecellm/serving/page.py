@@ -2,13 +2,15 @@
 tasks' own definitions, and works without its script."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from ecellm.errors import DataError, ServerError
@@ -81,7 +83,7 @@ def page_router(service: Service, allowed: Allowed) -> APIRouter:
     async def post(request: Request, task: str = "") -> Response:
         _check_own_form(request, allowed.keys)
         schema = shown.schema(task)
-        async with request.form(max_files=1, max_part_size=MAX_FIELD) as sent:
+        async with _form(request, max_files=1) as sent:
             match sent.get("do"):
                 case "table":
                     return await shown.table(request, schema.task, sent.get("file"))
@@ -92,7 +94,7 @@ def page_router(service: Service, allowed: Allowed) -> APIRouter:
     @router.post(SIGN_IN)
     async def sign_in(request: Request) -> Response:
         _check_own_form(request, allowed.keys)
-        async with request.form(max_files=0) as sent:
+        async with _form(request, max_files=0) as sent:
             return _signed_in(request, allowed.keys, str(sent.get("key", "")))
 
     @router.post(SIGN_OUT)
@@ -180,7 +182,7 @@ class _Page:
             title=task_title(task),
             task_titles={one.name: task_title(one) for one in self.service.tasks},
             groups=groups,
-            wrong=[one for group in groups for one in group.fields if one.error],
+            wrong=[(group, one) for group in groups for one in group.fields if one.error],
             messages=state.messages,
             answer=state.answer,
             table=state.table,
@@ -207,6 +209,19 @@ class _Page:
 def task_title(task: Task) -> str:
     """Return a task's title in words."""
     return task.title.replace("_", " ")
+
+
+@asynccontextmanager
+async def _form(request: Request, max_files: int) -> AsyncIterator[FormData]:
+    """Yield what a form sent, its files open; raises ProblemError where it cannot be read."""
+    try:
+        sent = await request.form(max_files=max_files, max_part_size=MAX_FIELD)
+    except HTTPException as error:
+        raise ProblemError("invalid-request", f"The form cannot be read: {error.detail}") from error
+    try:
+        yield sent
+    finally:
+        await sent.close()
 
 
 def _queue_full(full: QueueFullError) -> ProblemError:

@@ -89,7 +89,11 @@ class ShownAnswer:
 
 
 def percent(share: float) -> str:
-    """Return a probability as a percentage."""
+    """Return a probability as a percentage; what is not certain is not shown as if it were."""
+    if 0 < share < 0.001:
+        return "<0.1%"
+    if 0.999 < share < 1:
+        return ">99.9%"
     return f"{100 * share:.1f}%"
 
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecellm.serving.problems import FieldError
-from ecellm.serving.schemas import MAX_ITEMS, Row, base_name, body_of, place_of, records_of
+from ecellm.serving.schemas import Row, base_name, body_of, place_of, records_of
 from ecellm.tasks import Task
 from ecellm.tasks.task import Column
 
 #: Characters of an example's text beyond which its field is made for several lines.
 LONG = 60
+EMPTY = "Fill in this field."
+#: Words that a hint has beside those of its field's label, and that say nothing more.
+FILLER = frozenset({"a", "the", "of", "product", "product's", "1", "2"})
 
 
 @dataclass
@@ -22,7 +25,9 @@ class FormField:
     hint: str
     needed: bool
     lines: int
-    """0 for a field of one line; what is longer grows with its text."""
+    """How many it shows at first; it grows with its text."""
+    enters: bool
+    """Whether Enter sends the form, as in a field of one line."""
     value: str = ""
     error: str = ""
 
@@ -48,13 +53,16 @@ def form_groups(task: Task, row: Row, errors: Sequence[FieldError] = ()) -> list
         group = next(group for group in groups if group.legend == legend)
         label = _words(base_name(column.name) if number else column.name)
         error = wrong.get(column.name, "")
+        if error and column.needed and not row.get(column.name):
+            error = EMPTY
         group.fields.append(
             FormField(
                 column.name,
                 label,
-                _hint(column),
+                _hint(column, label),
                 column.needed,
-                _lines(task, column),
+                3 if column.many or _is_long(task, column) else 1,
+                not column.many and column.needed and not _is_long(task, column),
                 _shown(row.get(column.name)),
                 error,
             )
@@ -96,21 +104,17 @@ def example_row(task: Task, place: int) -> Row:
     return task.sample_rows[place] if 0 <= place < len(task.sample_rows) else {}
 
 
-def _hint(column: Column) -> str:
+def _hint(column: Column, label: str) -> str:
+    """Return what a column holds and how much; empty where its label says as much."""
     says = column.says[:1].upper() + column.says[1:]
     if not column.many:
-        return says + "."
-    most = column.most or MAX_ITEMS
-    least = column.least if column.needed else 0
-    return f"{says}. One a line, {f'{least} to ' if least > 1 else 'at most '}{most}."
+        adds = set(column.says.lower().split()) - FILLER - set(label.lower().split())
+        return f"{says}." if adds else ""
+    return f"{says}. One a line."
 
 
-def _lines(task: Task, column: Column) -> int:
-    """Return how many lines a field shows at first; those of one line send the form by Enter."""
-    if column.many:
-        return 3
-    longest = max((len(str(row.get(column.name, ""))) for row in task.sample_rows), default=0)
-    return 3 if longest > LONG else 0 if column.needed else 1
+def _is_long(task: Task, column: Column) -> bool:
+    return any(len(str(row.get(column.name, ""))) > LONG for row in task.sample_rows)
 
 
 def _shown(value: object) -> str:

@@ -33,6 +33,7 @@ MESSAGES = {
     "list_type": "should be a list",
     "string_type": "should be a text",
     "string_pattern_mismatch": "is empty",
+    "string_too_short": "is empty",
 }
 
 Kind = Literal[

@@ -3,12 +3,13 @@ page loads and runs nothing else."""
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 
@@ -21,6 +22,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    made.filters["code"] = _code
     made.globals |= {"stylesheet": Markup(_asset("page.css")), "script": Markup(_asset("page.js"))}
     return made
 
@@ -37,6 +39,11 @@ def page(
     own = {"Cache-Control": "no-store", "Content-Security-Policy": _policy(), "Referrer-Policy": "same-origin"}
     own |= {"X-Content-Type-Options": "nosniff"}
     return HTMLResponse(render(template, **values), status, {**own, **(headers or {})})
+
+
+def _code(text: str) -> Markup:
+    """Return a text in which what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 @cache
