@@ -101,5 +101,6 @@ def _kind(field: Schema, schemas: Schema) -> str:
             found.append(" | ".join(json.dumps(value) for value in one.get("enum", [one.get("const")])))
         else:
             most = f" of at most {one['maxLength']:,} characters" if "maxLength" in one else ""
-            found.append(TYPES.get(one.get("type", "any"), one.get("type", "any")) + most)
+            name = str(one.get("type", "any"))
+            found.append(TYPES.get(name, name) + most)
     return " or ".join(dict.fromkeys(kind for kind in found if kind != "null"))

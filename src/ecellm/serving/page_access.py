@@ -52,11 +52,9 @@ def signed_in(headers: Iterable[tuple[bytes, bytes]], keys: Keys) -> bool:
 def is_own_form(headers: Mapping[str, str], server: str, needs_key: bool) -> bool:
     """Say whether a form comes from the page itself, or from no browser; `server` is the address it came in by."""
     site, origin, host = headers.get("sec-fetch-site"), headers.get("origin"), headers.get("host", "")
-    if site is not None and site not in OWN_SITES:
-        return False
-    if origin is not None and _host_of(origin) != host:
-        return False
-    return needs_key or not _is_loopback(server) or _is_own_name(host)
+    # The first is right behind a proxy, too, which may change the host.
+    own = site in OWN_SITES if site is not None else origin is None or _host_of(origin) == host
+    return own and (needs_key or not _is_loopback(server) or _is_own_name(host))
 
 
 def own_address(headers: Mapping[str, str], scheme: str) -> str:

@@ -16,6 +16,8 @@ from ecellm.tasks.task import Quote
 
 #: The most candidates that have a bar: a ranking has one for each order.
 MOST_BARS = 10
+#: Characters of a bar's name beyond which it stands above the bar.
+LONG_NAME = 24
 #: Characters of a line of Python.
 LINE = 88
 
@@ -75,6 +77,11 @@ class ShownAnswer:
         if isinstance(found, list) and all(isinstance(item, Mapping) for item in found):
             return "records"
         return "list" if isinstance(found, list) and all(isinstance(item, str) for item in found) else "json"
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a name of a bar is too long to stand beside it."""
+        return any(len(bar.name) > LONG_NAME for bar in self.bars)
 
     @property
     def columns(self) -> list[str]:
@@ -202,19 +209,23 @@ def marked(text: str, quotes: Sequence[Quote]) -> list[Segment]:
 
 
 def _find(text: str, part: str) -> int:
-    """Return where a part stands in a text: as whole words where it does, else anywhere, letters of either case last;
-    -1 where it does not."""
+    """Return where a part stands in a text, -1 where it does not: as whole words if it can be, in the same case if it
+    can be."""
     if not part:
         return -1
-    start = text.find(part)
-    while start >= 0:
-        around = text[start - 1 : start] + text[start + len(part) : start + len(part) + 1]
-        if not any(letter.isalnum() for letter in around):
-            return start
-        start = text.find(part, start + 1)
-    anywhere = text.find(part)
-    if anywhere >= 0:
-        return anywhere
+    cases = [(text, part)]
     # A letter may have another length in lower case.
-    lower = text.lower()
-    return lower.find(part.lower()) if len(lower) == len(text) and len(part.lower()) == len(part) else -1
+    if len(text.lower()) == len(text) and len(part.lower()) == len(part):
+        cases.append((text.lower(), part.lower()))
+    for whole in (True, False):
+        for within, sought in cases:
+            start = within.find(sought)
+            while start >= 0:
+                if not whole or _is_whole(within, start, start + len(sought)):
+                    return start
+                start = within.find(sought, start + 1)
+    return -1
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    return not any(letter.isalnum() for letter in text[max(0, start - 1) : start] + text[end : end + 1])

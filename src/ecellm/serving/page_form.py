@@ -93,10 +93,11 @@ def row_of(task: Task, sent: Mapping[str, Any]) -> dict[str, object]:
 
 def question_body(task: Task, row: Row) -> dict[str, object]:
     """Return the body that asks the same of the task's endpoint; a needed field that is empty stands in it empty."""
-    empty: dict[str, object] = {
-        column.name: [] if column.many else "" for column in task.form.columns if column.needed
-    }
-    return body_of(task, empty | dict(row))
+    given: dict[str, object] = {}
+    for column in task.form.columns:
+        if column.needed or column.name in row:
+            given[column.name] = row.get(column.name, [] if column.many else "")
+    return body_of(task, given)
 
 
 def example_row(task: Task, place: int) -> Row:

@@ -25,6 +25,7 @@ from ecellm.inference.row_questions import Answer, RowQuestion
 from ecellm.inference.run import RunCounts
 from ecellm.inference.table_checks import checked_table
 from ecellm.inference.table_output import TableCounts, TableOptions, new_columns, new_values
+from ecellm.io.tables.header import file_columns
 from ecellm.io.tables.rows import Row
 from ecellm.io.tables.text import KEPT, CsvTable
 from ecellm.serving.batching import QueueFullError
@@ -189,6 +190,11 @@ def _opened(task: Task, upload: Upload) -> Iterator[CsvTable]:
         source = Path(folder) / upload.name
         source.write_bytes(upload.data)
         try:
+            taken = [name for name in new_columns(task, OPTIONS) if name in file_columns(source)]
+            if taken:
+                raise DataError(
+                    f"{source} has a column {taken[0]} already: rename it, as the answers take this name."
+                )
             table = checked_table(task, source, Path(folder) / upload.out_name, OPTIONS)
         except EcellmError as error:
             raise DataError(str(error).replace(f"{folder}/", "")) from error
