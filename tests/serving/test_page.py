@@ -126,6 +126,14 @@ def test_texts_and_answers_are_escaped_and_nothing_else_is_loaded() -> None:
     assert not page.soup.select("[style], [onclick], img, iframe, link[rel=stylesheet]")
 
 
+def test_half_of_a_surrogate_pair_in_an_answer_is_no_error() -> None:
+    async def ask() -> Shown:
+        async with asking(ScriptedGenerator(lambda question: "5\ud800")) as client:
+            return await sent(client, await opened(client, "/?task=AG"))
+
+    assert run(ask()).text(".verdict") == "5?"
+
+
 def test_attribute_values_are_marked_in_the_product_s_texts() -> None:
     triples = [
         {"attribute": "length", "value": "210 cm", "source": "product title"},
@@ -224,7 +232,7 @@ def test_odd_forms_are_refused_on_a_page(content: bytes, headers: dict[str, str]
     assert odd.headers["content-type"].startswith("text/html") and "<h1>" in odd.text
 
 
-def test_an_unknown_task_and_a_full_queue_are_said_on_the_page() -> None:
+def test_an_unknown_task_and_a_full_queue_are_errors_on_the_page() -> None:
     service = service_of(first_candidate(), Limits(queue=1, rows=1, wait=0))
 
     async def ask() -> tuple[Shown, Shown]:

@@ -1,6 +1,7 @@
 """A table on the page: its first rows answered, and the whole downloaded as `ecellm ask` writes it."""
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ecellm.inference.ask import ask
 from ecellm.inference.table_checks import checked_table
 from ecellm.inference.table_output import TableOptions
 from ecellm.models.base import Failure, Generator
+from ecellm.serving.app import create_app
 from ecellm.serving.batching import Limits
 from ecellm.serving.page_table import MAX_BYTES
 from ecellm.tasks import TASKS
@@ -31,7 +33,7 @@ ODD = (
 )
 
 
-def asked(generator: Generator, name: str, data: bytes, folder: Path) -> bytes:
+def written_by_ask(generator: Generator, name: str, data: bytes, folder: Path) -> bytes:
     """What `ecellm ask` writes."""
     source, out = folder / "table.csv", folder / "out.csv"
     source.write_bytes(data)
@@ -56,7 +58,7 @@ def table(name: str, data: bytes, task: str = "MPC", generator: Any = None, limi
 def test_the_download_is_what_ask_writes_byte_by_byte(tmp_path: Path) -> None:
     page, reply = table("shop's table.csv", ODD)
     assert page.reply.status_code == reply.status_code == 200
-    assert reply.content == asked(first_candidate(), "MPC", ODD, tmp_path)
+    assert reply.content == written_by_ask(first_candidate(), "MPC", ODD, tmp_path)
     assert reply.headers["content-disposition"] == 'attachment; filename="shop_s_table.answers.csv"'
     assert reply.headers["content-type"] == "text/csv; charset=utf-8"
 
@@ -77,7 +79,7 @@ def test_probabilities_are_those_of_ask(xs: Generator, tmp_path: Path) -> None:
     data = b"query,title\n" + b"".join(b"mug %d,steel mug %d\n" % (place, place) for place in range(12))
     _, reply = table("a.csv", data, "MPC", xs)
     found = [line.split(",") for line in reply.text.splitlines()]
-    known = [line.split(",") for line in asked(xs, "MPC", data, tmp_path).decode().splitlines()]
+    known = [line.split(",") for line in written_by_ask(xs, "MPC", data, tmp_path).decode().splitlines()]
     assert [row[:3] for row in found] == [row[:3] for row in known]
     for one, other in zip(found[1:], known[1:], strict=True):
         assert float(one[3]) == pytest.approx(float(other[3]), abs=1e-5)
@@ -179,3 +181,41 @@ def test_a_row_that_the_model_cannot_read_has_no_answer_and_one_it_fails_at_ends
     late = b"text\n" + b"Good.\n" * 30 + b"fail\n"
     with pytest.raises(AssertionError):  # of the transport: the response is not complete
         table("t.csv", late, "SA", Odd(good.script), Limits(rows=4, wait=0))
+
+
+def test_a_client_that_goes_away_ends_the_download() -> None:
+    service = service_of(first_candidate(), Limits(rows=4, wait=0))
+    app = create_app(service)
+    csv = base64.b64encode(b"text\n" + b"Good.\n" * 5000).decode()
+    request = httpx2.Request("POST", "http://service/?task=SA", data={"do": "download", "name": "a.csv", "csv": csv})
+    gone = asyncio.Event()
+    messages = [{"type": "http.request", "body": request.read(), "more_body": False}]
+    pieces: list[bytes] = []
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pieces.append(message.get("body", b""))
+        if len(pieces) == 5:
+            gone.set()
+
+    async def download() -> None:
+        await service.start()
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"task=SA", "http_version": "1.1"}
+        headers = [(name.lower(), value) for name, value in request.headers.raw]
+        await app({**scope, "scheme": "http", "root_path": "", "headers": headers}, receive, send)
+        await service.drain(0)
+
+    run(download())
+    assert 5 <= len(pieces) < 50 and service.under_way == 0
+
+
+def test_half_of_a_surrogate_pair_in_an_answer_is_no_error() -> None:
+    page, reply = table(
+        "a.csv", b"question,snippets\na\xff,b\nc,d\n", "AG", ScriptedGenerator(lambda question: "5\ud800")
+    )
+    assert "5?" in page.text(".rows") and reply.content.endswith(b"c,d,5?,\n")

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecellm.serving.keys import Keys
-from ecellm.serving.page_access import COOKIE_PATHS, FORM_PATHS, FORMS, SIGN_IN, may_be_unknown, signed_in
+from ecellm.serving.page_access import COOKIE_PATHS, FORM_PATHS, FORMS, SIGN_IN, needs_no_key, signed_in
 from ecellm.serving.problems import Kind, ProblemError
 from ecellm.serving.service import Service
 
@@ -120,8 +120,8 @@ class Guard:
             )
         if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
             raise ProblemError("too-many-headers", f"The headers have more than {MAX_HEADER_BYTES:,} bytes.")
-        scope["state"]["known"] = self._is_known(path, headers)
-        if not (scope["state"]["known"] or path in OPEN_PATHS or may_be_unknown(scope["method"], path)):
+        scope["state"]["authorised"] = self._is_authorised(path, headers)
+        if not (scope["state"]["authorised"] or path in OPEN_PATHS or needs_no_key(scope["method"], path)):
             raise ProblemError(
                 "unauthorized",
                 "Send one of the service's keys as the header Authorization: Bearer KEY.",
@@ -131,8 +131,8 @@ class Guard:
         if path not in QUIET_PATHS and not self.service.is_ready:
             raise unavailable(self.service)
 
-    def _is_known(self, path: str, headers: Headers) -> bool:
-        """Say whether a request has a key, or stands for one by the page's cookie where that is accepted."""
+    def _is_authorised(self, path: str, headers: Headers) -> bool:
+        """Say whether a request has a key or, where the page's cookie is accepted, a session."""
         keys = self.allowed.keys
         return keys.accept(_header(headers, b"authorization")) or (path in COOKIE_PATHS and signed_in(headers, keys))
 

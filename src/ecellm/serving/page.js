@@ -48,7 +48,7 @@ for (const form of document.querySelectorAll("form")) {
   });
 }
 
-for (const field of document.querySelectorAll("textarea[data-enters]")) {
+for (const field of document.querySelectorAll("textarea[data-enter-submits]")) {
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();

@@ -24,10 +24,10 @@ from ecellm.serving.page_access import (
     SESSION_SECONDS,
     SIGN_IN,
     SIGN_OUT,
-    is_own_form,
-    own_address,
+    is_same_origin,
+    public_origin,
 )
-from ecellm.serving.page_answer import CopiedRequest, ShownAnswer, shown_answer
+from ecellm.serving.page_answer import CodeSample, ShownAnswer, shown_answer
 from ecellm.serving.page_form import example_row, form_groups, general_errors, question_body, row_of
 from ecellm.serving.page_table import (
     FIRST_ROWS,
@@ -74,14 +74,14 @@ def page_router(service: Service, allowed: Allowed) -> APIRouter:
 
     @router.get(PAGE)
     async def get(request: Request, task: str = "", example: int = 1) -> Response:
-        if not request.state.known:
+        if not request.state.authorised:
             return _sign_in_page()
         chosen = shown.schema(task).task
         return shown.render(request, chosen, PageState(example_row(chosen, example - 1)))
 
     @router.post(PAGE)
     async def post(request: Request, task: str = "") -> Response:
-        _check_own_form(request, allowed.keys)
+        _check_same_origin(request, allowed.keys)
         schema = shown.schema(task)
         async with _form(request, max_files=1) as sent:
             match sent.get("do"):
@@ -93,13 +93,13 @@ def page_router(service: Service, allowed: Allowed) -> APIRouter:
 
     @router.post(SIGN_IN)
     async def sign_in(request: Request) -> Response:
-        _check_own_form(request, allowed.keys)
+        _check_same_origin(request, allowed.keys)
         async with _form(request, max_files=0) as sent:
             return _signed_in(request, allowed.keys, str(sent.get("key", "")))
 
     @router.post(SIGN_OUT)
     async def sign_out(request: Request) -> Response:
-        _check_own_form(request, allowed.keys)
+        _check_same_origin(request, allowed.keys)
         response = RedirectResponse("./", 303)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return response
@@ -139,8 +139,8 @@ class _Page:
         except QueueFullError as full:
             self._note(request, state, task, _queue_full(full))
         else:
-            address = own_address(request.headers, request.url.scheme)
-            copied = CopiedRequest(address + task.address, body, bool(self.allowed.keys))
+            address = public_origin(request.headers, request.url.scheme)
+            copied = CodeSample(address + task.address, body, bool(self.allowed.keys))
             state.answer = shown_answer(task, row, found, time.perf_counter() - began, copied)
         return self.render(request, task, state)
 
@@ -230,9 +230,9 @@ def _queue_full(full: QueueFullError) -> ProblemError:
     return ProblemError("queue-full", detail, headers={"Retry-After": wait})
 
 
-def _check_own_form(request: Request, keys: Keys) -> None:
+def _check_same_origin(request: Request, keys: Keys) -> None:
     server = (request.scope.get("server") or ("",))[0]
-    if not is_own_form(request.headers, server, bool(keys)):
+    if not is_same_origin(request.headers, server, bool(keys)):
         raise ProblemError(
             "forbidden",
             "This form was sent from another site, or by a name that is not this machine's. Open the page itself "
@@ -251,7 +251,7 @@ def _signed_in(request: Request, keys: Keys, key: str) -> Response:
         request.state.problem = "unauthorized"
         return _sign_in_page("This is none of the service's keys.")
     response = RedirectResponse("./", 303)
-    secure = own_address(request.headers, request.url.scheme).startswith("https:")
+    secure = public_origin(request.headers, request.url.scheme).startswith("https:")
     response.set_cookie(COOKIE, session, SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
     return response
 

@@ -3,10 +3,10 @@
 A form in a browser sends no `Authorization`, so a key is exchanged for a cookie that proves it (`Keys.session`). The
 page accepts it, and so do the documents, but no address that programs use: those take keys alone.
 
-Any site may have a visitor's browser send a form here. So forms are accepted from the page itself only: browsers say
-where a form comes from, by `Sec-Fetch-Site` or `Origin`, and what is no browser says neither. Where no key is needed
-and only this machine reaches the service, the name by which it was reached has to be the machine's own, as another
-site's name may have been pointed at it (DNS rebinding).
+Any site may have a visitor's browser send a form here (cross-site request forgery). So forms are accepted from the
+page itself only: browsers say where a form comes from, by `Sec-Fetch-Site` or `Origin`, and what is no browser says
+neither. Where no key is needed and only this machine reaches the service, the name by which it was reached has to be
+the machine's own, as another site's name may have been pointed at it (DNS rebinding).
 """
 
 import ipaddress
@@ -28,10 +28,10 @@ COOKIE = "ecellm_session"
 #: Seconds after which one has to sign in again.
 SESSION_SECONDS = 12 * 3600
 #: Values of Sec-Fetch-Site: the page itself, or the user by hand.
-OWN_SITES = ("same-origin", "none")
+ALLOWED_SITES = ("same-origin", "none")
 
 
-def may_be_unknown(method: str, path: str) -> bool:
+def needs_no_key(method: str, path: str) -> bool:
     """Say whether a request without a key is passed on, so that one may sign in."""
     return path in (SIGN_IN, SIGN_OUT) or (path == PAGE and method == "GET")
 
@@ -49,15 +49,15 @@ def signed_in(headers: Iterable[tuple[bytes, bytes]], keys: Keys) -> bool:
     return False
 
 
-def is_own_form(headers: Mapping[str, str], server: str, needs_key: bool) -> bool:
+def is_same_origin(headers: Mapping[str, str], server: str, needs_key: bool) -> bool:
     """Say whether a form comes from the page itself, or from no browser; `server` is the address it came in by."""
     site, origin, host = headers.get("sec-fetch-site"), headers.get("origin"), headers.get("host", "")
     # The first is right behind a proxy, too, which may change the host.
-    own = site in OWN_SITES if site is not None else origin is None or _host_of(origin) == host
-    return own and (needs_key or not _is_loopback(server) or _is_own_name(host))
+    own = site in ALLOWED_SITES if site is not None else origin is None or _host_of(origin) == host
+    return own and (needs_key or not _is_loopback(server) or _is_loopback_name(host))
 
 
-def own_address(headers: Mapping[str, str], scheme: str) -> str:
+def public_origin(headers: Mapping[str, str], scheme: str) -> str:
     """Return the address under which a client reached the service; a browser's `Origin` has the scheme even where a
     proxy ends TLS."""
     origin, host = headers.get("origin", ""), headers.get("host", "localhost")
@@ -69,7 +69,7 @@ def _host_of(origin: str) -> str:
     return origin.partition("://")[2]
 
 
-def _is_own_name(host: str) -> bool:
+def _is_loopback_name(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

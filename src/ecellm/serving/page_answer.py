@@ -17,7 +17,7 @@ from ecellm.tasks.task import Quote
 #: The most candidates that have a bar: a ranking has one for each order.
 MOST_BARS = 10
 #: Characters of a bar's name beyond which it stands above the bar.
-LONG_NAME = 24
+LONG_LABEL = 24
 #: Characters of a line of Python.
 LINE = 88
 
@@ -81,7 +81,7 @@ class ShownAnswer:
     @property
     def is_long(self) -> bool:
         """Whether a name of a bar is too long to stand beside it."""
-        return any(len(bar.name) > LONG_NAME for bar in self.bars)
+        return any(len(bar.name) > LONG_LABEL for bar in self.bars)
 
     @property
     def columns(self) -> list[str]:
@@ -111,9 +111,7 @@ def answer_line(found: object) -> str:
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
-def shown_answer(
-    task: Task, row: Row, answer: Answer[object], seconds: float, request: "CopiedRequest"
-) -> ShownAnswer:
+def shown_answer(task: Task, row: Row, answer: Answer[object], seconds: float, request: "CodeSample") -> ShownAnswer:
     """Return what the page shows of an answer to a row."""
     shares = sorted((answer.probabilities or {}).items(), key=lambda pair: -pair[1])
     chosen = _chosen(answer)
@@ -133,7 +131,7 @@ def shown_answer(
 
 
 @dataclass(frozen=True)
-class CopiedRequest:
+class CodeSample:
     """A request to a task's endpoint, as code."""
 
     url: str

@@ -13,7 +13,7 @@ from ecellm.tasks.task import Column
 LONG = 60
 EMPTY = "Fill in this field."
 #: Words that a hint has beside those of its field's label, and that say nothing more.
-FILLER = frozenset({"a", "the", "of", "product", "product's", "1", "2"})
+STOP_WORDS = frozenset({"a", "the", "of", "product", "product's", "1", "2"})
 
 
 @dataclass
@@ -26,7 +26,7 @@ class FormField:
     needed: bool
     lines: int
     """How many it shows at first; it grows with its text."""
-    enters: bool
+    enter_submits: bool
     """Whether Enter sends the form, as in a field of one line."""
     value: str = ""
     error: str = ""
@@ -92,7 +92,7 @@ def row_of(task: Task, sent: Mapping[str, Any]) -> dict[str, object]:
 
 
 def question_body(task: Task, row: Row) -> dict[str, object]:
-    """Return the body that asks the same of the task's endpoint; a needed field that is empty stands in it empty."""
+    """Return the same question as a body of the task's endpoint; a needed field that is empty stands in it empty."""
     given: dict[str, object] = {}
     for column in task.form.columns:
         if column.needed or column.name in row:
@@ -109,7 +109,7 @@ def _hint(column: Column, label: str) -> str:
     """Return what a column holds and how much; empty where its label says as much."""
     says = column.says[:1].upper() + column.says[1:]
     if not column.many:
-        adds = set(column.says.lower().split()) - FILLER - set(label.lower().split())
+        adds = set(column.says.lower().split()) - STOP_WORDS - set(label.lower().split())
         return f"{says}." if adds else ""
     return f"{says}. One a line."
 

@@ -14,7 +14,7 @@ import binascii
 import tempfile
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
@@ -116,17 +116,16 @@ async def preview(service: Service, task: Task, upload: Upload) -> Preview:
 
     Raises DataError where the table cannot be used, ServerError where there is no answer, and QueueFullError.
     """
-    with _opened(task, upload) as table:
-        rows, questions, rejects = await asyncio.to_thread(_read, task, table)
-        known = [(row, made) for row, made in questions if row.number <= rows[:FIRST_ROWS][-1].number]
-        found = await service.answer([TaskQuestion(task, made) for _, made in known])
-        service.metrics.questions.labels(task.name).inc(len(known))
-        answers = {row.number: _answer_or_fault(one) for (row, _), one in zip(known, found, strict=True)}
-        columns = [column.name for column in task.form.columns if column.name in table.header]
-        columns = columns or table.header
-        faults = {row.number: reason for row, reason in rejects}
-        first = [_shown(row, columns, answers.get(row.number), faults) for row in rows[:FIRST_ROWS]]
-        return Preview(upload.name, upload.encoded, columns, first, len(rows), _reasons(rejects))
+    table = await asyncio.to_thread(_read, task, upload)
+    last = table.rows[:FIRST_ROWS][-1].number
+    known = [(row, made) for row, made in table.questions if row.number <= last]
+    found = await service.answer([TaskQuestion(task, made) for _, made in known])
+    service.metrics.questions.labels(task.name).inc(len(known))
+    answers = {row.number: _answer_or_fault(one) for (row, _), one in zip(known, found, strict=True)}
+    columns = [column.name for column in task.form.columns if column.name in table.header] or table.header
+    faults = {row.number: reason for row, reason in table.rejects}
+    first = [_shown(row, columns, answers.get(row.number), faults) for row in table.rows[:FIRST_ROWS]]
+    return Preview(upload.name, upload.encoded, columns, first, len(table.rows), _reasons(table.rejects))
 
 
 async def answered_table(service: Service, task: Task, upload: Upload) -> AsyncIterator[bytes]:
@@ -135,13 +134,13 @@ async def answered_table(service: Service, task: Task, upload: Upload) -> AsyncI
     A row that the model cannot read, as its prompt does not fit, has no answer. Raises DataError at once where the
     table cannot be used, and, while it is read, ServerError where the model fails.
     """
-    with _opened(task, upload) as table:  # checked before the response begins
-        await asyncio.to_thread(_read, task, table)
+    await asyncio.to_thread(_read, task, upload)  # before the response begins
     return _pieces(service, task, upload)
 
 
 async def _pieces(service: Service, task: Task, upload: Upload) -> AsyncIterator[bytes]:
-    with _opened(task, upload) as table:
+    with ExitStack() as stack:
+        table = await asyncio.to_thread(stack.enter_context, _opened(task, upload))
         columns, counts = new_columns(task, OPTIONS), TableCounts(RunCounts())
         waiting: deque[Mapping[str, object] | None] = deque()
         written = table.written(columns, iter(waiting.popleft, waiting))  # as many as are put there
@@ -202,17 +201,27 @@ def _opened(task: Task, upload: Upload) -> Iterator[CsvTable]:
         yield table
 
 
-def _read(task: Task, table: CsvTable) -> tuple[list[Row], list[tuple[Row, RowQuestion]], list[tuple[Row, str]]]:
-    """Return the rows, their questions, and the rejected rows; raises DataError where there are too many rows, or no
-    question among them."""
-    rows = list(islice(chain.from_iterable(table.chunks()), MAX_ROWS + 1))
-    if len(rows) > MAX_ROWS:
-        raise DataError(f"The table has more than {MAX_ROWS:,} rows. {LARGER}")
-    questions, rejects = questions_of(task, rows)
-    if not questions:
-        row, reason = rejects[0]
-        raise DataError(f"No row is a valid question. Of row {row.number}: {reason}")
-    return rows, questions, rejects
+@dataclass(frozen=True)
+class _ReadTable:
+    """A table that was read."""
+
+    header: list[str]
+    rows: list[Row]
+    questions: list[tuple[Row, RowQuestion]]
+    rejects: list[tuple[Row, str]]
+
+
+def _read(task: Task, upload: Upload) -> _ReadTable:
+    """Read a table; raises DataError where it cannot be used, has too many rows, or no question among them."""
+    with _opened(task, upload) as table:
+        rows = list(islice(chain.from_iterable(table.chunks()), MAX_ROWS + 1))
+        if len(rows) > MAX_ROWS:
+            raise DataError(f"The table has more than {MAX_ROWS:,} rows. {LARGER}")
+        questions, rejects = questions_of(task, rows)
+        if not questions:
+            row, reason = rejects[0]
+            raise DataError(f"No row is a valid question. Of row {row.number}: {reason}")
+        return _ReadTable(table.header, rows, questions, rejects)
 
 
 def _shown(

@@ -38,7 +38,8 @@ def page(
     """Return a page as a response that no cache keeps: it may have a user's texts."""
     own = {"Cache-Control": "no-store", "Content-Security-Policy": _policy(), "Referrer-Policy": "same-origin"}
     own |= {"X-Content-Type-Options": "nosniff"}
-    return HTMLResponse(render(template, **values), status, {**own, **(headers or {})})
+    # Half of a surrogate pair, which a model may write in an escape, becomes a ?.
+    return HTMLResponse(render(template, **values).encode("utf-8", "replace"), status, {**own, **(headers or {})})
 
 
 def _code(text: str) -> Markup:
