@@ -62,6 +62,10 @@ document.querySelector(".tasks [aria-current]")?.scrollIntoView({ block: "neares
 const upload = document.querySelector("form.upload");
 if (upload) {
   const file = upload.querySelector("input[type=file]");
+  const hint = document.createElement("span");
+  hint.className = "hint";
+  hint.textContent = "or drop a file here";
+  upload.querySelector("button").after(hint);
   upload.addEventListener("dragover", (event) => {
     event.preventDefault();
     upload.classList.add("over");

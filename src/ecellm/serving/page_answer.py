@@ -111,6 +111,18 @@ def answer_line(found: object) -> str:
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
+def answer_lines(found: object) -> list[str]:
+    """Return an answer in lines, one for each item of a list; a record is its values."""
+    if not isinstance(found, list):
+        return [answer_line(found)]
+    return [
+        ", ".join("none" if value is None else str(value) for value in item.values())
+        if isinstance(item, Mapping)
+        else answer_line(item)
+        for item in found
+    ]
+
+
 def shown_answer(task: Task, row: Row, answer: Answer[object], seconds: float, request: "CodeSample") -> ShownAnswer:
     """Return what the page shows of an answer to a row."""
     shares = sorted((answer.probabilities or {}).items(), key=lambda pair: -pair[1])

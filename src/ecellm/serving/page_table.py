@@ -29,7 +29,7 @@ from ecellm.io.tables.header import file_columns
 from ecellm.io.tables.rows import Row
 from ecellm.io.tables.text import KEPT, CsvTable
 from ecellm.serving.batching import QueueFullError
-from ecellm.serving.page_answer import answer_line, percent
+from ecellm.serving.page_answer import answer_lines, percent
 from ecellm.serving.service import Service
 from ecellm.serving.worker import TaskQuestion
 from ecellm.tasks import Task
@@ -68,7 +68,8 @@ class ShownRow:
 
     number: int
     cells: list[str]
-    answer: str
+    lines: list[str]
+    """Of the answer."""
     percent: str
     share: float | None
     fault: str
@@ -85,6 +86,11 @@ class Preview:
     rows: int
     reasons: list[tuple[str, int, str]]
     """Why rows are rejected: the reason, how many, and the numbers of the first ones."""
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether answers have probabilities."""
+        return any(row.share is not None for row in self.first)
 
     @property
     def rejected(self) -> int:
@@ -229,9 +235,11 @@ def _shown(
 ) -> ShownRow:
     cells = [_cell(row.values.get(column, "")) for column in columns]
     if not isinstance(answer, Answer):
-        return ShownRow(row.number, cells, "", "", None, answer or faults[row.number])
+        return ShownRow(row.number, cells, [], "", None, answer or faults[row.number])
     share = answer.probability
-    return ShownRow(row.number, cells, answer_line(answer.answer), "" if share is None else percent(share), share, "")
+    return ShownRow(
+        row.number, cells, answer_lines(answer.answer), "" if share is None else percent(share), share, ""
+    )
 
 
 def _cell(value: object) -> str:
