@@ -461,6 +461,17 @@ def test_answers_of_every_type_are_written(tmp_path: Path) -> None:
     assert unread.unparsed == 2 and pq.read_table(tmp_path / "unread.parquet")["answer"].to_pylist() == [None, None]
 
 
+@pytest.mark.parametrize("ending", FORMATS)
+def test_half_of_a_surrogate_pair_in_an_answer_is_no_error(ending: str, tmp_path: Path) -> None:
+    write, read = FORMATS[ending]
+    source = write(tmp_path / f"in.{ending}", [{"title": "5 cm", "attributes": "Length", "sku": "é"}])
+    triple = {"attribute": "length", "value": "5\ud800", "source": "product title"}
+    run(source, out := tmp_path / f"out.{ending}", "AVE", ScoredGenerator(json.dumps([triple])))
+    (row,) = read(out)
+    found = json.loads(row["answer"]) if ending == "csv" else row["answer"]
+    assert found == [{"attribute": "Length", "value": "5?", "source": "title"}] and row["sku"] == "é"
+
+
 def test_what_the_model_said_is_kept_for_answers_that_are_none(tmp_path: Path) -> None:
     source = write_csv(tmp_path / "pairs.csv", [*ROWS[:3], {**ROWS[0], "title_1": ""}])
 

@@ -91,7 +91,7 @@ def test_a_browser_shows_the_card_and_nothing_of_it_hangs_over(tmp_path: Path, w
     import_published(tmp_path / "rows.json", tmp_path / "shop")
     data = read_dataset(tmp_path / "shop")
     (tmp_path / "card.html").write_text(data_card(data, check(data)))
-    script = REPOSITORY / "tests" / "reports" / "show_in_browser.py"
+    script = REPOSITORY / "tests" / "show_in_browser.py"
     line = [sys.executable, str(script), str(tmp_path / "card.html"), str(tmp_path / "shot.png"), str(width), scheme]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120, env={**os.environ})
     assert done.returncode == 0, done.stderr[-2000:]

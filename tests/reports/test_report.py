@@ -14,7 +14,6 @@ import pytest
 from markupsafe import Markup
 from matplotlib.image import imread
 from page_reader import Page
-from show_in_browser import browser
 
 from ecellm.evaluation.evaluate import evaluate, write_scores
 from ecellm.evaluation.published_scores import quoted_rows, study_rows
@@ -40,6 +39,8 @@ from published_rows import (
     values,
     yes_no,
 )
+from repository import REPOSITORY
+from show_in_browser import browser
 
 Run = Callable[..., tuple[int, str, str]]
 UNSEEN = "IND_Unseen_Instruction"
@@ -342,7 +343,7 @@ def shown(page: str, folder: Path, width: int, scheme: str) -> tuple[dict[str, A
     if browser() is None and "CI" not in os.environ:
         pytest.skip("Chromium is not here: .ci/run installs it")
     (folder / "page.html").write_text(page)
-    script = Path(__file__).with_name("show_in_browser.py")
+    script = REPOSITORY / "tests" / "show_in_browser.py"
     picture = folder / "shot.png"
     line = [sys.executable, str(script), str(folder / "page.html"), str(picture), str(width), scheme]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120, env={**os.environ})

@@ -64,7 +64,8 @@ def serve(
     listening = listen(host, port)
     set_up()
     shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"Serving {service.name} at http://{shown}:{listening.getsockname()[1]}; /docs says what it takes.")
+    at = f"http://{shown}:{listening.getsockname()[1]}"
+    typer.echo(f"Serving {service.name} at {at}; open it in a browser, or read {at}/docs.")
     run(service, app, listening, grace)
 
 
@@ -73,6 +74,7 @@ def _check_installed() -> None:
     try:
         import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ConfigError(

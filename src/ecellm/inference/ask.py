@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecellm.errors import EcellmError
-from ecellm.inference.row_questions import RowQuestion, answered, row_question
+from ecellm.inference.row_questions import Answer, RowQuestion, answered, row_question
 from ecellm.inference.run import Run, RunCounts, replies_as_they_come, write_failures
 from ecellm.inference.table_output import (
     ANSWER,
@@ -111,18 +111,25 @@ def _left(generator: Generator, task: Task, table: Table, done: Collection[int])
         yield from (item.request for item in _requests(generator, task, rows)[0] if item.row.number not in done)
 
 
-def _requests(generator: Generator, task: Task, rows: Sequence[Row]) -> tuple[list[RowRequest], list[Entry]]:
-    """Return the rows' questions with their prompts, and the entries of the rejected rows."""
+def questions_of(task: Task, rows: Sequence[Row]) -> tuple[list[tuple[Row, RowQuestion]], list[tuple[Row, str]]]:
+    """Return the rows' questions, and the rejected rows with the reasons."""
     questions: list[tuple[Row, RowQuestion]] = []
-    rejects: list[Entry] = []
+    rejects: list[tuple[Row, str]] = []
     for row in rows:
         if row.fault:
-            rejects.append(_reject(row, row.fault))
+            rejects.append((row, row.fault))
             continue
         try:
             questions.append((row, row_question(task, row.values, str(row.number))))
         except EcellmError as error:
-            rejects.append(_reject(row, str(error)))
+            rejects.append((row, str(error)))
+    return questions, rejects
+
+
+def _requests(generator: Generator, task: Task, rows: Sequence[Row]) -> tuple[list[RowRequest], list[Entry]]:
+    """Return the rows' questions with their prompts, and the entries of the rejected rows."""
+    questions, rejected = questions_of(task, rows)
+    rejects = [_reject(row, reason) for row, reason in rejected]
     try:
         prompts: list[Prompt | None] = list(generator.prompts([one.question for _, one in questions]))
     except EcellmError:  # one of them does not fit: which?
@@ -143,8 +150,12 @@ def _requests(generator: Generator, task: Task, rows: Sequence[Row]) -> tuple[li
 
 def _entry(task: Task, item: RowRequest, reply: Reply, options: TableOptions) -> Entry:
     """Return the line of an answer."""
-    found = answered(task, item.question, reply)
-    entry: Entry = {"row": item.row.number, ANSWER: found.answer, PROBABILITY: found.probability}
+    return answer_entry(item.row, answered(task, item.question, reply), options)
+
+
+def answer_entry(row: Row, found: Answer[object], options: TableOptions) -> Entry:
+    """Return the journal entry of a row's answer."""
+    entry: Entry = {"row": row.number, ANSWER: found.answer, PROBABILITY: found.probability}
     entry |= {SCORES: found.probabilities} if options.scores else {}
     entry |= {COMPLETION: found.text} if options.text or found.answer is None else {}
     return {**entry, "near_tie": found.near_tie}

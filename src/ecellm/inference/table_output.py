@@ -14,6 +14,7 @@ import pyarrow as pa
 from ecellm.inference.run import RunCounts
 from ecellm.io.files import atomic_write
 from ecellm.io.journal import Entry
+from ecellm.io.tables.cells import is_whole_text
 from ecellm.io.tables.rows import Table
 from ecellm.tasks import Task
 
@@ -97,7 +98,7 @@ def write_table(
                     elif entry[ANSWER] is None:
                         line = {"row": row.number, COMPLETION: entry.get(COMPLETION)}
                         unparsed.write(json.dumps(line, ensure_ascii=False) + "\n")
-                    values.append(None if "reason" in entry else _new_values(entry, options, counts))
+                    values.append(None if "reason" in entry else new_values(entry, options, counts))
                 yield values
 
         if _any_answer(journal):
@@ -123,7 +124,8 @@ def _any_answer(journal: Path) -> bool:
         return any("reason" not in json.loads(line) for line in file)
 
 
-def _new_values(entry: Entry, options: TableOptions, counts: TableCounts) -> Entry:
+def new_values(entry: Entry, options: TableOptions, counts: TableCounts) -> Entry:
+    """Return the new columns' values of an answered row, and count it."""
     answer, probability = entry[ANSWER], entry[PROBABILITY]
     abstains = options.abstain is not None and (probability is None or probability < options.abstain)
     counts.answered += 1
@@ -135,7 +137,16 @@ def _new_values(entry: Entry, options: TableOptions, counts: TableCounts) -> Ent
         values[SCORES] = None if entry[SCORES] is None else json.dumps(entry[SCORES], ensure_ascii=False)
     if options.text:
         values[COMPLETION] = entry[COMPLETION]
-    return {options.prefix + name: value for name, value in values.items()}
+    return {options.prefix + name: _writable(value) for name, value in values.items()}
+
+
+def _writable(value: object) -> object:
+    """Return a value with a ? for half of a surrogate pair, which a model may write in an escape."""
+    if isinstance(value, str):
+        return value if is_whole_text(value) else value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_writable(item) for item in value]
+    return {name: _writable(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _places(journal: Path, rows: int) -> "array[int]":

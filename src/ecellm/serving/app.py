@@ -1,6 +1,5 @@
 """The application: all endpoints of a service, their description, and what becomes of errors."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,23 +15,12 @@ from ecellm.serving.chat import chat_router
 from ecellm.serving.classify import classify_router
 from ecellm.serving.guard import Allowed, Guard, unavailable
 from ecellm.serving.health import health_router
-from ecellm.serving.problems import BY_STATUS, MEDIA_TYPE, FieldError, ProblemDetails, ProblemError, several_invalid
+from ecellm.serving.page import page_router
+from ecellm.serving.problems import BY_STATUS, MEDIA_TYPE, ProblemDetails, ProblemError, invalid_body
 from ecellm.serving.rerank import rerank_router
 from ecellm.serving.service import Service
 from ecellm.serving.task_endpoints import task_router
 
-#: Parts of a field's place that are shown.
-MOST_PARTS, LONGEST_PART = 8, 60
-#: The message on a field, by pydantic's type of the error, where pydantic's own names Python's types.
-MESSAGES = {
-    "missing": "is missing",
-    "extra_forbidden": "there is no such field",
-    "model_attributes_type": "should be an object",
-    "model_type": "should be an object",
-    "list_type": "should be a list",
-    "string_type": "should be a text",
-    "string_pattern_mismatch": "is empty",
-}
 ABOUT = (
     "A model that answers e-commerce questions: each task has an endpoint, which takes one question or several. "
     "Errors are problem details (RFC 9457)."
@@ -53,7 +41,12 @@ def create_app(service: Service, allowed: Allowed | None = None, max_new_tokens:
         responses={"default": {"model": ProblemDetails, "description": "Problem details."}},
     )
     conventions = (rerank_router(service), classify_router(service), chat_router(service, max_new_tokens))
-    for router in (task_router(service), *conventions, health_router(service, app, allowed)):
+    for router in (
+        page_router(service, allowed),
+        task_router(service),
+        *conventions,
+        health_router(service, app, allowed),
+    ):
         app.include_router(router)
     _handle_errors(app, service)
     _describe(app, allowed)
@@ -73,7 +66,7 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: RequestValidationError) -> Response:
-        return respond(request, invalid(error))
+        return respond(request, invalid_body(error.errors(), error.body))
 
     @app.exception_handler(QueueFullError)
     async def _(request: Request, error: QueueFullError) -> Response:
@@ -105,34 +98,6 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
         # The guard, which the error reaches next, logs it.
         number = request.state.seen.identity
         return respond(request, ProblemError("internal", f"The service made a mistake; its log has it as {number}."))
-
-
-def invalid(error: RequestValidationError) -> ProblemError:
-    """Return the problem of a body that is not of its endpoint's form, naming its fields and quoting no value."""
-    found: dict[str, FieldError] = {}
-    for one in error.errors():
-        place = _place(one, error.body)
-        message = MESSAGES.get(one["type"]) or one["msg"][:1].lower() + one["msg"][1:]
-        pointer = "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in place)
-        # Of a field that may be one of several things, the first that it is not.
-        found.setdefault(pointer, FieldError(pointer=pointer, detail=f"{'.'.join(place) or 'The body'}: {message}."))
-    # Where one of those forms was gone into, what is wrong inside it says more.
-    outer = {pointer for pointer in found if any(other.startswith(pointer + "/") for other in found)}
-    return several_invalid([one for pointer, one in found.items() if pointer not in outer])
-
-
-def _place(error: Mapping[str, Any], body: Any) -> list[str]:
-    """Return where in the body an error is: pydantic's place also names the forms that were tried on the way."""
-    _, *loc = error["loc"]
-    place, value = [], body
-    for number, part in enumerate(loc):
-        inside = isinstance(value, Mapping) and part in value
-        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
-            value = value[part]
-        elif not (error["type"] == "missing" and number == len(loc) - 1):
-            continue
-        place.append(str(part)[:LONGEST_PART])
-    return place[:MOST_PARTS]
 
 
 def _describe(app: FastAPI, allowed: Allowed) -> None:

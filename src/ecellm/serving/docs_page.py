@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, Template
+from starlette.responses import HTMLResponse
+
+from ecellm.serving.templates import page
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post")
+#: JSON's types as the page names them; null is not named, as a field that may be null is not required.
+TYPES = {"string": "text", "integer": "number"}
 
 
-@cache
-def _template() -> Template:
-    return Environment(loader=PackageLoader("ecellm.serving", "."), autoescape=True).get_template("docs_page.html.j2")
-
-
-def docs_page(described: Schema) -> str:
+def docs_page(described: Schema) -> HTMLResponse:
     """Return the page of an OpenAPI description."""
     schemas: Schema = described.get("components", {}).get("schemas", {})
     operations = [
@@ -25,8 +23,13 @@ def docs_page(described: Schema) -> str:
         for method, operation in methods.items()
         if method in METHODS
     ]
-    tags = list(dict.fromkeys(operation["tag"] for operation in operations))
-    return _template().render(info=described["info"], tags=tags, operations=operations, key="security" in described)
+    return page(
+        "docs_page.html.j2",
+        info=described["info"],
+        operations=operations,
+        key="security" in described,
+        signed_in=False,
+    )
 
 
 def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> dict[str, Any]:
@@ -37,7 +40,6 @@ def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> di
     return {
         "path": path,
         "method": method.upper(),
-        "tag": (operation.get("tags") or ["other"])[0],
         "summary": operation.get("summary", ""),
         "description": operation.get("description", ""),
         "fields": _fields(question, schemas),
@@ -99,5 +101,6 @@ def _kind(field: Schema, schemas: Schema) -> str:
             found.append(" | ".join(json.dumps(value) for value in one.get("enum", [one.get("const")])))
         else:
             most = f" of at most {one['maxLength']:,} characters" if "maxLength" in one else ""
-            found.append(str(one.get("type", "any")) + most)
-    return " or ".join(dict.fromkeys(found))
+            name = str(one.get("type", "any"))
+            found.append(TYPES.get(name, name) + most)
+    return " or ".join(dict.fromkeys(kind for kind in found if kind != "null"))

@@ -8,13 +8,14 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic_core import from_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecellm.serving.keys import Keys
+from ecellm.serving.page_access import COOKIE_PATHS, FORM_PATHS, FORMS, SIGN_IN, needs_no_key, signed_in
 from ecellm.serving.problems import Kind, ProblemError
 from ecellm.serving.service import Service
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 MAX_HEADERS, MAX_HEADER_BYTES = 100, 32 * 1024
 #: Seconds that a body may take to arrive.
 BODY_SECONDS = 20.0
+#: Bytes of a form that signs in, which comes from clients without a key.
+MAX_SIGN_IN = 4096
+Headers = Sequence[tuple[bytes, bytes]]
 #: What needs no key, and is answered whatever state the service is in: probes.
 OPEN_PATHS = ("/healthz", "/readyz")
 #: What is answered while there is no model.
@@ -116,7 +120,8 @@ class Guard:
             )
         if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
             raise ProblemError("too-many-headers", f"The headers have more than {MAX_HEADER_BYTES:,} bytes.")
-        if path not in OPEN_PATHS and not self.allowed.keys.accept(_header(headers, b"authorization")):
+        scope["state"]["authorised"] = self._is_authorised(path, headers)
+        if not (scope["state"]["authorised"] or path in OPEN_PATHS or needs_no_key(scope["method"], path)):
             raise ProblemError(
                 "unauthorized",
                 "Send one of the service's keys as the header Authorization: Bearer KEY.",
@@ -126,9 +131,15 @@ class Guard:
         if path not in QUIET_PATHS and not self.service.is_ready:
             raise unavailable(self.service)
 
+    def _is_authorised(self, path: str, headers: Headers) -> bool:
+        """Say whether a request has a key or, where the page's cookie is accepted, a session."""
+        keys = self.allowed.keys
+        return keys.accept(_header(headers, b"authorization")) or (path in COOKIE_PATHS and signed_in(headers, keys))
+
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """Read a body; raises ProblemError where it is too large, too slow, or no JSON that is read safely."""
-        headers, most = scope["headers"], self.allowed.max_body
+        headers, path = scope["headers"], scope["path"]
+        most = min(self.allowed.max_body, MAX_SIGN_IN) if path == SIGN_IN else self.allowed.max_body
         encoding = _header(headers, b"content-encoding")
         if encoding not in (None, b"", b"identity"):
             raise ProblemError("unsupported-media-type", "Send the body as it is, without a Content-Encoding.")
@@ -154,7 +165,8 @@ class Guard:
         except TimeoutError:
             wanted = f"The body did not arrive within {self.allowed.body_seconds:g} seconds."
             raise ProblemError("timeout", wanted, headers={"Connection": "close"}) from None
-        return _checked(b"".join(parts), _header(headers, b"content-type"))
+        check = _checked_form if path in FORM_PATHS else _checked
+        return check(b"".join(parts), _header(headers, b"content-type"))
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         """Answer a request whose body was read; raises _GoneError where its client goes away first."""
@@ -223,8 +235,7 @@ def _checked(body: bytes, kind: bytes | None) -> bytes:
     """Return a body that is JSON; raises ProblemError for NaN, lone surrogates, deep nesting and what is no JSON."""
     if not body:
         return body
-    media = (kind or b"").partition(b";")[0].strip().lower()
-    if media != b"application/json":
+    if _media(kind) != b"application/json":
         wanted = "Send the body as JSON, with the header Content-Type: application/json."
         raise ProblemError("unsupported-media-type", wanted)
     try:
@@ -232,3 +243,14 @@ def _checked(body: bytes, kind: bytes | None) -> bytes:
     except ValueError as error:
         raise ProblemError("invalid-json", f"The body is no valid JSON: {error}.") from None
     return body
+
+
+def _checked_form(body: bytes, kind: bytes | None) -> bytes:
+    """Return a body that a form of the page sends; raises ProblemError for one of another media type."""
+    if body and _media(kind) not in FORMS:
+        raise ProblemError("unsupported-media-type", "This address takes what the page's own forms send.")
+    return body
+
+
+def _media(kind: bytes | None) -> bytes:
+    return (kind or b"").partition(b";")[0].strip().lower()

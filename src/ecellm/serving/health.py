@@ -41,7 +41,7 @@ def health_router(service: Service, app: FastAPI, allowed: Allowed) -> APIRouter
 
     @router.get("/docs", summary="The endpoints, as a page", response_class=HTMLResponse)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(docs_page(app.openapi()))
+        return docs_page(app.openapi())
 
     @router.post("/admin/reload", summary="Load the model anew, without a dropped request")
     async def reload() -> Health:

@@ -113,13 +113,17 @@ def choices(task: Task) -> list[str]:
 
 def example_body(task: Task, place: int = 0) -> dict[str, object]:
     """Return one of the task's example questions as a body."""
-    if len(task.sample_rows) <= place:
-        return {}
-    row, records = dict(task.sample_rows[place]), _records(task.form.columns)
-    for number, columns in records.items():
+    return body_of(task, task.sample_rows[place]) if place < len(task.sample_rows) else {}
+
+
+def body_of(task: Task, given: Row) -> dict[str, object]:
+    """Return a question by column as a body: a record of which there is but a title is a text."""
+    row = dict(given)
+    for number, columns in records_of(task.form.columns).items():
         names = {column.name for column in columns}
-        given = {_base(name): row.pop(name) for name in list(row) if name in names}
-        row[f"{RECORD}_{number}"] = given if len(given) > 1 else next(iter(given.values()))
+        record = {base_name(name): row.pop(name) for name in list(row) if name in names}
+        if record:
+            row[f"{RECORD}_{number}"] = record["title"] if set(record) == {"title"} else record
     return row
 
 
@@ -127,13 +131,15 @@ def place_of(task: Task, column: str) -> str:
     """Return where in a question a column stands, as a JSON pointer; empty for what is no column."""
     if all(column != one.name for one in task.form.columns):
         return ""
-    inside = (number for number, own in _records(task.form.columns).items() if any(column == one.name for one in own))
+    inside = (
+        number for number, own in records_of(task.form.columns).items() if any(column == one.name for one in own)
+    )
     number = next(inside, None)
-    return f"/{column}" if number is None else f"/{RECORD}_{number}/{_base(column)}"
+    return f"/{column}" if number is None else f"/{RECORD}_{number}/{base_name(column)}"
 
 
 def _question(task: Task, name: str) -> type[BaseModel]:
-    records = _records(task.form.columns)
+    records = records_of(task.form.columns)
     inside = {column.name for columns in records.values() for column in columns}
     fields: dict[str, Any] = {
         column.name: _field(column, column.says) for column in task.form.columns if column.name not in inside
@@ -143,7 +149,7 @@ def _question(task: Task, name: str) -> type[BaseModel]:
             f"{name}Record{number}",
             __config__=ConfigDict(extra="forbid"),
             __doc__=f"The record of product {number}.",
-            **{_base(column.name): _field(column, column.says) for column in columns},
+            **{base_name(column.name): _field(column, column.says) for column in columns},
         )
         either = Annotated[
             Annotated[NeededText, Tag(TEXT)] | Annotated[record, Tag(OBJECT)], Discriminator(text_or_object)
@@ -172,7 +178,7 @@ def _field(column: Column, says: str) -> Any:
     return (Annotated[Value | None, described], None)
 
 
-def _records(columns: Sequence[Column]) -> dict[str, list[Column]]:
+def records_of(columns: Sequence[Column]) -> dict[str, list[Column]]:
     """Return the columns of products' records, by number: a product of several columns is given as one record."""
     found = {
         number: [column for column in columns if column.name.endswith(f"_{number}") and not column.many]
@@ -181,7 +187,8 @@ def _records(columns: Sequence[Column]) -> dict[str, list[Column]]:
     return {number: own for number, own in found.items() if len(own) > 1}
 
 
-def _base(column: str) -> str:
+def base_name(column: str) -> str:
+    """Return a column of a record without the number of its product."""
     return column.rpartition("_")[0]
 
 

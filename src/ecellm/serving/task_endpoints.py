@@ -114,6 +114,6 @@ def _description(task: Task) -> str:
     known = choices(task)
     answers = f" The answer is one of: {', '.join(known)}." if known else ""
     return (
-        f"The model is asked: {task.seed_instruction}{answers} The body is one question, or several as `questions`, "
+        f"The instruction: {task.seed_instruction}{answers} The body is one question, or several as `questions`, "
         "which come back as `answers` in their order."
     )

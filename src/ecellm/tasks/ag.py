@@ -9,11 +9,13 @@ question none of whose answers has a helpful vote is skipped.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ecellm.errors import DataError
 from ecellm.tasks.answers import Answers, FreeText
 from ecellm.tasks.input_parsing import words
-from ecellm.tasks.questions import compared, question_task
+from ecellm.tasks.questions import FORM, compared, question_task
+from ecellm.tasks.task import Quote
 from ecellm.tasks.text_pairs import TextPair
 from ecellm.types import Example
 
@@ -53,6 +55,7 @@ TASK = question_task(
     ),
     answer=FreeText(),
     metric="bertscore_f1",
+    form=replace(FORM, quotes=lambda answer: [Quote("snippets", answer)]),
     trivial=snippets_as_answers,
     verb="answer",
     sample_rows=(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from ecellm.errors import DataError
 from ecellm.tasks.answers import JOINER, NONE, TARGETS, Triple, Triples
 from ecellm.tasks.input_parsing import Path, Truncation, json_pieces, texts_under, whole
-from ecellm.tasks.task import Column, Form, Given, Piece, Pieces, Task
+from ecellm.tasks.task import Column, Form, Given, Piece, Pieces, Quote, Task
 from ecellm.types import Example
 
 FIELDS = ("title", "description", "feature", "price", "brand")
@@ -44,6 +44,15 @@ def read(answer: list[Triple], given: Given) -> list[dict[str, str | None]]:
             "source": None if triple["source"] == NONE else triple["source"].removeprefix("product "),
         }
         for triple in answer
+    ]
+
+
+def quotes(answer: list[dict[str, str | None]]) -> list[Quote]:
+    """Return the values with the fields that they stand in."""
+    return [
+        Quote(found["source"], found["value"], found["attribute"] or "")
+        for found in answer
+        if found["source"] and found["value"]
     ]
 
 
@@ -99,6 +108,7 @@ TASK = Task(
         ),
         write,
         read,
+        quotes,
     ),
     texts=texts_under("product title"),
     verb="extract",

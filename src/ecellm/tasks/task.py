@@ -59,6 +59,17 @@ class Column:
     """Of a list: the most texts, where more are refused."""
 
 
+@dataclass(frozen=True)
+class Quote:
+    """A text of an answer that may stand in the question, where it is shown marked."""
+
+    column: str
+    """Where it stands."""
+    text: str
+    name: str = ""
+    """What it is, such as an attribute."""
+
+
 #: A question of one's own by column: a text, a list of texts where there are many, None where nothing is given.
 Given = Mapping[str, Any]
 
@@ -73,6 +84,8 @@ class Form:
     with one sentence for values that make no question."""
     read: Callable[[Any, Given], object] = lambda answer, given: answer
     """Return a parsed answer in the question's own terms, such as an option's text for its letter."""
+    quotes: Callable[[Any], Sequence[Quote]] = lambda answer: ()
+    """Return which texts of an answer, in the question's own terms, may have been copied from its columns."""
     fields: tuple[str, ...] | None = None
     """The fields of a record, where the user chose them; None: the published ones."""
     of_fields: Callable[[Sequence[str]], Form] | None = None

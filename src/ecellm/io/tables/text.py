@@ -51,13 +51,21 @@ class CsvTable:
     def write(self, out: Path, columns: Mapping[str, pa.DataType], added: Iterable[Added]) -> None:
         """Write the rows; lists are JSON, missing values empty cells."""
         with _writing(out) as file:
-            ending = "\r\n" if self._first.endswith("\r\n") else "\n"
-            file.write(byte_order_mark(self.path) + self._first.rstrip("\r\n") + self._cells(columns) + ending)
-            for records, values in zip(by_chunks(self._records()), added, strict=True):
-                for record, more in zip(records, values, strict=True):
-                    if more is not None:
-                        cells = self._cells(_cell(more[name]) for name in columns)
-                        file.write(record.text.rstrip("\r\n") + cells + ending)
+            file.writelines(self.written(columns, chain.from_iterable(added)))
+
+    def written(
+        self, columns: Mapping[str, pa.DataType], added: Iterable[Mapping[str, object] | None]
+    ) -> Iterator[str]:
+        """Give the text of the table with new columns: first its header, then one text a row, empty where `added`
+        drops the row. What is no UTF-8 stands in it as `KEPT` has it."""
+        ending = "\r\n" if self._first.endswith("\r\n") else "\n"
+        yield byte_order_mark(self.path) + self._first.rstrip("\r\n") + self._cells(columns) + ending
+        for record, more in zip(self._records(), added, strict=True):
+            if more is None:
+                yield ""
+            else:
+                cells = self._cells(_cell(more[name]) for name in columns)
+                yield record.text.rstrip("\r\n") + cells + ending
 
     def _records(self) -> Iterator[CsvRecord]:
         lines = TextLines(self.path, errors=KEPT)
