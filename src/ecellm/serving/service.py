@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,6 +48,8 @@ class Service:
     began: int = field(default_factory=lambda: int(time.time()))
     batcher: "Batcher[Item, Found] | None" = None
     worker: ModelWorker | None = None
+    reload_all: Callable[[], Awaitable[None]] | None = None
+    """Has every worker process load the model anew, this one among them; None where there is one process."""
 
     def __post_init__(self) -> None:
         self._reloading = asyncio.Lock()
@@ -60,7 +62,6 @@ class Service:
             self.state = "failed"
             raise
         self.batcher = Batcher(self.worker, self.limits, self.metrics)
-        self.metrics.watch_queue(lambda: 0 if self.batcher is None else self.batcher.waiting)
         if self.state == "starting":
             self.state = "ready"
             self.metrics.ready.set(1)
@@ -108,6 +109,10 @@ class Service:
             self.batcher.replace(worker)
             self.metrics.reloads.labels("done").inc()
             logger.info("reloaded", extra={"model": self.name})
+
+    async def reload_everywhere(self) -> None:
+        """Load the model anew in every process; raises as `reload`."""
+        await (self.reload if self.reload_all is None else self.reload_all)()
 
     async def drain(self, grace: float) -> None:
         """Refuse new requests, finish those under way within `grace` seconds, and fail the rest."""
