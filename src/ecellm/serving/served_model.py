@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from ecellm.errors import ConfigError
 from ecellm.models.base import Decoding
-from ecellm.models.load import check_is_there, engine_of, load_generator, tasks_of
+from ecellm.models.load import check_is_there, engine_of, load_identified, tasks_of
 from ecellm.serving.app import create_app
 from ecellm.serving.batching import Limits
 from ecellm.serving.guard import Allowed
@@ -57,8 +57,8 @@ class ServedModel:
 
     def load(self) -> Loaded:
         """Load it; raises as `load_generator`."""
-        generator = load_generator(self.name, self.decoding, self.template, None, self.calibration)
-        return Loaded(generator, self.tasks())
+        generator, identity = load_identified(self.name, self.decoding, self.template, None, self.calibration)
+        return Loaded(generator, self.tasks(), identity)
 
     def service(self) -> Service:
         """Return its service, which is not started; raises as `tasks`."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,8 @@ class Loaded:
 
     generator: Generator
     tasks: tuple[Task, ...]
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """What its answers depend on: the hash of its weights, engine, prompt and decoding."""
 
 
 @dataclass
@@ -66,6 +68,11 @@ class Service:
             self.state = "ready"
             self.metrics.ready.set(1)
             logger.info("ready", extra={"model": self.name})
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the answers of the present model depend on."""
+        return {} if self.worker is None else self.worker.identity
 
     @property
     def is_ready(self) -> bool:
@@ -135,7 +142,7 @@ class Service:
                 f"{self.name} answers other tasks now ({', '.join(task.name for task in loaded.tasks)}): start the "
                 "service again."
             )
-        worker = ModelWorker(loaded.generator, self.metrics.prompt_tokens.inc)
+        worker = ModelWorker(loaded.generator, self.metrics.prompt_tokens.inc, loaded.identity)
         for task in self.tasks:
             questions = [TaskQuestion(task, row_question(task, row, "warm")) for row in task.sample_rows]
             for ready in worker.prepare(questions):
