@@ -15,6 +15,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import typer
@@ -116,6 +117,9 @@ def entry(name: str, found: Callable[..., object], level: int) -> list[str]:
         forms = typing.get_overloads(found) or [found]
         awaited = "await " if inspect.iscoroutinefunction(found) else ""
         lines += ["```python", *(f"{awaited}{name}{signature(form)}" for form in forms), "```", ""]
+    elif "__init__" in vars(found) and not is_dataclass(found):
+        made = signature(vars(found)["__init__"]).removesuffix(" -> None")
+        lines += ["```python", f"{name}{made}", "```", ""]
     return [*lines, doc, "", *attributes(found)]
 
 
