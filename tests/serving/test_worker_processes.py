@@ -77,6 +77,8 @@ def test_a_worker_killed_under_load_fails_only_what_was_under_way_in_it(xs_folde
             time.sleep(1)
             stop.set()
         assert found[200] > after > 8
+        by_worker = Counter(line["worker"] for line in service.records() if line["event"] == "request")
+        assert min(by_worker[0], by_worker[1]) > 0.1 * by_worker.total()
         # Each client had one request under way, so at most each fails once, by a closed connection.
         failed = {name: count for name, count in found.items() if name != 200}
         assert set(failed) <= {"RemoteDisconnected", "ConnectionResetError"} and sum(failed.values()) <= 8

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from itertools import count
 from multiprocessing.connection import Connection
 
@@ -22,8 +22,9 @@ from ecellm.serving.logs import set_up
 from ecellm.serving.messages import Failed, Message, Ready, Reload, ReloadAll, Reloaded
 from ecellm.serving.metrics import FOLDER
 from ecellm.serving.served_model import ServedModel
-from ecellm.serving.server import BACKLOG, hear_signals, http_server, reload_and_log
+from ecellm.serving.server import hear_signals, http_server, reload_and_log
 from ecellm.serving.service import Service
+from ecellm.serving.shared_socket import CLOSED, SharedSocket
 from ecellm.serving.supervisor import ENDING_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -104,16 +105,17 @@ class Link:
             future.set_exception(ModelError(reply.failure))
 
 
-class _SharedSocket(socket.socket):
-    """A listening socket from which connections are accepted one at a time, so that no worker takes all that come
-    together; asyncio would also shorten the queue of connections to the number that it accepts at once."""
-
-    def listen(self, backlog: int = BACKLOG, /) -> None:
-        super().listen(BACKLOG)
-
-
-def run(connection: Connection, number: int, listening: socket.socket, grace: float, model: ServedModel) -> None:
-    """Serve as one of several workers until SIGTERM; `number` is its place among them."""
+def run(
+    connection: Connection,
+    number: int,
+    listening: socket.socket,
+    grace: float,
+    model: ServedModel,
+    counts: MutableSequence[int],
+) -> None:
+    """Serve as one of several workers until SIGTERM; `number` is its place among them, `counts` has all workers'
+    numbers of connections."""
+    counts[number] = CLOSED
     # Ctrl-C reaches all processes of a terminal: the supervisor decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -121,7 +123,7 @@ def run(connection: Connection, number: int, listening: socket.socket, grace: fl
     set_up(number)
     link = Link(connection, grace)
     try:
-        asyncio.run(_serve(link, listening, grace, model))
+        asyncio.run(_serve(link, SharedSocket(fileno=listening.detach()), number, counts, grace, model))
     except EcellmError as error:
         link.send(Failed(type(error).__name__, str(error)))
         sys.exit(FAILED)
@@ -134,7 +136,14 @@ def run(connection: Connection, number: int, listening: socket.socket, grace: fl
             shutil.rmtree(os.environ.get(FOLDER, ""), ignore_errors=True)
 
 
-async def _serve(link: Link, listening: socket.socket, grace: float, model: ServedModel) -> None:
+async def _serve(
+    link: Link,
+    listening: SharedSocket,
+    number: int,
+    counts: MutableSequence[int],
+    grace: float,
+    model: ServedModel,
+) -> None:
     service = model.service()
     service.reload_all = link.reload_all
     stopped = asyncio.Event()
@@ -142,13 +151,16 @@ async def _serve(link: Link, listening: socket.socket, grace: float, model: Serv
     link.attach(service, stopped.set)
     await service.start()
     server = http_server(model.app(service))
+    # Connections that asyncio accepts at once: no worker takes all that come together.
     server.config.backlog = 1
-    serving = asyncio.create_task(server.serve(sockets=[_SharedSocket(fileno=listening.detach())]))
+    listening.count(number, counts, lambda: len(server.server_state.connections))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started:
         await asyncio.sleep(0.01)
     link.send(Ready())
     stopping, failing = asyncio.create_task(stopped.wait()), asyncio.create_task(_until_broken(service))
     await asyncio.wait((stopping, failing, serving), return_when=asyncio.FIRST_COMPLETED)
+    counts[number] = CLOSED
     await service.drain(grace)
     server.should_exit = True
     await serving

@@ -4,11 +4,13 @@ import os
 import socket
 import tempfile
 from functools import partial
+from multiprocessing import get_context
 
 from prometheus_client.multiprocess import mark_process_dead
 
 from ecellm.serving.metrics import FOLDER
 from ecellm.serving.served_model import ServedModel
+from ecellm.serving.shared_socket import CLOSED
 from ecellm.serving.supervisor import Supervisor, environment
 from ecellm.serving.worker_process import run
 
@@ -28,4 +30,5 @@ def run_workers(model: ServedModel, workers: int, listening: socket.socket, grac
         environment({THREADS: threads, FOLDER: folder}),
     ):
         on_death = partial(mark_process_dead, path=folder)
-        Supervisor(run, (grace, model), workers, listening, grace, on_death).run()
+        counts = get_context("spawn").RawArray("i", [CLOSED] * workers)
+        Supervisor(run, (grace, model, counts), workers, listening, grace, on_death).run()
