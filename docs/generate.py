@@ -15,6 +15,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import typer
@@ -100,7 +101,8 @@ def api_page() -> str:
         found = getattr(ecellm, name)
         parts += entry(name, found, 2)
         if inspect.isclass(found):
-            for member, value in vars(found).items():
+            members = {name: value for kind in reversed(found.__mro__) for name, value in vars(kind).items()}
+            for member, value in members.items():
                 if not member.startswith("_") and inspect.isfunction(value):
                     parts += entry(f"{name}.{member}", value, 3)
     return "\n".join(parts)
@@ -113,7 +115,11 @@ def entry(name: str, found: Callable[..., object], level: int) -> list[str]:
     lines = [f"{'#' * level} {name}", ""]
     if inspect.isfunction(found):
         forms = typing.get_overloads(found) or [found]
-        lines += ["```python", *(f"{name}{signature(form)}" for form in forms), "```", ""]
+        awaited = "await " if inspect.iscoroutinefunction(found) else ""
+        lines += ["```python", *(f"{awaited}{name}{signature(form)}" for form in forms), "```", ""]
+    elif "__init__" in vars(found) and not is_dataclass(found):
+        made = signature(vars(found)["__init__"]).removesuffix(" -> None")
+        lines += ["```python", f"{name}{made}", "```", ""]
     return [*lines, doc, "", *attributes(found)]
 
 

@@ -45,8 +45,12 @@ class Running:
             one.sendall(sent)
             return one.recv(65_536)
 
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of its log."""
+        return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
+
     def events(self) -> list[str]:
-        return [json.loads(line)["event"] for line in self.lines]
+        return [record["event"] for record in self.records()]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ecellm.api import build_dataset, evaluate, load_dataset, load_model, predict, tune
     from ecellm.data.dataset import Dataset
     from ecellm.errors import ConfigError, DataError, EcellmError, ModelError, ServerError
+    from ecellm.inference.client import AsyncClient, Client
     from ecellm.inference.model import Model
     from ecellm.inference.row_questions import Answer
     from ecellm.models.base import Decoding
@@ -20,6 +21,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "AsyncClient",
+    "Client",
     "ConfigError",
     "DataError",
     "Dataset",
@@ -44,6 +47,7 @@ _MODULES = {
     "ecellm.api": ("build_dataset", "evaluate", "load_dataset", "load_model", "predict", "tune"),
     "ecellm.data.dataset": ("Dataset",),
     "ecellm.errors": ("ConfigError", "DataError", "EcellmError", "ModelError", "ServerError"),
+    "ecellm.inference.client": ("AsyncClient", "Client"),
     "ecellm.inference.model": ("Model",),
     "ecellm.inference.row_questions": ("Answer",),
     "ecellm.models.base": ("Decoding",),

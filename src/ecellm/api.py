@@ -34,7 +34,8 @@ def load_model(
     decoding: "Decoding | None" = None,
     server: "Server | None" = None,
 ) -> "Model":
-    """Load a model: a MODEL folder, a base, `vllm:` and one of these, or `openai:` and a server's model.
+    """Load a model: a MODEL folder, a base, `vllm:` and one of these, or `openai:` and a server's model. (`Client` is
+    the same for a model behind `ecellm serve`.)
 
     `device` is torch's name of one (None: the accelerator where there is one, else the CPU); `precision` fp32, bf16
     or int8, on a CPU; `template` the name or JSON file of a prompt template, for what was not tuned here; `decoding`
@@ -149,9 +150,10 @@ def predict(
     """
     from ecellm.inference.predict import predict as run
     from ecellm.inference.selection import questions
-    from ecellm.models.load import identity, load_generator, tasks_of
+    from ecellm.models.load import check_predicts, identity, load_generator, tasks_of
     from ecellm.tasks import chosen_tasks
 
+    check_predicts(model)
     dataset, named = _dataset(data), _names(tasks)
     chosen = tasks_of(str(model)) if named is None else [task.name for task in chosen_tasks(named)]
     chosen_questions = questions(dataset, settings, chosen, limit)

@@ -48,6 +48,15 @@ def test_a_table_is_asked_and_its_cost_said(
     assert not any(KEY in file.read_text() for file in tmp_path.iterdir()) and KEY not in output + err
 
 
+def test_a_table_of_several_chunks_is_asked_to_its_end(
+    run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecellm.io.tables.rows.CHUNK", 10)
+    code, output, err = run(*ask)
+    assert code == 0 and "29 of 30 rows answered" in output, err
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 30
+
+
 def test_too_dear_a_table_is_not_begun(run: Run, server: ChatServer, ask: tuple[object, ...], tmp_path: Path) -> None:
     code, _, err = run(*ask, *PRICES, "--max-cost", 0.0001)
     assert code == 1 and "estimated to cost" in err and not server.bodies

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from catalogues import FIELDS, LEFT, PM, RIGHT, TRUE, Overlap, read_csv, write_csv
 
+from catalogues import FIELDS, LEFT, PM, RIGHT, TRUE, Overlap, read_csv, write_csv
 from ecellm.errors import ConfigError, DataError, ModelError
 from ecellm.linking.options import LinkOptions, Mode, Search
 from ecellm.linking.records import Catalogue, read_catalogue

@@ -175,9 +175,9 @@ def _one(task: "Task", model: _Model, values: list[str], abstain: float | None) 
 
 
 def _say_remarks(generator: "Generator") -> None:
-    from ecellm.models.remote.openai_compatible import OpenAIGenerator
+    from ecellm.models.base import ServedGenerator
 
-    for remark in generator.remarks() if isinstance(generator, OpenAIGenerator) else ():
+    for remark in generator.remarks() if isinstance(generator, ServedGenerator) else ():
         typer.echo(remark)
 
 
@@ -188,11 +188,10 @@ def _table(
     from ecellm.inference.run import failed_file
     from ecellm.inference.table_checks import checked_table
     from ecellm.io.progress import QuestionProgress
-    from ecellm.models.load import OPENAI, identity, load_generator
+    from ecellm.models.load import OPENAI, load_identified
 
     table = checked_table(task, source, out, options, overwrite)
-    whose = identity(*model)
-    generator = load_generator(*model)
+    generator, whose = load_identified(*model)
     before = budget.plan(model.decoding, typer.echo) if model.name.startswith(OPENAI) else None
     with QuestionProgress() as progress:
         counts = run(generator, task, table, source, out, whose, options, progress, before, budget.spend)

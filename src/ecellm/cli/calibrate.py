@@ -65,9 +65,10 @@ def calibrate(
     """
     from ecellm.data.dataset import read_dataset
     from ecellm.io.files import refuse_existing
-    from ecellm.models.load import check_is_there, is_tuned, tasks_of
+    from ecellm.models.load import check_is_there, check_predicts, is_tuned, tasks_of
 
     reached, budget = server_and_budget(model, server, concurrency, timeout, retries, price_in, price_out, max_cost)
+    check_predicts(model)
     check_is_there(model)
     if is_tuned(model) and (out or template):
         raise ConfigError(

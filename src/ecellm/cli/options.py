@@ -17,7 +17,7 @@ Named = Annotated[
     str,
     typer.Argument(
         help="A MODEL folder; a base, as a folder, a .gguf file, smollm2-135m or OWNER/NAME at the hub; vllm: and "
-        "one of these; or openai:NAME, a model of a server.",
+        "one of these; openai:NAME, a model of a server; or, of ecellm ask, the address of an ecellm serve.",
         metavar="MODEL",
     ),
 ]
@@ -85,13 +85,17 @@ def server_and_budget(
 ) -> "tuple[Server, Budget]":
     """Return how a server is reached and what it may cost; raises ConfigError where these options are given for a
     model that is not a server's, or one price without the other."""
-    from ecellm.models.load import OPENAI
+    from ecellm.models.load import OPENAI, engine_of
     from ecellm.models.remote.client import Server
     from ecellm.models.remote.cost import Budget, Prices
 
     reached = {"--concurrency": concurrency, "--timeout": timeout, "--retries": retries}
     costs = {"--price-in": price_in, "--price-out": price_out, "--max-cost": max_cost}
-    if not model.startswith(OPENAI):
+    engine, _ = engine_of(model)
+    if engine is not None and engine.of_rows:
+        why = f"is for models of a server, which are named {OPENAI}NAME, and {model} is a service of ecellm's own"
+        refuse_ignored(why, {"--server": address, **costs})
+    elif not model.startswith(OPENAI):
         why = f"is for models of a server, which are named {OPENAI}NAME, and {model} is none"
         refuse_ignored(why, {"--server": address, **reached, **costs})
     if max_cost is None and (price_in is None) != (price_out is None):

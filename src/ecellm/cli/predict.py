@@ -83,8 +83,9 @@ def predict(
     from ecellm.inference.predict import predict as run
     from ecellm.io.progress import QuestionProgress
     from ecellm.models.base import Decoding
-    from ecellm.models.load import OPENAI, identity, load_generator
+    from ecellm.models.load import OPENAI, check_predicts, identity, load_generator
 
+    check_predicts(model)
     if top_p == 0 or (top_p < 1 and not temperature):
         raise ConfigError("--top-p lies above 0, and below 1 it needs a --temperature above 0.")
     if not temperature:
@@ -118,7 +119,7 @@ def _questions(
 def _print(counts: "RunCounts", prices: "Prices", generator: "Generator", out: Path) -> None:
     """Print what the run did; raises ServerError where questions got no answer."""
     from ecellm.inference.run import failed_file
-    from ecellm.models.remote.openai_compatible import OpenAIGenerator
+    from ecellm.models.base import ServedGenerator
 
     typer.echo(
         f"{counts.answered:,} answered, {counts.skipped:,} skipped (answered before), "
@@ -129,7 +130,7 @@ def _print(counts: "RunCounts", prices: "Prices", generator: "Generator", out: P
         typer.echo(f"Truncated: {parts}.")
     if counts.usage is not None:
         typer.echo(f"The server counted {prices.summary(counts.usage)}.")
-    for remark in generator.remarks() if isinstance(generator, OpenAIGenerator) else ():
+    for remark in generator.remarks() if isinstance(generator, ServedGenerator) else ():
         typer.echo(remark)
     typer.echo(f"Answers written to {out}.")
     if counts.failed:

@@ -1,19 +1,22 @@
 """`ecellm serve`: put a model behind HTTP."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ecellm.cli.options import Calibration, Layout, MaxNewTokens, Named, Precision
 from ecellm.errors import ConfigError
 
-if TYPE_CHECKING:
-    from ecellm.tasks import Task
-
 Host = Annotated[str, typer.Option(help="The address to listen on; others than loopback need ECELLM_API_KEY.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")]
-MaxQueue = Annotated[int, typer.Option(min=1, help="Questions that may wait; more are refused with status 429.")]
+MaxQueue = Annotated[
+    int, typer.Option(min=1, help="Questions that may wait in each worker; more are refused with status 429.")
+]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Questions that are answered together.")]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, help="Processes that answer, each with a model of its own; one that dies is started again."),
+]
 Fields = Annotated[
     str | None,
     typer.Option(help="Of PM: all fields that a record shows, such as title,brand,modelno,price, as in tuning."),
@@ -26,6 +29,7 @@ def serve(
     model: Named,
     host: Host = "127.0.0.1",
     port: Port = 8000,
+    workers: Workers = 1,
     max_queue: MaxQueue = 1024,
     max_batch: MaxBatch = 64,
     precision: Precision = "fp32",
@@ -39,34 +43,27 @@ def serve(
     """Answer questions over HTTP, each task at an address of its own, until SIGTERM or Ctrl-C."""
     _check_installed()
     from ecellm.models.base import Decoding
-    from ecellm.models.load import check_is_there, engine_of, load_generator
-    from ecellm.serving.app import create_app
     from ecellm.serving.batching import Limits
-    from ecellm.serving.guard import Allowed
     from ecellm.serving.keys import Keys
     from ecellm.serving.logs import set_up
+    from ecellm.serving.served_model import ServedModel
     from ecellm.serving.server import check_exposed, listen, run
-    from ecellm.serving.service import Loaded, Service
+    from ecellm.serving.workers import run_workers
 
-    keys = Keys.from_environment()
-    check_exposed(host, keys, insecure)
-    check_is_there(model)
-    engine, name = engine_of(model)
-    if engine is not None and engine.connect is not None:
-        raise ConfigError(f"{model} is behind a server already: name a model that runs here.")
+    check_exposed(host, Keys.from_environment(), insecure)
     decoding = Decoding(max_new_tokens=max_new_tokens, precision=precision)
-
-    def load() -> Loaded:
-        return Loaded(load_generator(model, decoding, template, None, calibration), _tasks(model, fields))
-
-    service = Service(_shown(name), _tasks(model, fields), load, Limits(queue=max_queue, rows=max_batch))
-    app = create_app(service, Allowed(keys), max_new_tokens)
+    served = ServedModel(model, decoding, template, calibration, fields, Limits(queue=max_queue, rows=max_batch))
+    served.check()
     listening = listen(host, port)
     set_up()
     shown = f"[{host}]" if ":" in host else host
     at = f"http://{shown}:{listening.getsockname()[1]}"
-    typer.echo(f"Serving {service.name} at {at}; open it in a browser, or read {at}/docs.")
-    run(service, app, listening, grace)
+    typer.echo(f"Serving {served.shown_name} at {at}; open it in a browser, or read {at}/docs.")
+    if workers > 1:
+        run_workers(served, workers, listening, grace)
+    else:
+        service = served.service()
+        run(service, served.app(service), listening, grace)
 
 
 def _check_installed() -> None:
@@ -80,25 +77,3 @@ def _check_installed() -> None:
         raise ConfigError(
             f"ecellm serve needs the package {error.name}, which is not installed: pip install 'ecellm[serve]'."
         ) from error
-
-
-def _tasks(model: str, fields: str | None) -> "tuple[Task, ...]":
-    """Return the tasks that a model answers; raises ConfigError where none of them takes fields that are named."""
-    from ecellm.models.load import tasks_of
-    from ecellm.tasks import TASKS
-
-    known = tasks_of(model)
-    found = [task for task in TASKS.values() if known is None or task.name in known]
-    if fields is None:
-        return tuple(found)
-    names = [field.strip() for field in fields.split(",")]
-    if not any(task.form.of_fields for task in found):
-        raise ConfigError(f"{model} answers no task whose records have fields: omit --fields.")
-    return tuple(task if task.form.of_fields is None else task.with_fields(names) for task in found)
-
-
-def _shown(name: str) -> str:
-    """Return a model's name for clients: the last part of a path, which says nothing of the machine."""
-    from pathlib import Path
-
-    return Path(name).absolute().name or name

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from ecellm.errors import EcellmError
 from ecellm.inference.row_questions import Answer, RowQuestion, answered, row_question
@@ -101,7 +102,9 @@ def _by_chunk(
         items, rejects = _requests(generator, task, rows)
         answers.reject([entry for entry in rejects if entry["row"] not in done])
         fresh = [item.row.number not in done for item in items]
-        yield from replies_as_they_come(generator, items, fresh, answers.halt)
+        for group in replies_as_they_come(generator, items, fresh, answers.halt):
+            answers.reject([_reject(item.row, reply.reason) for item, reply in group if _is_invalid(reply)])
+            yield [(item, reply) for item, reply in group if not _is_invalid(reply)]
         if answers.halt.is_set():
             return
 
@@ -141,7 +144,7 @@ def _requests(generator: Generator, task: Task, rows: Sequence[Row]) -> tuple[li
                 rejects.append(_reject(row, str(error)))
                 prompts.append(None)
     items = [
-        RowRequest(row, one, Request(one.question, prompt))
+        RowRequest(row, one, Request(one.question, prompt, one.given))
         for (row, one), prompt in zip(questions, prompts, strict=True)
         if prompt is not None
     ]
@@ -163,6 +166,10 @@ def answer_entry(row: Row, found: Answer[object], options: TableOptions) -> Entr
 
 def _reject(row: Row, reason: str) -> Entry:
     return {"row": row.number, "reason": reason, "values": dict(row.values)}
+
+
+def _is_invalid(reply: Reply | Failure) -> TypeGuard[Failure]:
+    return isinstance(reply, Failure) and reply.invalid
 
 
 def _file_hash(path: Path) -> str:

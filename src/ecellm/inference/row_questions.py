@@ -11,12 +11,9 @@ from ecellm.io.tables.cells import is_whole_text, list_of, text_of
 from ecellm.io.tables.json_objects import NO_OBJECT, TOO_DEEP, JsonFaultError, json_object
 from ecellm.models.base import Reply
 from ecellm.tasks import TASKS
+from ecellm.tasks.records import NUMBERS, RECORD
 from ecellm.tasks.task import Column, Given, Task
 from ecellm.types import Example, Question
-
-#: A record of one product, whose keys are columns without their number: `product_1` for title_1, brand_1, ...
-RECORD = "product"
-NUMBERS = ("1", "2")
 
 T = TypeVar("T")
 #: The fault of a text that is no record, as messages name it.
@@ -110,19 +107,15 @@ def needs(task: Task) -> str:
 def answered(task: Task, made: RowQuestion, reply: Reply) -> Answer[object]:
     """Return a reply in the question's own terms."""
     probabilities = None if reply.scores is None else _by_answer(task, made, reply.scores)
-    return Answer(_read(task, made, reply.text), reply.probability, probabilities, reply.near_tie, reply.text)
-
-
-def _read(task: Task, made: RowQuestion, text: str) -> object:
-    answer = task.answer.parse(text, made.question.example)
-    return None if answer is None else task.form.read(answer, made.given)
+    found = task.read(reply.text, made.question.example, made.given)
+    return Answer(found, reply.probability, probabilities, reply.near_tie, reply.text)
 
 
 def _by_answer(task: Task, made: RowQuestion, scores: Mapping[str, float]) -> dict[str, float]:
     """Return the candidates' probabilities by answer; those of equal answers add up."""
     found: dict[str, float] = {}
     for candidate, score in scores.items():
-        name = task.answer.candidate_name(candidate, _read(task, made, candidate))
+        name = task.name_of(candidate, made.question.example, made.given)
         found[name] = found.get(name, 0.0) + score
     return found
 

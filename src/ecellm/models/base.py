@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 from ecellm.errors import ConfigError
 from ecellm.models.precision import FP32, Precision
 from ecellm.prompts import Prompt
+from ecellm.tasks.task import Given
 from ecellm.types import Question
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Request:
 
     question: Question
     prompt: Prompt
+    given: Given | None = None
+    """The columns of the row that the question was made from; None for a question of a dataset."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Failure:
 
     reason: str
     """One short sentence."""
+    invalid: bool = False
+    """Whether the question itself is the reason, so that it would fail again."""
 
 
 @dataclass(frozen=True)
@@ -241,11 +246,15 @@ class Family:
     runs_in_vllm: bool = False
 
 
+@runtime_checkable
 class ServedGenerator(Streaming, Protocol):
     """A model behind a server."""
 
     def identity(self) -> dict[str, str]:
         """Return what its answers depend on, for the record of a run."""
+
+    def remarks(self) -> list[str]:
+        """Return remarks on the answers so far, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +269,8 @@ class Engine:
     """Return the generator of a MODEL folder of a family; None where models are behind a server."""
     connect: Callable[[str, "Server | None", Decoding, str | None, Path | None], ServedGenerator] | None = None
     """Return the generator of a model by its name at a server, with a template and a calibration file."""
+    of_rows: bool = False
+    """Whether its models answer questions that are made from rows, and none of a dataset."""
 
     @property
     def prefix(self) -> str:

@@ -6,13 +6,13 @@ To add one, write a folder with a `family.py` and name it here.
 from ecellm.errors import ModelError
 from ecellm.models.base import Family, Tuning
 from ecellm.models.baselines.family import BASELINE
-from ecellm.models.remote.engines import OPENAI, VLLM
+from ecellm.models.remote.engines import HTTP, HTTPS, OPENAI, VLLM
 from ecellm.models.transformers.family import CAUSAL, ENCODER_DECODER
 from ecellm.models.xs.family import XS
 
 FAMILIES = {family.name: family for family in (XS, CAUSAL, ENCODER_DECODER, BASELINE)}
 #: What may stand before a model's name.
-ENGINES = (OPENAI, VLLM)
+ENGINES = (OPENAI, VLLM, HTTP, HTTPS)
 
 
 def find_family(name: str) -> Family:

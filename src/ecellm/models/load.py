@@ -1,7 +1,7 @@
 """From a model's name to its generator.
 
 A name is a MODEL folder; a base that was not tuned, as a folder, a GGUF file, `smollm2-135m` or at the hub; `vllm:`
-and one of these; or `openai:` and a model of an OpenAI-compatible server.
+and one of these; `openai:` and a model of an OpenAI-compatible server; or the address of an `ecellm serve`.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ecellm.errors import ConfigError, EcellmError, ModelError
 from ecellm.io.hashing import keyed_hash
-from ecellm.models.base import Decoding, Engine, Family, Generator
+from ecellm.models.base import Decoding, Engine, Family, Generator, ServedGenerator
 from ecellm.models.calibration.file import named, read_calibration
 from ecellm.models.families import ENGINES, find_family
 from ecellm.models.folder import CHECKPOINTS, INFO, ModelInfo, is_finished, model_hash, read_info, write_info
@@ -131,6 +131,34 @@ def identity(
         }
 
 
+def load_identified(
+    model: str | Path,
+    decoding: Decoding | None = None,
+    template: str | None = None,
+    server: "Server | None" = None,
+    calibration: Path | None = None,
+) -> tuple[Generator, dict[str, str]]:
+    """Return the generator for a model with what its answers depend on, which for a model behind a server is of the
+    same moment; raises as `load_generator`, and ServerError where a service cannot be reached."""
+    engine, _ = engine_of(model)
+    if engine is None or engine.connect is None:
+        whose = identity(model, decoding, template, server, calibration)
+        return load_generator(model, decoding, template, server, calibration), whose
+    generator = load_generator(model, decoding, template, server, calibration)
+    assert isinstance(generator, ServedGenerator)
+    return generator, generator.identity()
+
+
+def check_predicts(model: str | Path) -> None:
+    """Raise ConfigError where a model answers rows only, and none of a dataset's questions."""
+    engine, _ = engine_of(model)
+    if engine is not None and engine.of_rows:
+        raise ConfigError(
+            f"{model} is a service, which answers questions that are made from rows, and none of a dataset: use "
+            "ecellm ask, or name the model itself."
+        )
+
+
 def _hash(found: Opened) -> str:
     """Return the hash of a model's weights and description, of an adapter with its base."""
     hashed = model_hash(found.folder, found.hashed)
@@ -200,8 +228,8 @@ def check_is_there(model: str) -> None:
     if name and Path(name).exists():
         raise ModelError(f"{name} is a file, and no .gguf: name the folder of a model.")
     raise ModelError(
-        f"There is no model {name!r}: name a folder, a .gguf file, smollm2-135m, OWNER/NAME at the hub, or "
-        "openai:NAME."
+        f"There is no model {name!r}: name a folder, a .gguf file, smollm2-135m, OWNER/NAME at the hub, openai:NAME, "
+        "or a service's address."
     )
 
 

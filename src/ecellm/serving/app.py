@@ -13,7 +13,7 @@ from ecellm.errors import EcellmError
 from ecellm.serving.batching import ClosedError, QueueFullError
 from ecellm.serving.chat import chat_router
 from ecellm.serving.classify import classify_router
-from ecellm.serving.guard import Allowed, Guard, unavailable
+from ecellm.serving.guard import OPEN_PATHS, Allowed, Guard, unavailable
 from ecellm.serving.health import health_router
 from ecellm.serving.page import page_router
 from ecellm.serving.problems import BY_STATUS, MEDIA_TYPE, ProblemDetails, ProblemError, invalid_body
@@ -109,11 +109,14 @@ def _describe(app: FastAPI, allowed: Allowed) -> None:
         schema = made()
         if not fresh:
             return schema
-        for path in schema["paths"].values():
-            for operation in path.values():
-                problem = operation["responses"].get("default", {}).get("content", {})
-                if "application/json" in problem:
-                    problem[MEDIA_TYPE] = problem.pop("application/json")
+        for path, methods in schema["paths"].items():
+            for operation in methods.values():
+                problem = operation["responses"].get("default", {})
+                # Whatever media type the endpoint's own answers have.
+                for form in list(problem.get("content", {}).values()):
+                    problem["content"] = {MEDIA_TYPE: form}
+                if path in OPEN_PATHS:
+                    operation["security"] = []
         if allowed.keys:
             schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{"key": []}]

@@ -83,6 +83,9 @@ class Observer(Protocol):
     def batch(self, rows: int, tokens: int, seconds: float) -> None:
         """Record a batch that was answered."""
 
+    def waiting(self, items: int) -> None:
+        """Record how many items wait."""
+
 
 @dataclass(eq=False)
 class _Job(Generic[Item, Found]):
@@ -171,6 +174,7 @@ class Batcher(Generic[Item, Found]):
             for job in jobs:
                 job.number = next(self._numbers)
                 self._jobs[job.number] = job
+            self._note_waiting()
             self._changed.notify_all()
         for job in jobs:
             job.future.add_done_callback(partial(self._forget, job.number))
@@ -181,6 +185,12 @@ class Batcher(Generic[Item, Found]):
         if future.cancelled():
             with self._changed:
                 self._jobs.pop(number, None)
+                self._note_waiting()
+
+    def _note_waiting(self) -> None:
+        """Report how many items wait; the lock is held, so that the last report is the true one."""
+        if self._observer is not None:
+            self._observer.waiting(self.waiting)
 
     def _run(self) -> None:
         try:
@@ -220,7 +230,9 @@ class Batcher(Generic[Item, Found]):
         batch = self._fitting(self._prepared(jobs, worker))
         with self._changed:
             # One that was cancelled meanwhile is gone.
-            return [job for job in batch if self._jobs.pop(job.number, None) is not None]
+            taken = [job for job in batch if self._jobs.pop(job.number, None) is not None]
+            self._note_waiting()
+        return taken
 
     def _prepared(
         self, jobs: "Sequence[_Job[Item, Found]]", worker: Worker[Item, Found]

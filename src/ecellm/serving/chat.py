@@ -119,16 +119,19 @@ class _Head:
 def chat_router(service: Service, max_new_tokens: int) -> APIRouter:
     """Return the endpoints; a completion has `max_new_tokens` at most unless it asks for another number."""
     router = APIRouter(tags=["OpenAI"])
-    described = {"id": service.name, "object": "model", "created": service.began, "owned_by": "ecellm"}
+
+    def described() -> dict[str, Any]:
+        own = {"id": service.name, "object": "model", "created": service.began, "owned_by": "ecellm"}
+        return {**own, "identity": service.identity}
 
     @router.get("/v1/models", summary="The model that is served")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [described]}
+        return {"object": "list", "data": [described()]}
 
     @router.get("/v1/models/{model:path}", summary="A model by name")
     async def model(model: str) -> dict[str, Any]:
         _check_model(service, model)
-        return described
+        return described()
 
     @router.post(
         "/v1/chat/completions",

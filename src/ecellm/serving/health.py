@@ -50,7 +50,7 @@ def health_router(service: Service, app: FastAPI, allowed: Allowed) -> APIRouter
                 "forbidden", "Without ECELLM_API_KEY a model is loaded anew by the signal SIGHUP, not by a request."
             )
         try:
-            await service.reload()
+            await service.reload_everywhere()
         except EcellmError as error:
             detail = f"The model could not be loaded, so the old one stays: {error}"
             raise ProblemError("internal", detail) from error

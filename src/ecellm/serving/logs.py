@@ -11,7 +11,19 @@ import traceback
 from datetime import UTC, datetime
 
 #: What a record may carry beside its message, in the order of a line.
-FIELDS = ("id", "method", "path", "status", "milliseconds", "questions", "problem", "url", "model", "reason")
+FIELDS = (
+    "id",
+    "method",
+    "path",
+    "status",
+    "milliseconds",
+    "questions",
+    "problem",
+    "url",
+    "model",
+    "pid",
+    "reason",
+)
 #: The frames of an error that are logged, the innermost last.
 MOST_FRAMES = 12
 #: Between two lines of uvicorn's that say the same.
@@ -22,6 +34,11 @@ LOGGER = "ecellm.serving"
 class JsonFormatter(logging.Formatter):
     """Formats a record as one JSON object."""
 
+    def __init__(self, worker: int | None = None):
+        """Take the number of the worker process that logs, where there are several."""
+        super().__init__()
+        self.worker = worker
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
         line: dict[str, object] = {
@@ -29,6 +46,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
+        line |= {} if self.worker is None else {"worker": self.worker}
         line |= {name: getattr(record, name) for name in FIELDS if getattr(record, name, None) is not None}
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
@@ -55,10 +73,11 @@ class Seldom(logging.Filter):
         return True
 
 
-def set_up() -> None:
-    """Send the service's own log lines, and uvicorn's warnings, to standard error."""
+def set_up(worker: int | None = None) -> None:
+    """Send the service's own log lines, and uvicorn's warnings, to standard error; `worker` is the number of this
+    worker process, where there are several."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(worker))
     for name, level in ((LOGGER, logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

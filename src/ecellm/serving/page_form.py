@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecellm.serving.problems import FieldError
-from ecellm.serving.schemas import Row, base_name, body_of, place_of, records_of
+from ecellm.serving.schemas import Row, body_of, place_of, single_columns
 from ecellm.tasks import Task
+from ecellm.tasks.records import records, without_number
 from ecellm.tasks.task import Column
 
 #: Characters of an example's text beyond which its field is made for several lines.
@@ -42,7 +43,7 @@ class FieldGroup:
 
 def form_groups(task: Task, row: Row, errors: Sequence[FieldError] = ()) -> list[FieldGroup]:
     """Return a task's fields with the values of a row, and what is wrong with them."""
-    numbers = {column.name: number for number, own in records_of(task.form.columns).items() for column in own}
+    numbers = {name: number for number, own in records(single_columns(task)).items() for name in own}
     wrong = _by_column(task, errors)
     groups: list[FieldGroup] = []
     for column in task.form.columns:
@@ -51,7 +52,7 @@ def form_groups(task: Task, row: Row, errors: Sequence[FieldError] = ()) -> list
         if not any(group.legend == legend for group in groups):
             groups.append(FieldGroup(legend))
         group = next(group for group in groups if group.legend == legend)
-        label = _words(base_name(column.name) if number else column.name)
+        label = _words(without_number(column.name) if number else column.name)
         error = wrong.get(column.name, "")
         if error and column.needed and not row.get(column.name):
             error = EMPTY

@@ -1,6 +1,6 @@
 """Request and response models of a task, made from its own definition: what it asks for, and what it answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,8 +18,9 @@ from pydantic import (
     create_model,
 )
 
-from ecellm.inference.row_questions import NUMBERS, RECORD, row_question
+from ecellm.inference.row_questions import row_question
 from ecellm.tasks import Task
+from ecellm.tasks.records import RECORD, nested, records, without_number
 from ecellm.tasks.task import Column
 
 #: The longest text, in characters; the longest list of texts; and the questions of one request.
@@ -118,38 +119,41 @@ def example_body(task: Task, place: int = 0) -> dict[str, object]:
 
 def body_of(task: Task, given: Row) -> dict[str, object]:
     """Return a question by column as a body: a record of which there is but a title is a text."""
-    row = dict(given)
-    for number, columns in records_of(task.form.columns).items():
-        names = {column.name for column in columns}
-        record = {base_name(name): row.pop(name) for name in list(row) if name in names}
-        if record:
-            row[f"{RECORD}_{number}"] = record["title"] if set(record) == {"title"} else record
-    return row
+    singles = single_columns(task)
+    body = nested(singles, given)
+    for name in (f"{RECORD}_{number}" for number in records(singles)):
+        record = body[name]
+        if isinstance(record, Mapping) and record.keys() == {"title"}:
+            body[name] = record["title"]
+    return body
 
 
 def place_of(task: Task, column: str) -> str:
     """Return where in a question a column stands, as a JSON pointer; empty for what is no column."""
     if all(column != one.name for one in task.form.columns):
         return ""
-    inside = (
-        number for number, own in records_of(task.form.columns).items() if any(column == one.name for one in own)
-    )
-    number = next(inside, None)
-    return f"/{column}" if number is None else f"/{RECORD}_{number}/{base_name(column)}"
+    number = next((number for number, own in records(single_columns(task)).items() if column in own), None)
+    return f"/{column}" if number is None else f"/{RECORD}_{number}/{without_number(column)}"
+
+
+def single_columns(task: Task) -> dict[str, Column]:
+    """Return the task's columns of single values, by name."""
+    return {column.name: column for column in task.form.columns if not column.many}
 
 
 def _question(task: Task, name: str) -> type[BaseModel]:
-    records = records_of(task.form.columns)
-    inside = {column.name for columns in records.values() for column in columns}
+    singles = single_columns(task)
+    by_number = records(singles)
+    inside = {column for own in by_number.values() for column in own}
     fields: dict[str, Any] = {
         column.name: _field(column, column.says) for column in task.form.columns if column.name not in inside
     }
-    for number, columns in records.items():
+    for number, own in by_number.items():
         record: Any = create_model(
             f"{name}Record{number}",
             __config__=ConfigDict(extra="forbid"),
             __doc__=f"The record of product {number}.",
-            **{base_name(column.name): _field(column, column.says) for column in columns},
+            **{without_number(name): _field(singles[name], singles[name].says) for name in own},
         )
         either = Annotated[
             Annotated[NeededText, Tag(TEXT)] | Annotated[record, Tag(OBJECT)], Discriminator(text_or_object)
@@ -176,20 +180,6 @@ def _field(column: Column, says: str) -> Any:
     if column.needed:
         return (NeededText, described)
     return (Annotated[Value | None, described], None)
-
-
-def records_of(columns: Sequence[Column]) -> dict[str, list[Column]]:
-    """Return the columns of products' records, by number: a product of several columns is given as one record."""
-    found = {
-        number: [column for column in columns if column.name.endswith(f"_{number}") and not column.many]
-        for number in NUMBERS
-    }
-    return {number: own for number, own in found.items() if len(own) > 1}
-
-
-def base_name(column: str) -> str:
-    """Return a column of a record without the number of its product."""
-    return column.rpartition("_")[0]
 
 
 def _row(question: BaseModel) -> Row:

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from errno import errorcode
 
 import uvicorn
@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 
 #: Connections, the idle ones included, and the seconds that an idle one is kept.
 MAX_CONNECTIONS, IDLE_SECONDS = 1000, 30
+#: Connections that wait to be accepted.
+BACKLOG = 2048
 #: Seconds that responses may take to be sent once all requests are answered or refused.
 CLOSING_SECONDS = 2
-STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def is_loopback(host: str) -> bool:
@@ -57,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
         (family, _, _, _, address), *_ = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listening = socket.create_server(address[:2], family=family, backlog=2048)
+        listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
         # Connections inherit it. Without it the second part of a response waits 40 ms for the client to acknowledge
         # the first; asyncio sets it only for sockets that name their protocol, as those of create_server do not.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -79,13 +80,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run(service: Service, app: ASGIApp, listening: socket.socket, grace: float) -> None:
-    """Serve until a signal ends it; raises what loading the model raises."""
-    asyncio.run(_serve(service, app, listening, grace))
-
-
-async def _serve(service: Service, app: ASGIApp, listening: socket.socket, grace: float) -> None:
-    server = _Server(
+def http_server(app: ASGIApp) -> uvicorn.Server:
+    """Return the HTTP server of an application; it leaves the signals to its caller."""
+    return _Server(
         uvicorn.Config(
             app,
             http="h11",
@@ -96,15 +93,24 @@ async def _serve(service: Service, app: ASGIApp, listening: socket.socket, grace
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            backlog=BACKLOG,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=CLOSING_SECONDS,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         )
     )
+
+
+def run(service: Service, app: ASGIApp, listening: socket.socket, grace: float) -> None:
+    """Serve until a signal ends it; raises what loading the model raises."""
+    asyncio.run(_serve(service, app, listening, grace))
+
+
+async def _serve(service: Service, app: ASGIApp, listening: socket.socket, grace: float) -> None:
+    server = http_server(app)
     stopped = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
-    _hear_signals(service, stopped, reloads)
+    hear_signals(service, stopped.set)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     starting, stopping = asyncio.create_task(service.start()), asyncio.create_task(stopped.wait())
     try:
@@ -121,29 +127,38 @@ async def _serve(service: Service, app: ASGIApp, listening: socket.socket, grace
     logger.info("stopped", extra={"model": service.name})
 
 
-def _hear_signals(service: Service, stopped: asyncio.Event, reloads: "set[asyncio.Task[None]]") -> None:
+def hear_signals(
+    service: Service, stop: Callable[[], None], stopping: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
+) -> None:
+    """Have the first of some signals call `stop`, the next one end the process at once, and SIGHUP load the model
+    anew; called in the event loop."""
     loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[str | None]] = set()
 
-    def stop() -> None:
-        stopped.set()
-        for number in STOPPING:  # the next one ends the process at once
+    def stop_once() -> None:
+        stop()
+        for number in stopping:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
 
     def reload() -> None:
-        task = asyncio.create_task(_reload(service))
+        task = asyncio.create_task(reload_and_log(service))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    for number in STOPPING:
-        loop.add_signal_handler(number, stop)
+    for number in stopping:
+        loop.add_signal_handler(number, stop_once)
     loop.add_signal_handler(signal.SIGHUP, reload)
 
 
-async def _reload(service: Service) -> None:
+async def reload_and_log(service: Service) -> str | None:
+    """Load the model anew; returns why it could not be, which is logged."""
     try:
         await service.reload()
     except EcellmError as error:
         logger.error("reload failed", extra={"model": service.name, "reason": str(error)})
-    except Exception:
+        return str(error)
+    except Exception as error:
         logger.exception("reload failed", extra={"model": service.name})
+        return f"internal error ({type(error).__name__})"
+    return None

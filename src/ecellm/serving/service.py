@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,8 @@ class Loaded:
 
     generator: Generator
     tasks: tuple[Task, ...]
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """What its answers depend on: the hash of its weights, engine, prompt and decoding."""
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Service:
     began: int = field(default_factory=lambda: int(time.time()))
     batcher: "Batcher[Item, Found] | None" = None
     worker: ModelWorker | None = None
+    reload_all: Callable[[], Awaitable[None]] | None = None
+    """Has every worker process load the model anew, this one among them; None where there is one process."""
 
     def __post_init__(self) -> None:
         self._reloading = asyncio.Lock()
@@ -60,11 +64,15 @@ class Service:
             self.state = "failed"
             raise
         self.batcher = Batcher(self.worker, self.limits, self.metrics)
-        self.metrics.watch_queue(lambda: 0 if self.batcher is None else self.batcher.waiting)
         if self.state == "starting":
             self.state = "ready"
             self.metrics.ready.set(1)
             logger.info("ready", extra={"model": self.name})
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the answers of the present model depend on."""
+        return {} if self.worker is None else self.worker.identity
 
     @property
     def is_ready(self) -> bool:
@@ -109,6 +117,10 @@ class Service:
             self.metrics.reloads.labels("done").inc()
             logger.info("reloaded", extra={"model": self.name})
 
+    async def reload_everywhere(self) -> None:
+        """Load the model anew in every process; raises as `reload`."""
+        await (self.reload if self.reload_all is None else self.reload_all)()
+
     async def drain(self, grace: float) -> None:
         """Refuse new requests, finish those under way within `grace` seconds, and fail the rest."""
         self.state = "draining"
@@ -130,7 +142,7 @@ class Service:
                 f"{self.name} answers other tasks now ({', '.join(task.name for task in loaded.tasks)}): start the "
                 "service again."
             )
-        worker = ModelWorker(loaded.generator, self.metrics.prompt_tokens.inc)
+        worker = ModelWorker(loaded.generator, self.metrics.prompt_tokens.inc, loaded.identity)
         for task in self.tasks:
             questions = [TaskQuestion(task, row_question(task, row, "warm")) for row in task.sample_rows]
             for ready in worker.prepare(questions):

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ecellm.errors import ConfigError, EcellmError, ServerError
 from ecellm.inference.row_questions import Answer, row_question
+from ecellm.models.remote.service_form import MODEL_HEADER, hash_of
 from ecellm.serving.problems import FieldError, ProblemError, several_invalid
 from ecellm.serving.schemas import Row, TaskSchema, choices, place_of, task_schema
 from ecellm.serving.service import Service
@@ -64,8 +65,12 @@ def _endpoint(service: Service, schema: TaskSchema) -> Callable[..., Awaitable[R
             return (f"#/questions/{number}" if several else "#") + place_of(schema.task, column)
 
         request.state.questions = len(rows)
+        before = hash_of(service.identity)
         found = [asdict(answer) for answer in await ask(service, schema.task, rows, place)]
-        return AnswerResponse({"answers": found} if several else found[0])
+        after = hash_of(service.identity)
+        # Of a request during which the model was exchanged, some answers may be of either.
+        marked = before if before == after else f"{before}, {after}"
+        return AnswerResponse({"answers": found} if several else found[0], headers={MODEL_HEADER: marked})
 
     endpoint.__annotations__["body"] = schema.body
     return endpoint

@@ -1,7 +1,7 @@
 """The worker of the batcher: a model answers the questions of any task, as `ecellm ask` would, and goes on with chats
 where it is a language model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecellm.errors import EcellmError, ModelError, ServerError
@@ -46,9 +46,14 @@ CHOICE, FREE, CHAT = "choice", "free-form", "chat"
 class ModelWorker:
     """Answers questions by a generator, with the prompts and batches that `predict` has."""
 
-    def __init__(self, generator: Generator, read: Callable[[int], object] = lambda tokens: None):
-        """Take a model; `read` is called with the number of prompt tokens of each batch."""
-        self.generator, self.read = generator, read
+    def __init__(
+        self,
+        generator: Generator,
+        read: Callable[[int], object] = lambda tokens: None,
+        identity: Mapping[str, str] | None = None,
+    ):
+        """Take a model and what its answers depend on; `read` is called with the prompt tokens of each batch."""
+        self.generator, self.read, self.identity = generator, read, identity or {}
 
     def prepare(self, items: Sequence[Item]) -> list[Ready | Exception]:
         """Return the questions with their prompts, and the error of each whose prompt does not fit."""

@@ -175,6 +175,15 @@ class Task:
         """The address at which a service answers its questions."""
         return "/v1/" + (self.endpoint or (self.verb or self.title.lower()).replace("_", "-"))
 
+    def read(self, text: str, example: Example, given: Given) -> object:
+        """Return a completion in the terms of the row that the example was made from; None where it is no answer."""
+        answer = self.answer.parse(text, example)
+        return None if answer is None else self.form.read(answer, given)
+
+    def name_of(self, candidate: str, example: Example, given: Given) -> str:
+        """Return the name of a candidate's answer, by which a row's probabilities are given."""
+        return self.answer.candidate_name(candidate, self.read(candidate, example, given))
+
     @property
     def seed_instruction(self) -> str:
         """The instruction of the Single settings."""

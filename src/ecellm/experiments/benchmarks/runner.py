@@ -51,7 +51,7 @@ from ecellm.models.baselines.fit import fit_baseline
 from ecellm.models.baselines.progress import Fitting
 from ecellm.models.baselines.registry import kind
 from ecellm.models.folder import is_finished
-from ecellm.models.load import OPENAI, best_device, identity, load_generator
+from ecellm.models.load import OPENAI, best_device, check_predicts, identity, load_generator
 from ecellm.tasks.scored import Scored
 from ecellm.training.recipe import read_recipe
 from ecellm.training.tune import tune
@@ -127,6 +127,7 @@ def _parts(plan: BenchmarkPlan) -> list[_Part]:
     for name in plan.baselines:
         kind(name, plan.benchmark.task)
     for name in plan.models:
+        check_predicts(name)
         if name.startswith(OPENAI):
             raise DataError(f"{name}: for a server's model run `ecellm predict`, which says what it costs.")
     found: list[_Part] = []

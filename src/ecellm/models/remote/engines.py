@@ -23,5 +23,19 @@ def _connect(
     return OpenAIGenerator(name, server, decoding, template, calibration)
 
 
+def _service(scheme: str) -> Engine:
+    """Return the engine of services of ecellm's own, whose name is their address."""
+
+    def connect(
+        name: str, server: "Server | None", decoding: Decoding, template: str | None, calibration: Path | None
+    ) -> ServedGenerator:
+        from ecellm.models.remote.service import connect as to_service
+
+        return to_service(f"{scheme}:", name, server, decoding, template, calibration)
+
+    return Engine(scheme, connect=connect, of_rows=True)
+
+
 VLLM = Engine("vllm", load=_load)
 OPENAI = Engine("openai", connect=_connect)
+HTTP, HTTPS = _service("http"), _service("https")

@@ -7,11 +7,9 @@ ServerError is raised.
 """
 
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ecellm.io.hashing import keyed_hash
@@ -19,6 +17,7 @@ from ecellm.models.base import Decoding, Failure, Reply, Request
 from ecellm.models.calibration.applying import calibrated_reply
 from ecellm.models.calibration.file import named, read_calibration
 from ecellm.models.decoding.candidates import candidates_of
+from ecellm.models.remote.by_threads import results_as_they_come
 from ecellm.models.remote.client import ChatClient, Server
 from ecellm.models.remote.common import candidate_of, shares
 from ecellm.models.remote.completions import Completion, answer_in, first_tokens, unwrapped
@@ -29,9 +28,6 @@ from ecellm.types import Example, Question
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
-
-#: What the threads of a run report: an answer, an error that every request would meet, or None where one ends.
-Done = SimpleQueue[tuple[int, Reply | Failure] | Exception | None]
 
 
 class OpenAIGenerator:
@@ -99,34 +95,16 @@ class OpenAIGenerator:
         Once `halt` is set no more are sent; requests in flight are still awaited, up to the timeout.
         Raises ServerError where the server does not accept the key or has no such model.
         """
-        todo: SimpleQueue[tuple[int, Request]] = SimpleQueue()
-        done: Done = SimpleQueue()
-        stop = halt or threading.Event()
         connection = self.client.connect()
-        for numbered in enumerate(requests):
-            todo.put(numbered)
 
-        def work() -> None:
-            while not stop.is_set():
-                try:
-                    place, request = todo.get_nowait()
-                except Empty:
-                    break
-                try:
-                    done.put((place, self._answer(connection, request)))
-                except Exception as error:  # every other request would meet it too
-                    stop.set()
-                    done.put(error)
-            done.put(None)
+        def work(item: tuple[int, Request]) -> tuple[int, Reply | Failure]:
+            place, request = item
+            return place, self._answer(connection, request)
 
-        working = min(self.server.concurrency, len(requests))
+        numbered = list(enumerate(requests))
         try:
-            for _ in range(working):
-                # Daemons, so that an interrupted run does not wait for the server.
-                threading.Thread(target=work, daemon=True).start()
-            yield from _arriving(done, working, stop, self.server.timeout)
+            yield from results_as_they_come(numbered, work, self.server.concurrency, halt, self.server.timeout)
         finally:
-            stop.set()
             connection.close()
 
     def remarks(self) -> list[str]:
@@ -243,27 +221,3 @@ class OpenAIGenerator:
     def _count(self, what: str, count: int = 1) -> None:
         with self._lock:
             self.counts[what] += count
-
-
-def _arriving(
-    done: Done, working: int, stop: threading.Event, timeout: float
-) -> Iterator[tuple[int, Reply | Failure]]:
-    """Yield answers until `working` threads have ended, or `timeout` seconds after `stop` was set; raises the first
-    error that one reported."""
-    reason: Exception | None = None
-    ends: float | None = None
-    while working:
-        if stop.is_set() and ends is None:
-            ends = time.monotonic() + timeout
-        try:
-            found = done.get(timeout=None if ends is None else max(ends - time.monotonic(), 0.0))
-        except Empty:
-            break
-        if found is None:
-            working -= 1
-        elif isinstance(found, Exception):
-            reason = reason or found
-        else:
-            yield found
-    if reason is not None:
-        raise reason
