@@ -108,8 +108,8 @@ def test_a_target_precision_chooses_the_lowest_threshold(left: Catalogue, right:
 
 def test_a_killed_run_is_resumed_and_gives_the_same_pairs(left: Catalogue, right: Catalogue, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.csv", tmp_path / "pairs.csv"
-    asked = Overlap()
-    run(left, right, whole, model=asked)
+    uninterrupted = Overlap()
+    run(left, right, whole, model=uninterrupted)
 
     class Killed(Overlap):
         def reply(self, requests: Sequence[Request]) -> list[Reply]:
@@ -125,7 +125,7 @@ def test_a_killed_run_is_resumed_and_gives_the_same_pairs(left: Catalogue, right
         assert candidates_file(out).exists() and journal_file(out).exists() and not out.exists()
         resumed = Overlap()
         run(left, right, out, model=resumed)
-    assert 0 < resumed.answered < asked.answered
+    assert 0 < resumed.answered < uninterrupted.answered
     assert out.read_bytes() == whole.read_bytes()
     assert not candidates_file(out).exists() and not journal_file(out).exists()
 

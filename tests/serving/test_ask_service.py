@@ -67,16 +67,18 @@ def test_the_output_is_that_of_the_model_itself(
     fitted = task in {one.name for one in of_baseline.service.tasks}
     folder, service = (baseline, of_baseline) if fitted else (xs_folder, of_xs)
     source = tmp_path / "in.jsonl"
-    asked = [*TASKS[task].sample_rows] * 9
-    rows = [*({"sku": f"00{number}", **row} for number, row in enumerate(asked)), {"sku": "empty"}]
+    questions = [*TASKS[task].sample_rows] * 9
+    rows = [*({"sku": f"00{number}", **row} for number, row in enumerate(questions)), {"sku": "empty"}]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     outputs = []
     for name, model in (("here", str(folder)), ("there", service.url)):
-        code, said, err = run("ask", task, model, "--input", source, "--out", tmp_path / f"{name}.jsonl", *EVERYTHING)
+        code, output, err = run(
+            "ask", task, model, "--input", source, "--out", tmp_path / f"{name}.jsonl", *EVERYTHING
+        )
         assert code == 0, err
-        outputs.append((said.replace(name, ""), written(tmp_path, f"{name}.jsonl")))
+        outputs.append((output.replace(name, ""), written(tmp_path, f"{name}.jsonl")))
     assert outputs[0] == outputs[1]
-    assert ".rejected.jsonl" in outputs[0][1] and len(outputs[0][1][""].splitlines()) == len(asked)
+    assert ".rejected.jsonl" in outputs[0][1] and len(outputs[0][1][""].splitlines()) == len(questions)
 
 
 def test_a_run_begun_here_is_resumed_by_a_service_of_the_same_model_and_by_no_other(
@@ -98,8 +100,8 @@ def test_a_run_begun_here_is_resumed_by_a_service_of_the_same_model_and_by_no_ot
     code, _, err = run("ask", "SA", of_baseline.url, "--input", source, "--out", out)
     assert code == 1 and "model" in err and not out.exists()
     calls[0] = -100
-    code, said, err = run(*ask)
-    assert code == 0 and "40 of 40 rows answered (16 before this run)" in said, err
+    code, output, err = run(*ask)
+    assert code == 0 and "40 of 40 rows answered (16 before this run)" in output, err
     code, _, err = run("ask", "SA", xs_folder, "--input", source, "--out", tmp_path / "here.csv")
     assert code == 0, err
     here, there = (list(csv.DictReader(file.read_text().splitlines())) for file in (tmp_path / "here.csv", out))
@@ -129,8 +131,8 @@ def test_another_model_in_between_ends_the_run(
     assert len((tmp_path / "out.csv.part.jsonl").read_text().splitlines()) == 1 + 16
     code, _, err = run(*ask)
     assert code == 1 and "out.csv.part.jsonl" in err and not out.exists()
-    code, said, err = run(*ask[:-4], "--out", tmp_path / "new.csv")
-    assert code == 0 and "40 of 40 rows answered" in said, err
+    code, output, err = run(*ask[:-4], "--out", tmp_path / "new.csv")
+    assert code == 0 and "40 of 40 rows answered" in output, err
 
 
 def test_rows_that_the_service_calls_invalid_are_rejected_and_errors_are_retried(
@@ -147,15 +149,15 @@ def test_rows_that_the_service_calls_invalid_are_rejected_and_errors_are_retried
         return await real(items)
 
     monkeypatch.setattr(of_xs.service, "answer", broken)
-    code, said, err = run("ask", "SA", of_xs.url, "--input", source, "--out", tmp_path / "out.csv")
+    code, output, err = run("ask", "SA", of_xs.url, "--input", source, "--out", tmp_path / "out.csv")
     assert code == 0, err
-    assert "2 of 3 rows answered" in said and "1 rows rejected" in said and "at most 20000 characters" in said
-    assert "Requests retried after an error: 1." in said
+    assert "2 of 3 rows answered" in output and "1 rows rejected" in output and "at most 20000 characters" in output
+    assert "Requests retried after an error: 1." in output
 
 
 def test_one_question_is_asked(run: Run, of_xs: Live) -> None:
-    code, said, err = run("ask", "SA", of_xs.url, "--set", "text=The lid leaks.")
-    assert code == 0 and "probability 0." in said, err
+    code, output, err = run("ask", "SA", of_xs.url, "--set", "text=The lid leaks.")
+    assert code == 0 and "probability 0." in output, err
 
 
 def test_a_service_without_the_task_a_wrong_key_and_no_service_are_named(

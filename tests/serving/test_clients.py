@@ -66,11 +66,11 @@ def likened(answer: ecellm.Answer[Any]) -> tuple[Any, ...]:
 def test_every_method_answers_as_the_model_does(served: Live, xs: Generator) -> None:
     assert set(CALLS) == {task.verb for task in TASKS.values()}
 
-    async def asked() -> dict[str, Any]:
+    async def awaited() -> dict[str, Any]:
         async with ecellm.AsyncClient(served.url, key=KEY) as client:
             return {name: await getattr(client, name)(*given) for name, given in CALLS.items()}
 
-    found = run(asked())
+    found = run(awaited())
     with ecellm.Client(served.url, key=KEY) as client:
         for name, given in CALLS.items():
             expected = getattr(Model(xs), name)(*given)
@@ -97,11 +97,11 @@ def test_many_questions_go_in_several_requests_and_come_back_in_order(served: Li
     assert list(frame.columns) == ["text", "answer", "probability", "probabilities"]
     assert list(frame["answer"]) == [one.answer for one in answers[:20]]
 
-    async def asked() -> list[ecellm.Answer[str]]:
+    async def awaited() -> list[ecellm.Answer[str]]:
         async with ecellm.AsyncClient(served.url, key=KEY, concurrency=2) as client:
             return await client.rate_sentiment(texts)
 
-    assert [one.answer for one in run(asked())] == [one.answer for one in answers]
+    assert [one.answer for one in run(awaited())] == [one.answer for one in answers]
     sizes = [len(part.bodies) for part in parts([b"x"] * 40)]
     assert sizes == [16, 16, 8] and len(list(parts([b"x" * (MOST_BYTES // 2 + 1)] * 3))) == 3
 
@@ -132,8 +132,8 @@ def test_errors_are_the_services_own_sentences(served: Live, monkeypatch: pytest
     assert "does not accept the key: set ECELLM_API_KEY" in error(lambda one: one.rate_sentiment("a"), "wrong")
     assert error(lambda one: one.rate_sentiment("")) == "DataError: text is empty."
     long = ["fine", "x" * 20_001]
-    said = error(lambda one: one.rate_sentiment(long))
-    assert said.startswith("DataError: Question 1 is invalid: text: ") and "at most 20000 characters" in said
+    message = error(lambda one: one.rate_sentiment(long))
+    assert message.startswith("DataError: Question 1 is invalid: text: ") and "at most 20000 characters" in message
     assert error(lambda one: one.ask("XX", [{}])).startswith("ConfigError: ")
     monkeypatch.setenv("ECELLM_API_KEY", f"{KEY},another")
     with ecellm.Client(served.url) as client:
@@ -159,8 +159,8 @@ def test_a_full_queue_is_waited_for_and_a_service_that_is_gone_is_named(
     real = served.service.answer
 
     async def full(items: Any) -> Any:
-        counts["asked"] += 1
-        if counts["asked"] < 3:
+        counts["requests"] += 1
+        if counts["requests"] < 3:
             raise QueueFullError(1)
         return await real(items)
 
@@ -168,7 +168,7 @@ def test_a_full_queue_is_waited_for_and_a_service_that_is_gone_is_named(
     caplog.set_level(logging.DEBUG)
     with ecellm.Client(served.url, key=KEY) as client:
         assert client.rate_sentiment("fine").answer
-    assert counts["asked"] == 3 and KEY not in caplog.text
+    assert counts["requests"] == 3 and KEY not in caplog.text
     counts.clear()
     refused = pytest.raises(ecellm.ServerError, match=r"got no answer: the service answered 429: .* in 1 seconds")
     with ecellm.Client(served.url, key=KEY, retries=0) as client, refused:
@@ -198,12 +198,12 @@ def test_a_slow_answer_ends_at_the_timeout(served: Live, monkeypatch: pytest.Mon
     ):
         client.rate_sentiment("fine")
 
-    async def asked() -> None:
+    async def awaited() -> None:
         async with ecellm.AsyncClient(served.url, key=KEY, timeout=0.2, retries=1) as client:
             await client.rate_sentiment(["fine"] * 40)
 
     with pytest.raises(ecellm.ServerError, match=late):
-        run(asked())
+        run(awaited())
 
 
 @pytest.mark.parametrize(

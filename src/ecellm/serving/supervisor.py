@@ -28,11 +28,11 @@ from ecellm.serving.messages import Failed, Message, Ready, Reload, ReloadAll, R
 logger = logging.getLogger(__name__)
 
 #: Seconds until a worker that died is started again; they double with each failure in a row.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0
 #: A worker that answered for so many seconds before it died did not fail in a row.
 STEADY_SECONDS = 60.0
 #: Failures in a row of every worker after which the service ends.
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 #: Seconds beyond the grace time after which a process that should end is killed.
 ENDING_SECONDS = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -70,7 +70,7 @@ class _Round:
     """Who waits for its end."""
     left: deque[_Place]
     under_way: bool = False
-    """Whether the first of these was told to reload."""
+    """Whether the first of these has been sent its message."""
     reloaded: int = 0
     failure: str | None = None
 
@@ -108,11 +108,11 @@ class Supervisor:
         """
         # Its first start would unblock signals that are blocked for a worker's.
         resource_tracker.ensure_running()
-        with self._hearing_signals() as awake:
+        with self._signals_collected() as awake:
             try:
                 while not self._over():
                     self._start_what_is_due()
-                    self._go_on_reloading()
+                    self._continue_reload()
                     self._wait(awake)
                     self._take_signals()
                     for place in self._places:
@@ -127,13 +127,13 @@ class Supervisor:
         return self._stopping is not None and all(place.process is None for place in self._places)
 
     @contextmanager
-    def _hearing_signals(self) -> Iterator[socket.socket]:
+    def _signals_collected(self) -> Iterator[socket.socket]:
         """Collect signals, and give a socket that is readable once there are some."""
         awake, written = socket.socketpair()
         with awake, written:
             awake.setblocking(False)
             written.setblocking(False)
-            before = {number: signal.signal(number, self._heard) for number in SIGNALS}
+            before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
             descriptor = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
             try:
                 yield awake
@@ -142,7 +142,7 @@ class Supervisor:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
 
     def _take_signals(self) -> None:
@@ -259,23 +259,23 @@ class Supervisor:
         place.failures = 1 if lasted else place.failures + 1
         # One that has answered is replaced at once; where that fails too, there may be a reason to wait.
         at_once = was_ready and place.failures == 1
-        pause = 0.0 if at_once else min(FIRST_PAUSE * 2 ** (place.failures - 1), LONGEST_PAUSE)
+        pause = 0.0 if at_once else min(FIRST_PAUSE * 2 ** (place.failures - 1), MAX_PAUSE)
         place.due = time.monotonic() + pause
         reason = _reason(process, place.failed)
         logger.warning("worker ended", extra={"pid": process.pid, "reason": reason})
         if not any(other.state == "ready" for other in self._places):
-            self._check_hope(place, reason)
+            self._check_recoverable(place, reason)
 
-    def _check_hope(self, place: _Place, reason: str) -> None:
+    def _check_recoverable(self, place: _Place, reason: str) -> None:
         if place.failed is not None and not self._ever_ready:
             raise _error(place.failed)
-        if all(other.failures >= MOST_FAILURES for other in self._places):
+        if all(other.failures >= MAX_FAILURES for other in self._places):
             raise ModelError(
-                f"No worker could go on: each died {MOST_FAILURES} times or more in a row, the last one because "
+                f"No worker could go on: each died {MAX_FAILURES} times or more in a row, the last one because "
                 f"{reason}. Where memory runs out, start fewer --workers."
             )
 
-    def _go_on_reloading(self) -> None:
+    def _continue_reload(self) -> None:
         """Take the next step of a reload of all workers."""
         if self._round is None and self._wanted:
             requests = [one for one in self._wanted if one is not None]

@@ -224,8 +224,8 @@ def retrying(retries: int, prompt: str, retried: Callable[[], None]) -> dict[str
 def _wait(prompt: str, state: RetryCallState) -> float:
     """Return the seconds until a request is sent again: growing ones, or as many as the service asks for."""
     error = state.outcome.exception() if state.outcome is not None else None
-    asked = error.wait if isinstance(error, RetryError) and error.wait is not None else 0.0
-    return max(min(asked, LONGEST_WAIT), pause(prompt, state.attempt_number - 1))
+    wanted = error.wait if isinstance(error, RetryError) and error.wait is not None else 0.0
+    return max(min(wanted, LONGEST_WAIT), pause(prompt, state.attempt_number - 1))
 
 
 def _json(body: bytes) -> Any:
