@@ -110,7 +110,7 @@ def run(service: Service, app: ASGIApp, listening: socket.socket, grace: float) 
 async def _serve(service: Service, app: ASGIApp, listening: socket.socket, grace: float) -> None:
     server = http_server(app)
     stopped = asyncio.Event()
-    hear_signals(service, stopped.set)
+    handle_signals(service, stopped.set)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     starting, stopping = asyncio.create_task(service.start()), asyncio.create_task(stopped.wait())
     try:
@@ -127,7 +127,7 @@ async def _serve(service: Service, app: ASGIApp, listening: socket.socket, grace
     logger.info("stopped", extra={"model": service.name})
 
 
-def hear_signals(
+def handle_signals(
     service: Service, stop: Callable[[], None], stopping: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
 ) -> None:
     """Have the first of some signals call `stop`, the next one end the process at once, and SIGHUP load the model

@@ -156,13 +156,13 @@ class Supervisor:
                 self._end_at_once(number)
 
     def _stop(self) -> None:
-        """Have workers finish what is under way; one that is not ready yet has nothing."""
+        """Have workers finish what is under way; one that still loads its model ends at once."""
         logger.info("draining")
         self._stopping = time.monotonic() + self.grace + ENDING_SECONDS
         self.listening.close()
         for place in self._places:
             if place.process is not None:
-                place.process.terminate() if place.state == "ready" else place.process.kill()
+                place.process.terminate()
 
     def _end_at_once(self, number: int) -> NoReturn:
         for place in self._places:

@@ -22,7 +22,7 @@ from ecellm.serving.logs import set_up
 from ecellm.serving.messages import Failed, Message, Ready, Reload, ReloadAll, Reloaded
 from ecellm.serving.metrics import FOLDER
 from ecellm.serving.served_model import ServedModel
-from ecellm.serving.server import hear_signals, http_server, reload_and_log
+from ecellm.serving.server import handle_signals, http_server, reload_and_log
 from ecellm.serving.service import Service
 from ecellm.serving.shared_socket import CLOSED, SharedSocket
 from ecellm.serving.supervisor import ENDING_SECONDS
@@ -132,8 +132,13 @@ def run(
         link.send(Failed(type(error).__name__, str(error)))
         sys.exit(FAILED)
     finally:
-        if link.orphaned:
-            shutil.rmtree(os.environ.get(FOLDER, ""), ignore_errors=True)
+        _clean_up(link)
+
+
+def _clean_up(link: Link) -> None:
+    """Remove the folder of figures where the supervisor, whose it is, is gone."""
+    if link.orphaned:
+        shutil.rmtree(os.environ.get(FOLDER, ""), ignore_errors=True)
 
 
 async def _serve(
@@ -147,9 +152,14 @@ async def _serve(
     service = model.service()
     service.reload_all = link.reload_all
     stopped = asyncio.Event()
-    hear_signals(service, stopped.set, (signal.SIGTERM,))
+    handle_signals(service, stopped.set, (signal.SIGTERM,))
     link.attach(service, stopped.set)
-    await service.start()
+    starting, stopping = asyncio.create_task(service.start()), asyncio.create_task(stopped.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # nothing was accepted, and the thread that loads the model cannot be interrupted
+        _clean_up(link)
+        os._exit(0)
+    await starting
     server = http_server(model.app(service))
     # Connections that asyncio accepts at once: no worker takes all that come together.
     server.config.backlog = 1
@@ -158,7 +168,7 @@ async def _serve(
     while not server.started:
         await asyncio.sleep(0.01)
     link.send(Ready())
-    stopping, failing = asyncio.create_task(stopped.wait()), asyncio.create_task(_until_broken(service))
+    failing = asyncio.create_task(_until_broken(service))
     await asyncio.wait((stopping, failing, serving), return_when=asyncio.FIRST_COMPLETED)
     counts[number] = CLOSED
     await service.drain(grace)
