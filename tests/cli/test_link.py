@@ -34,7 +34,7 @@ def test_two_tables_are_linked_and_scored(model: Path, tables: list[Path], tmp_p
     line = ["link", left, right, "--model", model, "--right-columns", "id=sku,title=name", "--search", "lexical"]
     code, output, error = run(*line, "--truth", truth, "--threshold", "0", "--out", out)
     assert code == 0, error
-    assert f"{left}: 5 records of 5 rows." in output and f"{right}: 6 records of 6 rows." in output
+    assert f"{left}: 5 records (title) of 5 rows." in output and f"{right}: 6 records (title) of 6 rows." in output
     assert "Candidates: recall 1.000 at 1" in output and "F1 " in output and f"Written to {out}." in output
     pairs = read_csv(out)
     assert (tmp_path / "pairs.csv.curve.png").read_bytes().startswith(b"\x89PNG")
@@ -61,6 +61,9 @@ def test_one_table_is_deduplicated(model: Path, tmp_path: Path, run: Run) -> Non
         (["--out", "left.csv", "--overwrite"], "is read too, or named twice"),
         (["--columns", "sku"], "--columns takes name=column pairs"),
         (["--fields", "title,brand,brand"], "name manufacturer twice"),
+        (["--fields", "id,title"], "leave it out of --fields"),
+        (["--fields", "title,modelno"], "No table has a column modelno, which --fields names"),
+        (["--model", "openai:x"], "is behind a server, which link does not use"),
         (["--model", "nothing"], "There is no model 'nothing'"),
     ],
 )

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,12 +43,19 @@ def test_a_row_that_is_no_record_is_rejected_with_the_reason(tmp_path: Path) -> 
     assert [(row["row"], str(row["reason"])[:40]) for row in found.rejects] == [
         (2, "title is empty."),
         (3, "id is empty."),
-        (4, "title is no text."),
+        (4, "title is no single text."),
         (5, "id '4' has other values in rows 5, 6."),
         (6, "id '4' has other values in rows 5, 6."),
         (8, "not a JSON object."),
     ]
     assert found.rows == len(found.records) + found.repeated + len(found.rejects)
+    assert found.rejected_keys == {"2", "3", "4"}
+
+
+def test_ids_of_a_column_with_gaps_are_whole_numbers(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [7.0, 8.5, None], "title": ["mug", "lamp", "pan"]}), tmp_path / "a.parquet")
+    found = read(tmp_path / "a.parquet")
+    assert [record.key for record in found.records] == ["7", "8.5"] and len(found.rejects) == 1
 
 
 @pytest.mark.parametrize(
@@ -55,6 +64,7 @@ def test_a_row_that_is_no_record_is_rejected_with_the_reason(tmp_path: Path) -> 
         ("", "has no column 'id'; it has name, sku. Name the one to take with --columns id=COLUMN."),
         ("id=sku", "has no column 'title'"),
         ("id=sku,title=nam", "has no column 'nam'"),
+        ("id=sku,title=name,brand=maker", "has no column 'maker'"),
         ("id=sku,title=name,weight=w", "--columns names weight; records have id, title, description, brand, price"),
         ("id", "--columns takes name=column pairs such as id=sku,title=name, not 'id'"),
         ("id=sku,id=name", "--columns gives id twice"),

@@ -11,6 +11,8 @@ from ecellm.io.files import refuse_overwriting
 from ecellm.linking.options import LinkOptions, Mode, Search
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ecellm.linking.records import Catalogue
     from ecellm.linking.run import Linked
     from ecellm.linking.truth import Truth
@@ -68,6 +70,7 @@ def link(
     mine = column_names(columns)
     others = mine if right_columns is None else column_names(right_columns)
     catalogues = read_catalogue(left, mine, shown), read_catalogue(right, others, shown)
+    _check_fields(fields, shown, *catalogues)
     _run(task, *catalogues, model, out, options, truth, calibration, precision)
 
 
@@ -93,6 +96,7 @@ def dedupe(
     task, shown = _task(fields)
     _check_output(out, overwrite, table, truth)
     catalogue = read_catalogue(table, column_names(columns), shown)
+    _check_fields(fields, shown, catalogue)
     _run(task, catalogue, None, model, out, options, truth, calibration, precision)
 
 
@@ -117,9 +121,28 @@ def _task(fields: str | None) -> "tuple[Task, list[str]]":
     from ecellm.tasks import TASKS
 
     task = next(task for task in TASKS.values() if task.form.of_fields is not None)
+    names = [] if fields is None else [field.strip() for field in fields.split(",")]
+    if "id" in names:
+        raise ConfigError("The id is not shown to the model: leave it out of --fields.")
     if fields is not None:
-        task = task.with_fields([field.strip() for field in fields.split(",")])
+        task = task.with_fields(names)
     return task, [column.name.removesuffix("_1") for column in task.form.columns if column.name.endswith("_1")]
+
+
+def _check_fields(named: str | None, shown: "Sequence[str]", *catalogues: "Catalogue") -> None:
+    """Raise ConfigError where no table has a field that was named."""
+    absent = [field for field in shown if not any(field in one.fields for one in catalogues)]
+    if named is not None and absent:
+        raise ConfigError(f"No table has a column {absent[0]}, which --fields names: map one with --columns.")
+
+
+def _check_model(model: str) -> None:
+    from ecellm.models.load import check_is_there, engine_of
+
+    check_is_there(model)
+    engine, _ = engine_of(model)
+    if engine is not None and engine.connect is not None:
+        raise ConfigError(f"{model} is behind a server, which link does not use: name a model that runs here.")
 
 
 def _check_output(out: Path, overwrite: bool, *inputs: Path | None) -> None:
@@ -146,11 +169,11 @@ def _run(
     from ecellm.linking.run import link as run
     from ecellm.linking.truth import read_truth
     from ecellm.models.base import Decoding
-    from ecellm.models.load import check_is_there, identity, load_generator
+    from ecellm.models.load import identity, load_generator
 
     others = right or left
-    check_is_there(model)
-    known = None if truth is None else read_truth(truth, left.records, others.records, right is None)
+    _check_model(model)
+    known = None if truth is None else read_truth(truth, left, others, right is None)
     for catalogue in (left, others) if right is not None else (left,):
         _say_read(catalogue)
     decoding = Decoding(precision=precision)
@@ -162,7 +185,8 @@ def _run(
 
 
 def _say_read(catalogue: "Catalogue") -> None:
-    text = f"{catalogue.path}: {len(catalogue.records):,} records of {catalogue.rows:,} rows"
+    fields = ", ".join(catalogue.fields)
+    text = f"{catalogue.path}: {len(catalogue.records):,} records ({fields}) of {catalogue.rows:,} rows"
     text += f", {catalogue.repeated:,} repeated" if catalogue.repeated else ""
     text += f", {len(catalogue.rejects):,} rejected" if catalogue.rejects else ""
     typer.echo(text + ".")
@@ -175,13 +199,21 @@ def _say_found(linked: "Linked", truth: "Truth | None", out: Path) -> None:
     if linked.evidence is not None and truth is not None:
         found = linked.evidence
         if truth.unknown:
-            typer.echo(f"{truth.unknown:,} true pairs name a record that is not there, and are not counted.")
+            typer.echo(
+                f"{truth.unknown:,} true pairs, such as {truth.example}, name a record that is not there, and do not "
+                "count."
+            )
+        if truth.rejected:
+            typer.echo(f"{truth.rejected:,} true pairs are of rejected records, and count as missing.")
         recall = ", ".join(f"{value:.3f} at {rank}" for rank, value in found.candidate_recall.items())
         typer.echo(f"Candidates: recall {recall} of {found.true_pairs:,} true pairs.")
         figures = {"precision": found.precision, "recall": found.recall, "F1": found.f1}
         values = ", ".join(f"{name} {one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for name, one in figures.items())
         draw_thresholds(found, curve_file(out))
         typer.echo(
-            f"Pairs from {found.threshold:.2f}: {values}. By threshold: {evidence_file(out)}, {curve_file(out).name}."
+            f"Pairs from {found.threshold:.12g}: {values}. By threshold: {evidence_file(out)} and "
+            f"{curve_file(out).name}."
         )
+    if linked.without:
+        typer.echo(f"{linked.without:,} records have no candidate.")
     typer.echo(f"{linked.pairs:,} pairs of {linked.candidates:,} candidates. Written to {out}.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
+from scipy.sparse.csgraph import connected_components
 
 from ecellm.linking.options import Mode
 
@@ -31,33 +31,30 @@ class Pairs:
 
 
 def assign(pairs: Pairs, mode: Mode) -> Pairs:
-    """Return the pairs that hold together, in the order given; no pair may stand twice."""
-    if mode is Mode.MANY_TO_MANY or not len(pairs):
-        return pairs
+    """Return the pairs that hold together, the likeliest first; no pair may stand twice.
+
+    Those above a threshold are the same whether it is applied before or after.
+    """
+    pairs = pairs.where(np.lexsort((pairs.right, pairs.left, -pairs.probability)))
+    if mode is Mode.ONE_TO_ONE:
+        return _one_to_one(pairs)
     if mode is Mode.ONE_TO_MANY:
-        order = np.lexsort((pairs.left, -pairs.probability, pairs.right))
-        _, first = np.unique(pairs.right[order], return_index=True)
-        return pairs.where(np.sort(order[first]))
-    return _one_to_one(pairs)
+        _, first = np.unique(pairs.right, return_index=True)
+        return pairs.where(np.sort(first))
+    return pairs
 
 
 def _one_to_one(pairs: Pairs) -> Pairs:
-    """Solve the assignment problem on a sparse graph (Jonker and Volgenant 1987, in scipy).
-
-    Every left record may also stay alone, at the cost of a pair of probability 0, so that a full matching exists.
-    """
-    _, left = np.unique(pairs.left, return_inverse=True)
-    _, right = np.unique(pairs.right, return_inverse=True)
-    lefts, rights = int(left.max()) + 1, int(right.max()) + 1
-    alone = np.arange(lefts)
-    # Costs are above 0, as sparse graphs have no edge of weight 0.
-    costs = np.concatenate([2.0 - pairs.probability, np.full(lefts, 2.0)])
-    rows, columns = np.concatenate([left, alone]), np.concatenate([right, rights + alone])
-    graph = coo_matrix((costs, (rows, columns)), shape=(lefts, rights + lefts)).tocsr()
-    matched_left, matched_right = min_weight_full_bipartite_matching(graph)
-    partner = np.full(lefts, -1)
-    partner[matched_left] = matched_right
-    return pairs.where(partner[left] == right)
+    """Take each pair, the likeliest first, whose records have no partner yet (unique mapping clustering, Papadakis et
+    al., VLDB Journal 2023)."""
+    taken_left, taken_right = set[int](), set[int]()
+    chosen = np.zeros(len(pairs), np.bool_)
+    for place, (left, right) in enumerate(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)):
+        if left not in taken_left and right not in taken_right:
+            chosen[place] = True
+            taken_left.add(left)
+            taken_right.add(right)
+    return pairs.where(chosen)
 
 
 def clusters(pairs: Pairs, records: int) -> Numbers:

@@ -17,7 +17,7 @@ class Mode(StrEnum):
     """How many partners a record may have."""
 
     ONE_TO_ONE = "one-to-one"
-    """One each: the choice with the highest sum of probabilities."""
+    """One each: the likeliest pairs first."""
     ONE_TO_MANY = "one-to-many"
     """A record of the left catalogue may have several, one of the right has the likeliest."""
     MANY_TO_MANY = "many-to-many"

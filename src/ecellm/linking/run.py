@@ -19,17 +19,19 @@ from ecellm.io.files import atomic_write, write_text
 from ecellm.io.journal import append_entries
 from ecellm.io.tables.new_table import write_new_table
 from ecellm.linking.assignment import Pairs, assign, clusters
-from ecellm.linking.candidates import Candidates, find_candidates
+from ecellm.linking.candidates import Candidates, Texts, find_candidates
 from ecellm.linking.embeddings import Embeddings
 from ecellm.linking.options import LinkOptions, Search
-from ecellm.linking.reasons import reasons
+from ecellm.linking.reasons import REASONS, reasons
 from ecellm.linking.records import Catalogue, Record
 from ecellm.linking.scoring import journal_file, score_candidates
-from ecellm.linking.truth import LEFT, RIGHT, Evidence, Truth, evidence, threshold_for
+from ecellm.linking.truth import LEFT, RIGHT, Evidence, Truth, above, evidence, threshold_for
 from ecellm.models.base import Generator, Progress
 from ecellm.tasks import Task
 
 PROBABILITY, CLUSTER = "probability", "cluster"
+#: Of a candidates file.
+COLUMNS = ("left", "right", "score", "rank")
 #: The key of a candidates file's identity, in its metadata.
 IDENTITY = b"ecellm"
 
@@ -39,6 +41,8 @@ class Linked:
     """What a run found."""
 
     candidates: int
+    without: int
+    """Left records that have no candidate."""
     pairs: int
     threshold: float
     evidence: Evidence | None
@@ -95,20 +99,19 @@ def link(
     identity = {**model, "task": task.name, "candidates": searched}
     scored = score_candidates(generator, task, mine, others, candidates, out, identity, stage("scoring"))
 
-    def chosen(threshold: float) -> Pairs:
-        return assign(scored.where(scored.probability >= threshold), options.mode)
-
+    assigned = assign(scored, options.mode)
     threshold = options.threshold
     if options.target_precision is not None and truth is not None:
-        threshold = threshold_for(options.target_precision, scored, truth, chosen)
-    pairs = chosen(threshold)
-    found = None if truth is None else evidence(candidates, truth, threshold, chosen, len(mine))
+        threshold = threshold_for(options.target_precision, assigned, truth)
+    pairs = above(assigned, threshold)
+    found = None if truth is None else evidence(candidates, truth, threshold, assigned, len(mine))
     rejects = [*left.rejects, *(right.rejects if right is not None else ())]
     _write_beside(out, rejects, found)
     _write_pairs(pairs, mine, others, out, within=right is None)
     for file in (journal_file(out), candidates_file(out)):
         file.unlink(missing_ok=True)
-    return Linked(len(candidates.left), len(pairs), threshold, found)
+    alone = len(mine) - len(np.union1d(candidates.left, candidates.right if right is None else candidates.left))
+    return Linked(len(candidates.left), alone, len(pairs), threshold, found)
 
 
 def _candidates(
@@ -124,13 +127,13 @@ def _candidates(
     if file.exists():
         return _read_candidates(file, identity)
     found = find_candidates(
-        [record.title for record in left],
-        None if right is None else [record.title for record in right],
+        _texts(left),
+        None if right is None else _texts(right),
         options.k,
         Embeddings(stage("embedding")) if options.search is Search.BOTH else None,
         stage("searching"),
     )
-    table = pa.table({"left": found.left, "right": found.right, "score": found.score})
+    table = pa.table({name: getattr(found, name) for name in COLUMNS})
     with atomic_write(file) as path:
         pq.write_table(table.replace_schema_metadata({IDENTITY: identity}), path)
     return found
@@ -139,7 +142,7 @@ def _candidates(
 def _read_candidates(file: Path, identity: str) -> Candidates:
     try:
         table = pq.read_table(file)
-        columns = [table.column(name).to_numpy() for name in ("left", "right", "score")]
+        columns = [table.column(name).to_numpy() for name in COLUMNS]
     except (pa.ArrowException, KeyError, OSError) as error:
         raise DataError(f"{file} is damaged: remove it, and the candidates are searched again.") from error
     if (table.schema.metadata or {}).get(IDENTITY, b"").decode() != identity:
@@ -148,6 +151,10 @@ def _read_candidates(file: Path, identity: str) -> Candidates:
             f"{journal_file(file.with_name(file.name.removesuffix('.candidates.parquet'))).name}."
         )
     return Candidates(*columns)
+
+
+def _texts(records: Sequence[Record]) -> Texts:
+    return Texts([record.title for record in records], [record.others for record in records])
 
 
 def _listed(records: Sequence[Record]) -> list[object]:
@@ -159,7 +166,8 @@ def _digest(value: object) -> str:
 
 
 def _write_beside(out: Path, rejects: Sequence[Mapping[str, object]], found: Evidence | None) -> None:
-    rejects_file(out).unlink(missing_ok=True)
+    for file in (rejects_file(out), evidence_file(out), curve_file(out)):  # of an earlier run
+        file.unlink(missing_ok=True)
     if rejects:
         append_entries(rejects_file(out), rejects)
     if found is not None:
@@ -168,15 +176,14 @@ def _write_beside(out: Path, rejects: Sequence[Mapping[str, object]], found: Evi
 
 def _write_pairs(pairs: Pairs, left: Sequence[Record], right: Sequence[Record], out: Path, within: bool) -> None:
     """Write the pairs, the likeliest first; within one catalogue with the cluster that both are in."""
-    order = np.lexsort((pairs.right, pairs.left, -pairs.probability))
-    pairs = pairs.where(order)
-    columns: dict[str, list[object]] = {LEFT: [], RIGHT: [], PROBABILITY: pairs.probability.tolist()}
+    columns: dict[str, list[object]] = {LEFT: [left[place].key for place in pairs.left.tolist()]}
+    columns[RIGHT] = [right[place].key for place in pairs.right.tolist()]
+    columns[PROBABILITY] = pairs.probability.tolist()
     if within:
         columns[CLUSTER] = [left[first].key for first in clusters(pairs, len(left))[pairs.left]]
-    for one, other in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True):
-        columns[LEFT].append(left[one].key)
-        columns[RIGHT].append(right[other].key)
-        for name, value in reasons(left[one], right[other]).items():
-            columns.setdefault(name, []).append(value)
-    texts = {name: pa.array(values, None if name == PROBABILITY else pa.string()) for name, values in columns.items()}
-    write_new_table(pa.table(texts), out)
+    why = [reasons(left[one], right[other]) for one, other in zip(pairs.left, pairs.right, strict=True)]
+    columns |= {name: [reason[name] for reason in why] for name in REASONS}
+    kinds = {PROBABILITY: pa.float64()}
+    write_new_table(
+        pa.table({name: pa.array(own, kinds.get(name, pa.string())) for name, own in columns.items()}), out
+    )

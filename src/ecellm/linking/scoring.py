@@ -52,7 +52,7 @@ def score_candidates(
     probabilities or answers in another form, and EcellmError where too many pairs fail.
     """
     journal: Journal[int]
-    with Journal(journal_file(out), identity, lambda entry: int(entry["pair"])) as journal:
+    with Journal(journal_file(out), identity, lambda entry: _pair(entry, len(candidates.left))) as journal:
         done = journal.keys()
         journal.begin()
         counts = RunCounts(len(candidates.left), skipped=len(done))
@@ -108,6 +108,16 @@ def _entry(item: _PairRequest, reply: Reply) -> Entry:
             "The model gives its answers no probabilities, by which pairs are chosen: name another model."
         )
     return {"pair": item.number, "answer": reply.text, "p": reply.scores[YES]}
+
+
+def _pair(entry: Entry, pairs: int) -> int:
+    """Return the number of an entry's pair; raises ValueError where it has none, or no probability."""
+    number, probability = entry["pair"], entry["p"]
+    if type(number) is not int or not 0 <= number < pairs:
+        raise ValueError("no pair")
+    if not isinstance(probability, float | int) or not 0 <= probability <= 1:
+        raise ValueError("no probability")
+    return number
 
 
 def _probabilities(journal: Path, pairs: int) -> Floats:
