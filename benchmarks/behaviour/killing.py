@@ -120,6 +120,11 @@ CASES: dict[str, Case] = {
     ),
     "predict": Command(_predict, contents.predictions, ".jsonl"),
     "ask": Command(lambda out: ("ask", "PM", "model", "--input", "pairs.csv", "--out", out), contents.file, ".csv"),
+    "link": Command(
+        lambda out: ("link", "left.csv", "right.csv", "--model", "model", "--k", 3, "--out", out),
+        contents.file,
+        ".csv",
+    ),
     "evaluate": Command(
         lambda out: ("evaluate", "predictions.jsonl", "--data", "dataset", "--out", out), contents.scores, ".json"
     ),
@@ -129,7 +134,7 @@ CASES: dict[str, Case] = {
 
 
 def prepare(commands: Commands) -> None:
-    """Make what the commands read: a shop, its dataset, a model, its predictions, a table of pairs."""
+    """Make what the commands read: a shop, its dataset, a model, its predictions, and tables."""
     commands.run("simulate", "simulate", "--out", "shop", "--scale", 0.2, "--seed", 7)
     commands.run("build", *_build(Path("dataset")))
     commands.run("build, one task", *BUILD[:-1], "PM", "--out", "few")
@@ -139,6 +144,11 @@ def prepare(commands: Commands) -> None:
         rows = csv.writer(file)
         rows.writerow(["sku", "title_1", "title_2"])
         rows.writerows([number, f"Steel mug {number} oz", f"{number % 7} oz mug, steel"] for number in range(150))
+    for name, title in (("left", "Steel mug {} oz, colour {}"), ("right", "{} oz mug in colour {}")):
+        with (commands.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(
+                [["id", "title"], *([number, title.format(number % 20, number % 11)] for number in range(80))]
+            )
 
 
 def kill(commands: Commands, names: Sequence[str], kills: int, seed: int) -> dict[str, Outcome]:
