@@ -248,7 +248,7 @@ def test_differences_are_written_and_read_back(data: Dataset, tmp_path: Path, ru
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [("{", "cannot be read as JSON"), ("[]", "not a JSON object"), ('{"scores": [1]}', "has no scores")],
+    [("{", "is not valid JSON"), ("[]", "not a JSON object"), ('{"scores": [1]}', "has no scores")],
 )
 def test_what_is_no_run_is_named(tmp_path: Path, content: Any, problem: str) -> None:
     (tmp_path / "s.json").write_text(content)

@@ -8,10 +8,10 @@ from ecellm.errors import DataError
 from ecellm.io.json_files import read_json, read_run_record
 
 DAMAGED = {
-    b'{"seed": 4': "cannot be read as JSON",
-    b"\xff\xfe": "cannot be read as JSON",
-    b"": "cannot be read as JSON",
-    b"[" * 100_000: "cannot be read as JSON",
+    b'{"seed": 4': "is not valid JSON",
+    b"\xff\xfe": "is not valid JSON",
+    b"": "is not valid JSON",
+    b"[" * 100_000: "is not valid JSON",
     b"[1]": "is not a JSON object",
     b"null": "is not a JSON object",
 }

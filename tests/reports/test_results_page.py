@@ -187,7 +187,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("run.json", "{", "cannot be read as JSON"),
+        ("run.json", "{", "is not valid JSON"),
         ("run.json", "[]", "not a JSON object"),
         ("run.json", json.dumps({**FACTS, "titel": ""}), "unknown key 'titel'"),
         ("scores.json", "{}", "has no scores"),

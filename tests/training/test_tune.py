@@ -139,7 +139,7 @@ def test_another_recipe_or_a_second_run_without_resume_is_refused(
     with pytest.raises(EcellmError, match="begun with another recipe"):
         tune(other, tiny_data, out, resume=True)
     (out / "run.json").write_text('{"recipe": ')
-    with pytest.raises(EcellmError, match=r"run\.json cannot be read as JSON.*: name another output, or remove"):
+    with pytest.raises(EcellmError, match=r"run\.json is not valid JSON.*: name another output, or remove"):
         tune(tiny_recipe, tiny_data, out, resume=True)
 
 

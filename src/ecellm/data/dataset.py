@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +21,7 @@ from ecellm.data.hub_card import HUB_CARD, hub_card
 from ecellm.data.manifest import Manifest
 from ecellm.errors import DataError
 from ecellm.io.hashing import keyed_choice, keyed_hash
+from ecellm.io.json_files import read_json
 from ecellm.io.json_types import json_fault
 from ecellm.tasks import TASKS
 from ecellm.types import DIVERSE, ONE_SHOT, SETTINGS, SINGLE, SPLITS, UNSEEN, Domain, Example, Question, Split
@@ -182,13 +183,9 @@ def read_dataset(path: Path) -> Dataset:
 def read_manifest(file: Path) -> Manifest:
     """Read a manifest.json; raises DataError where it is none, or a value is of another type."""
     try:
-        values: Manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {file}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is not valid JSON: build the dataset again.") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{file} is not a JSON object: build the dataset again.")
+        values = cast(Manifest, read_json(file))
+    except DataError as error:
+        raise DataError(f"{str(error).rstrip('.')}: build the dataset again.") from error
     if not isinstance(values.get("seed", 0), int):
         raise DataError(f"{file}: the seed {values['seed']!r} is no whole number.")
     for key in ("counts", "dropped", "rejected"):

@@ -1,5 +1,6 @@
 """The methods of the Python API for event loops, written by tests/async_methods.py."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
@@ -23,7 +24,7 @@ from ecellm.inference.row_questions import Answer
 from ecellm.tasks import Task, chosen_tasks
 
 
-class AsyncTaskMethods:
+class AsyncTaskMethods(ABC):
     """A method for each of the ten tasks, and `ask` for any."""
 
     @overload
@@ -54,9 +55,9 @@ class AsyncTaskMethods:
             raise DataError("The rows are neither a list of mappings nor a pandas, Polars or Arrow table.")
         return await self._answers(chosen, rows)
 
+    @abstractmethod
     async def _answers(self, chosen: Task, rows: Sequence[Mapping[str, object]]) -> Answers:
         """Answer rows of a task, in order."""
-        raise NotImplementedError
 
     @overload
     async def extract(self, product: Product, attributes: Texts) -> Answer[list[AttributeValue]]: ...

@@ -5,6 +5,7 @@ given once. Each answer is an `Answer`; many answers come as a list in the order
 EcellmError, naming the question, where one is invalid, and ServerError where a server gave no answer.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
@@ -28,7 +29,7 @@ from ecellm.inference.row_questions import Answer
 from ecellm.tasks import Task, chosen_tasks
 
 
-class TaskMethods:
+class TaskMethods(ABC):
     """A method for each of the ten tasks, and `ask` for any."""
 
     @overload
@@ -59,9 +60,9 @@ class TaskMethods:
             raise DataError("The rows are neither a list of mappings nor a pandas, Polars or Arrow table.")
         return self._answers(chosen, rows)
 
+    @abstractmethod
     def _answers(self, chosen: Task, rows: Sequence[Mapping[str, object]]) -> Answers:
         """Answer rows of a task, in order."""
-        raise NotImplementedError
 
     @overload
     def extract(self, product: Product, attributes: Texts) -> Answer[list[AttributeValue]]: ...

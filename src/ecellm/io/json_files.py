@@ -13,7 +13,7 @@ def read_json(path: Path) -> dict[str, object]:
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}.") from error
+        raise DataError(f"{path} is not valid JSON ({error}).") from error
     if not isinstance(read, dict):
         raise DataError(f"{path} is not a JSON object.")
     return read

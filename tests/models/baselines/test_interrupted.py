@@ -117,7 +117,7 @@ def test_another_command_does_not_go_on_with_it(data: Dataset, tmp_path: Path) -
         fit_baseline("tfidf", data, out)
     with pytest.raises(EcellmError, match="exists already"):
         fit_baseline("gsasrec", data, out.parent)
-    for text, message in (("{", "cannot be read as JSON"), ("{}", "parts is no object: name another output")):
+    for text, message in (("{", "is not valid JSON"), ("{}", "parts is no object: name another output")):
         (out / "begun.json").write_text(text)
         with pytest.raises(EcellmError, match=message):
             fit_baseline("gsasrec", data, out, choices=CHOICES)
