@@ -44,8 +44,8 @@ TruthTable = Annotated[
 
 
 def link(
-    left: Annotated[Path, typer.Argument(help="A table with id, title and other fields of products.")],
-    right: Annotated[Path, typer.Argument(help="Another.")],
+    left: Annotated[Path, typer.Argument(help="A table with id, title and other fields.", metavar="LEFT")],
+    right: Annotated[Path, typer.Argument(help="The table in which its products are found.", metavar="RIGHT")],
     model: Model,
     out: Out,
     columns: Columns = None,
@@ -75,7 +75,7 @@ def link(
 
 
 def dedupe(
-    table: Annotated[Path, typer.Argument(help="A table with id, title and other fields of products.")],
+    table: Annotated[Path, typer.Argument(help="A table with id, title and other fields.", metavar="TABLE")],
     model: Model,
     out: Out,
     columns: Columns = None,
