@@ -21,8 +21,8 @@ Numbers = NDArray[np.int64]
 Scores = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
-#: How much the cosine of two embeddings counts beside that of their words. On the Amazon-Google products .25 to 1 are
-#: alike within .4 points of recall at 10, and better than either search alone.
+#: How much the cosine of two embeddings counts beside that of their words. On the Amazon-Google products, by
+#: titles alone, recall at 10 is .976 for words, .951 for embeddings, and .979, .981 and .975 for .25, .5 and 1.
 EMBEDDING_WEIGHT = 0.5
 #: How much the words of other fields count beside those of titles: among equal titles they decide.
 OTHERS_WEIGHT = 0.2
@@ -37,7 +37,8 @@ WORD = r"(?u)\w+"
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of records by their places, those of one left record together and best first."""
+    """Pairs of records by their places, those of one left record together: best first between two catalogues, in the
+    order of the other record within one."""
 
     left: Numbers
     right: Numbers
